@@ -1,1 +1,36 @@
-//! (skeleton)
+//! The waist: what crosses between the front (HTTP, triggers), the engines that run workers and the stores.
+//!
+//! It says one thing: *run this event, for this worker, under these limits, with these bindings*. The front knows no
+//! engine, an engine knows no store and opens no socket, a store knows neither HTTP nor JavaScript. Everything here is
+//! `Send`. Messages (heads, KV requests, faults, log records) are plain data with a codec ([`wire`]); streams
+//! ([`body::Body`]), sockets ([`socket::WebSocketEnd`]) and capabilities are channel ends, which a process boundary can
+//! carry as channel ids with credit. So an engine can later live in a child process without a change on either side.
+//!
+//! Invariants:
+//! - whoever is given an [`engine::Reply`] answers it exactly once; dropping it answers with [`FaultKind::Internal`];
+//! - a body whose sender goes away without [`body::BodySender::finish`] ends with an error, never as if complete;
+//! - cancellation travels down as [`EventContext::cancel`] and up as a dropped receiver; neither loses an acknowledged
+//!   write.
+
+pub mod binding;
+pub mod body;
+pub mod context;
+pub mod engine;
+pub mod event;
+pub mod fault;
+pub mod kv;
+pub mod log;
+pub mod outbound;
+pub mod socket;
+pub mod wire;
+
+pub use binding::{Binding, BindingError, BindingErrorKind, Environment, Fetcher};
+pub use body::{Body, BodyError, BodyReceiver, BodySender, Frame};
+pub use context::EventContext;
+pub use engine::{Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Reply};
+pub use event::{Event, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
+pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};
+pub use kv::{KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut};
+pub use log::{LogLevel, LogRecord, LogSink};
+pub use outbound::{Outbound, OutboundRequest, Redirect};
+pub use socket::{WebSocketEnd, WsMessage};

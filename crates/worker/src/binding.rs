@@ -1,0 +1,95 @@
+//! The live side of a worker's `env`: capabilities, each behind a small trait.
+
+use crate::kv::KvNamespace;
+use crate::log::LogSink;
+use crate::outbound::Outbound;
+use crate::{EventContext, Request, Response};
+use async_trait::async_trait;
+use atoll_model::UnbuiltBinding;
+use atoll_stdx::Clock;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One entry of `env`.
+#[derive(Clone)]
+pub enum Binding {
+    /// A string; secrets too.
+    Text(String),
+    /// A JSON value, serialized.
+    Json(String),
+    /// A KV namespace.
+    Kv(Arc<dyn KvNamespace>),
+    /// Something with a `fetch` method: the worker's assets, another service.
+    Fetcher(Arc<dyn Fetcher>),
+    /// Configured, but its part of the platform is not built: each use throws an error that names it.
+    Unbuilt(UnbuiltBinding),
+}
+
+/// Everything an isolate may reach.
+#[derive(Clone)]
+pub struct Environment {
+    /// `env`, in configuration order.
+    pub bindings: Vec<(String, Binding)>,
+    /// The way out for the global `fetch`.
+    pub outbound: Arc<dyn Outbound>,
+    /// Where `console` goes.
+    pub logs: Arc<dyn LogSink>,
+    /// The wall clock that `Date.now` shows.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A binding with a `fetch` method.
+#[async_trait]
+pub trait Fetcher: Send + Sync + 'static {
+    /// Answers a request. Redirects are not followed here.
+    async fn fetch(&self, ctx: &EventContext, request: Request) -> Result<Response, BindingError>;
+}
+
+/// Why a binding's operation failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct BindingError {
+    /// The kind; the engine chooses the exception's class by it.
+    pub kind: BindingErrorKind,
+    /// What failed and why, in the words of the platform the developer knows.
+    pub message: String,
+}
+
+/// Kinds of [`BindingError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BindingErrorKind {
+    /// The arguments are wrong (`TypeError`).
+    InvalidArgument,
+    /// The request breaks a limit or a rule of the store (`Error`, with the platform's status in the message).
+    Rejected,
+    /// The store or network failed (`Error`); trying again may work.
+    Unavailable,
+    /// Cancelled with its event.
+    Canceled,
+}
+
+impl BindingError {
+    /// The arguments are wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self {
+            kind: BindingErrorKind::InvalidArgument,
+            message: message.into(),
+        }
+    }
+
+    /// The request breaks a limit or rule.
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self {
+            kind: BindingErrorKind::Rejected,
+            message: message.into(),
+        }
+    }
+
+    /// The store or network failed.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self {
+            kind: BindingErrorKind::Unavailable,
+            message: message.into(),
+        }
+    }
+}

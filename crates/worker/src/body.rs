@@ -1,0 +1,380 @@
+//! Message bodies: nothing, bytes at hand, or a stream with byte credit.
+//!
+//! The stream is a single-producer single-consumer queue bounded in bytes. The producer asks for room
+//! ([`BodySender::ready`]) and is refused nothing it then sends, so one frame may overshoot the bound by its own size;
+//! the consumer's reading gives the credit back. Ends:
+//!
+//! | what happens | what the other side sees |
+//! |---|---|
+//! | [`BodySender::finish`] | the consumer reads the rest, then the end |
+//! | [`BodySender::fail`] | the consumer reads the rest, then the error |
+//! | the sender is dropped | the consumer reads the rest, then [`BodyError::Truncated`] |
+//! | the receiver is dropped | [`BodySender::ready`] says [`BodyError::Canceled`]; what was queued is dropped |
+
+use bytes::Bytes;
+use http::HeaderMap;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+/// Credit of a body stream when nothing else is said: 256 KiB on their way between producer and consumer.
+pub const CREDIT_DEFAULT: usize = 256 * 1024;
+
+/// A message's body.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// No body at all (not the same as an empty one for `Content-Length`).
+    #[default]
+    Empty,
+    /// Everything is at hand.
+    Full(Bytes),
+    /// Bytes arrive over time.
+    Stream(BodyReceiver),
+}
+
+/// A piece of a streamed body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// Bytes; never empty.
+    Data(Bytes),
+    /// Trailers; the last frame.
+    Trailers(HeaderMap),
+}
+
+/// Why a body ended early.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The producer went away before the end.
+    #[error("the body ended before it was complete")]
+    Truncated,
+    /// The consumer went away.
+    #[error("the body's reader went away")]
+    Canceled,
+    /// The body is larger than its reader accepts.
+    #[error("the body is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit, bytes.
+        limit: u64,
+    },
+    /// The producer failed; the text says how.
+    #[error("{0}")]
+    Failed(String),
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: VecDeque<Frame>,
+    queued_bytes: usize,
+    credit: usize,
+    /// `None` while open; then how it ended.
+    end: Option<Result<(), BodyError>>,
+    receiver_gone: bool,
+    receiver_waker: Option<Waker>,
+    sender_waker: Option<Waker>,
+}
+
+type State = Arc<Mutex<Shared>>;
+
+fn lock(state: &State) -> MutexGuard<'_, Shared> {
+    // A panic while holding the lock cannot leave the queue half-changed: every critical section is a few field writes.
+    state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The producing end.
+#[derive(Debug)]
+pub struct BodySender {
+    state: State,
+}
+
+/// The consuming end.
+#[derive(Debug)]
+pub struct BodyReceiver {
+    state: State,
+    /// Exact number of bytes to come, where the producer knows it (`Content-Length`).
+    pub length: Option<u64>,
+}
+
+/// A stream with `credit` bytes of room; `length` is the exact total when it is known.
+pub fn channel(credit: usize, length: Option<u64>) -> (BodySender, BodyReceiver) {
+    let state = Arc::new(Mutex::new(Shared {
+        queue: VecDeque::new(),
+        queued_bytes: 0,
+        credit: credit.max(1),
+        end: None,
+        receiver_gone: false,
+        receiver_waker: None,
+        sender_waker: None,
+    }));
+    let sender = BodySender { state: state.clone() };
+    (sender, BodyReceiver { state, length })
+}
+
+impl BodySender {
+    /// Room to send? `Err(Canceled)` once the receiver is gone.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let mut shared = lock(&self.state);
+        if shared.receiver_gone {
+            return Poll::Ready(Err(BodyError::Canceled));
+        }
+        if shared.queued_bytes < shared.credit {
+            return Poll::Ready(Ok(()));
+        }
+        shared.sender_waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Waits for room.
+    pub async fn ready(&self) -> Result<(), BodyError> {
+        poll_fn(|cx| self.poll_ready(cx)).await
+    }
+
+    /// Waits until the receiver is dropped. Resolves also when the stream has been read to its end and dropped.
+    pub async fn closed(&self) {
+        poll_fn(|cx| {
+            let mut shared = lock(&self.state);
+            if shared.receiver_gone {
+                return Poll::Ready(());
+            }
+            shared.sender_waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Queues a frame without waiting. Callers that care about memory call [`BodySender::ready`] first. Empty data is
+    /// skipped.
+    pub fn send(&self, frame: Frame) -> Result<(), BodyError> {
+        let size = match &frame {
+            Frame::Data(data) if data.is_empty() => return Ok(()),
+            Frame::Data(data) => data.len(),
+            Frame::Trailers(_) => 0,
+        };
+        let waker = {
+            let mut shared = lock(&self.state);
+            if shared.receiver_gone {
+                return Err(BodyError::Canceled);
+            }
+            shared.queued_bytes += size;
+            shared.queue.push_back(frame);
+            shared.receiver_waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Waits for room, then queues the bytes.
+    pub async fn send_data(&self, data: Bytes) -> Result<(), BodyError> {
+        self.ready().await?;
+        self.send(Frame::Data(data))
+    }
+
+    /// Ends the body as complete.
+    pub fn finish(self) {
+        self.end(Ok(()));
+    }
+
+    /// Ends the body with an error.
+    pub fn fail(self, error: BodyError) {
+        self.end(Err(error));
+    }
+
+    fn end(&self, end: Result<(), BodyError>) {
+        let waker = {
+            let mut shared = lock(&self.state);
+            if shared.end.is_none() {
+                shared.end = Some(end);
+            }
+            shared.receiver_waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for BodySender {
+    fn drop(&mut self) {
+        self.end(Err(BodyError::Truncated));
+    }
+}
+
+impl BodyReceiver {
+    /// The next frame, `None` at the end. After an error the body is over.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let (frame, waker) = {
+            let mut shared = lock(&self.state);
+            match shared.queue.pop_front() {
+                Some(frame) => {
+                    if let Frame::Data(data) = &frame {
+                        shared.queued_bytes -= data.len();
+                    }
+                    let waker = (shared.queued_bytes < shared.credit)
+                        .then(|| shared.sender_waker.take())
+                        .flatten();
+                    (frame, waker)
+                }
+                None => {
+                    return match &shared.end {
+                        Some(Ok(())) => Poll::Ready(None),
+                        Some(Err(error)) => {
+                            let error = error.clone();
+                            shared.end = Some(Ok(()));
+                            Poll::Ready(Some(Err(error)))
+                        }
+                        None => {
+                            shared.receiver_waker = Some(cx.waker().clone());
+                            Poll::Pending
+                        }
+                    };
+                }
+            }
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// The next frame, `None` at the end.
+    pub async fn frame(&mut self) -> Option<Result<Frame, BodyError>> {
+        poll_fn(|cx| self.poll_frame(cx)).await
+    }
+
+    /// True once everything was read and the producer had finished.
+    pub fn is_end(&self) -> bool {
+        let shared = lock(&self.state);
+        shared.queue.is_empty() && matches!(shared.end, Some(Ok(())))
+    }
+}
+
+impl Drop for BodyReceiver {
+    fn drop(&mut self) {
+        let (waker, queue) = {
+            let mut shared = lock(&self.state);
+            shared.receiver_gone = true;
+            shared.queued_bytes = 0;
+            (shared.sender_waker.take(), std::mem::take(&mut shared.queue))
+        };
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Body {
+    /// Exact length in bytes, where it is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Full(bytes) => Some(bytes.len() as u64),
+            Self::Stream(stream) => stream.length,
+        }
+    }
+
+    /// Reads everything into memory; trailers are dropped. More than `limit` bytes is [`BodyError::TooLarge`].
+    pub async fn collect(self, limit: u64) -> Result<Bytes, BodyError> {
+        let too_large = |len: usize| len as u64 > limit;
+        match self {
+            Self::Empty => Ok(Bytes::new()),
+            Self::Full(bytes) if too_large(bytes.len()) => Err(BodyError::TooLarge { limit }),
+            Self::Full(bytes) => Ok(bytes),
+            Self::Stream(mut stream) => {
+                let mut all = Vec::new();
+                while let Some(frame) = stream.frame().await {
+                    if let Frame::Data(data) = frame? {
+                        if too_large(all.len() + data.len()) {
+                            return Err(BodyError::TooLarge { limit });
+                        }
+                        all.extend_from_slice(&data);
+                    }
+                }
+                Ok(all.into())
+            }
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Full(bytes)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::Full(text.into())
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::Full(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn data(text: &'static str) -> Frame {
+        Frame::Data(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn bytes_arrive_in_order_and_then_the_end() {
+        let (tx, mut rx) = channel(16, None);
+        tx.send(data("a")).unwrap();
+        tx.send(data("")).unwrap();
+        tx.send(data("b")).unwrap();
+        tx.finish();
+        assert_eq!(rx.frame().await, Some(Ok(data("a"))));
+        assert_eq!(rx.frame().await, Some(Ok(data("b"))));
+        assert!(rx.is_end());
+        assert_eq!(rx.frame().await, None);
+        assert_eq!(rx.frame().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_full_stream_makes_the_producer_wait() {
+        let (tx, mut rx) = channel(2, None);
+        tx.send_data(Bytes::from_static(b"abc")).await.unwrap();
+        assert!(tx.ready().now_or_never().is_none());
+        assert_eq!(rx.frame().await, Some(Ok(data("abc"))));
+        assert_eq!(tx.ready().now_or_never(), Some(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_sender_is_not_an_end() {
+        let (tx, rx) = channel(16, None);
+        tx.send(data("half")).unwrap();
+        drop(tx);
+        assert_eq!(Body::Stream(rx).collect(100).await, Err(BodyError::Truncated));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_receiver_cancels() {
+        let (tx, rx) = channel(1, None);
+        tx.send(data("x")).unwrap();
+        drop(rx);
+        assert_eq!(tx.ready().await, Err(BodyError::Canceled));
+        assert_eq!(tx.send(data("y")), Err(BodyError::Canceled));
+        tx.closed().await;
+    }
+
+    #[tokio::test]
+    async fn collect_holds_its_limit() {
+        let check = async |body: Body, limit, expected| assert_eq!(body.collect(limit).await, expected);
+        check(Body::from("abc"), 3, Ok(Bytes::from_static(b"abc"))).await;
+        check(Body::from("abc"), 2, Err(BodyError::TooLarge { limit: 2 })).await;
+        let (tx, rx) = channel(16, None);
+        tx.send(data("ab")).unwrap();
+        tx.send(data("c")).unwrap();
+        tx.finish();
+        check(Body::Stream(rx), 2, Err(BodyError::TooLarge { limit: 2 })).await;
+    }
+}

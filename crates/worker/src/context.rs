@@ -1,0 +1,20 @@
+//! What accompanies an event through every layer, as an explicit value.
+
+use atoll_model::{RequestId, TenantId, WorkerName};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Who an event belongs to and when it is off. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EventContext {
+    /// Whose worker.
+    pub tenant: TenantId,
+    /// Which worker.
+    pub worker: WorkerName,
+    /// This event.
+    pub request_id: RequestId,
+    /// Cancelled when whoever asked went away (the client closed its connection, the trigger gave up).
+    pub cancel: CancellationToken,
+    /// W3C `traceparent`, where one came in.
+    pub traceparent: Option<Arc<str>>,
+}

@@ -1,0 +1,113 @@
+//! The engine's side of the waist, and the front's.
+//!
+//! An [`Engine`] makes [`Instance`]s. An instance lives on one thread for all its life and is driven by `pool`: jobs are
+//! delivered, then it is polled while it holds a run permit. One poll is a *turn*: the instance runs what is ready and
+//! returns. It must arrange to be woken (through the `Context`) for everything it waits for.
+//!
+//! ```text
+//! created --poll--> starting --poll--> ready <--poll--> running --> closed
+//!                      |  (fault: every job is answered with it)        ^
+//!                      +-----------------------------------------------+
+//! ```
+
+use crate::binding::Environment;
+use crate::{Event, EventContext, Fault, FaultKind, Outcome};
+use async_trait::async_trait;
+use atoll_model::{WorkerName, WorkerVersion};
+use std::sync::Arc;
+use std::task::Context;
+use tokio::sync::oneshot;
+
+/// What the front calls.
+#[async_trait]
+pub trait Dispatch: Send + Sync + 'static {
+    /// Runs `event` in `worker` and returns its outcome. Dropping the future cancels nothing by itself: cancel
+    /// `ctx.cancel`.
+    async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault>;
+}
+
+/// Makes instances of one kind of runtime.
+pub trait Engine: Send + Sync + 'static {
+    /// Makes an instance of `version` on the calling thread, inside its tokio context (time, no I/O driver). Must be
+    /// quick: module evaluation happens in the first polls.
+    fn instantiate(&self, version: Arc<WorkerVersion>, env: Environment) -> Result<Box<dyn Instance>, Fault>;
+}
+
+/// A running worker. Not `Send`: it stays on its thread.
+pub trait Instance {
+    /// Takes a job. Does not run it yet.
+    fn deliver(&mut self, job: Job);
+
+    /// Runs one turn. While [`InstanceState::Starting`], delivered jobs wait.
+    fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState;
+
+    /// A handle by which another thread can stop a turn.
+    fn interrupt(&self) -> Arc<dyn Interrupt>;
+}
+
+/// Stops a turn from another thread.
+pub trait Interrupt: Send + Sync {
+    /// Ends the running turn as soon as the engine can. The instance is [`InstanceState::Broken`] afterwards and answers
+    /// what it holds with `fault`.
+    fn terminate(&self, fault: Fault);
+}
+
+/// Where an instance is after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstanceState {
+    /// Modules are still being evaluated.
+    Starting,
+    /// Ready, with nothing unfinished: no job, no `waitUntil`, no socket.
+    Idle,
+    /// Ready, and something is unfinished.
+    Busy,
+    /// It cannot run another turn: start-up failed, or it was terminated. Every job it held has been answered.
+    Broken,
+}
+
+/// An event on its way into an instance.
+#[derive(Debug)]
+pub struct Job {
+    /// What accompanies it.
+    pub ctx: EventContext,
+    /// The event.
+    pub event: Event,
+    /// Where the outcome goes.
+    pub reply: Reply,
+}
+
+/// Answers a job exactly once. Dropped unanswered it answers [`FaultKind::Internal`].
+#[derive(Debug)]
+pub struct Reply {
+    tx: Option<oneshot::Sender<Result<Outcome, Fault>>>,
+}
+
+impl Reply {
+    /// A reply and the receiver of its answer.
+    pub fn channel() -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
+        let (tx, rx) = oneshot::channel();
+        (Self { tx: Some(tx) }, rx)
+    }
+
+    /// Answers. Gives the outcome back if nobody waits for it any more.
+    pub fn send(mut self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
+        match self.tx.take() {
+            Some(tx) => tx.send(answer),
+            None => Err(answer),
+        }
+    }
+
+    /// True once nobody waits for the answer.
+    pub fn is_closed(&self) -> bool {
+        self.tx.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(tx) = self.tx.take() {
+            let fault = Fault::new(FaultKind::Internal, "the worker's isolate went away before it answered");
+            let _ = tx.send(Err(fault));
+        }
+    }
+}

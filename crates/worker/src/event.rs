@@ -1,0 +1,105 @@
+//! Events and their outcomes.
+
+use crate::{Body, WebSocketEnd};
+use http::{HeaderMap, Method};
+use std::net::SocketAddr;
+
+/// Something a worker handles.
+#[derive(Debug)]
+pub enum Event {
+    /// An HTTP request, for the `fetch` handler.
+    Fetch(Request),
+    /// A cron tick, for the `scheduled` handler.
+    Scheduled(ScheduledEvent),
+}
+
+/// What a handler made of its event. Work given to `waitUntil` may still run.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The `fetch` handler's response.
+    Fetch(Response),
+    /// The `scheduled` handler returned; `no_retry` if it called `noRetry()`.
+    Scheduled {
+        /// The handler asked not to be called again for this tick.
+        no_retry: bool,
+    },
+}
+
+/// A request with its body.
+#[derive(Debug)]
+pub struct Request {
+    /// Everything before the body.
+    pub head: RequestHead,
+    /// The body.
+    pub body: Body,
+}
+
+/// A request before its body.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// The method, as sent.
+    pub method: Method,
+    /// The absolute URL, `scheme://host/path?query`. Not necessarily in the URL Standard's normal form.
+    pub url: String,
+    /// Headers, names in lower case.
+    pub headers: HeaderMap,
+    /// `HTTP/1.1`, `HTTP/2`, shown as `request.cf.httpProtocol`.
+    pub protocol: &'static str,
+    /// The TLS version (`TLSv1.3`), shown as `request.cf.tlsVersion`; empty without TLS.
+    pub tls_version: &'static str,
+    /// Where the request came from; `None` for a request made inside the process.
+    pub peer: Option<SocketAddr>,
+    /// The client asks for a WebSocket.
+    pub upgrade_websocket: bool,
+}
+
+/// A response with its body.
+#[derive(Debug)]
+pub struct Response {
+    /// Everything before the body.
+    pub head: ResponseHead,
+    /// The body.
+    pub body: Body,
+    /// With status 101: the socket to splice to the client's.
+    pub websocket: Option<WebSocketEnd>,
+}
+
+/// A response before its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// 101 or 200 to 599.
+    pub status: u16,
+    /// The reason phrase; empty means the standard one where the protocol carries any.
+    pub status_text: String,
+    /// Headers, names in lower case; `set-cookie` may repeat.
+    pub headers: HeaderMap,
+    /// The worker has encoded the body itself (`encodeBody: "manual"`): leave it as it is.
+    pub manual_encoding: bool,
+    /// Where the response came from after redirects; for an outgoing fetch.
+    pub url: String,
+    /// At least one redirect was followed; for an outgoing fetch.
+    pub redirected: bool,
+}
+
+impl ResponseHead {
+    /// A head with `status`, and nothing else.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            status_text: String::new(),
+            headers: HeaderMap::new(),
+            manual_encoding: false,
+            url: String::new(),
+            redirected: false,
+        }
+    }
+}
+
+/// A cron tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledEvent {
+    /// The expression that matched.
+    pub cron: String,
+    /// When it was due, milliseconds since the Unix epoch.
+    pub scheduled_ms: u64,
+}

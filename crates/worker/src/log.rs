@@ -1,0 +1,41 @@
+//! What a worker prints, on its way to a terminal or a log store.
+
+use atoll_model::RequestId;
+use serde::{Deserialize, Serialize};
+
+/// `console`'s methods, by severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// `console.debug`, `console.trace`.
+    Debug,
+    /// `console.log`, `console.info` and the rest.
+    Log,
+    /// `console.info`.
+    Info,
+    /// `console.warn`.
+    Warn,
+    /// `console.error`, `console.assert`.
+    Error,
+}
+
+/// One line (or block) that a worker printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// See [`LogLevel`].
+    pub level: LogLevel,
+    /// The arguments, inspected and joined as the console does. No escape sequences.
+    pub message: String,
+    /// When, milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// The event that printed it; `None` at start-up.
+    pub request_id: Option<RequestId>,
+}
+
+/// Takes what workers print. Called on the isolate's thread: it must not block.
+pub trait LogSink: Send + Sync + 'static {
+    /// Takes one record.
+    fn log(&self, record: LogRecord);
+    /// An exception that no response carries: thrown in `waitUntil`, a timer, a socket handler, an unhandled rejection.
+    fn exception(&self, request_id: Option<RequestId>, exception: crate::JsException);
+}

@@ -1,0 +1,37 @@
+//! The way out: engines open no sockets, they ask this.
+
+use crate::{BindingError, EventContext, Request, Response};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// The most redirects that are followed (Fetch Standard, "HTTP-redirect fetch").
+pub const REDIRECTS_MAX: u32 = 20;
+
+/// The network as a worker may use it.
+#[async_trait]
+pub trait Outbound: Send + Sync + 'static {
+    /// Fetches over the network. Returns once the response's head is there; the body streams. Dropping the future or the
+    /// body cancels. With `request.head.upgrade_websocket` a 101 carries [`Response::websocket`].
+    async fn fetch(&self, ctx: &EventContext, request: OutboundRequest) -> Result<Response, BindingError>;
+}
+
+/// An outgoing request.
+#[derive(Debug)]
+pub struct OutboundRequest {
+    /// The request; its URL is `http:` or `https:` in the URL Standard's normal form, without credentials or fragment.
+    pub request: Request,
+    /// What to do with a redirect.
+    pub redirect: Redirect,
+}
+
+/// The Fetch Standard's redirect modes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Redirect {
+    /// Follow up to [`REDIRECTS_MAX`], by the Fetch Standard's rules for methods, bodies and the headers that stay behind.
+    #[default]
+    Follow,
+    /// Return the redirect itself.
+    Manual,
+    /// Fail.
+    Error,
+}

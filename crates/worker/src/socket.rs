@@ -1,0 +1,134 @@
+//! One end of a WebSocket as messages. The handshake, masking, fragments and pings belong to whoever owns the real
+//! socket (`edge` for clients, `egress` for servers).
+//!
+//! Each direction is a queue of whole messages. A queue that holds more than [`BUFFERED_BYTES_MAX`] bytes is overdriven:
+//! [`WsSender::send`] refuses, and the owner closes with 1009 or 1013 rather than drop a message silently.
+
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// Bytes that may wait in one direction of a socket.
+pub const BUFFERED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest single message, as the Workers platform has it: 32 MiB. Larger closes with 1009.
+pub const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// A WebSocket message or its close.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WsMessage {
+    /// A text message.
+    Text(String),
+    /// A binary message.
+    Binary(Bytes),
+    /// The closing handshake: the code (`None` for a frame without one) and the reason. The last message of its
+    /// direction. A connection that broke without one just ends: the receiver sees 1006.
+    Close {
+        /// The close code, if the frame had one.
+        code: Option<u16>,
+        /// At most 123 bytes.
+        reason: String,
+    },
+}
+
+impl WsMessage {
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(data) => data.len(),
+            Self::Close { .. } => 0,
+        }
+    }
+}
+
+/// Both directions, as one side sees them.
+#[derive(Debug)]
+pub struct WebSocketEnd {
+    /// Messages to the other side.
+    pub tx: WsSender,
+    /// Messages from the other side.
+    pub rx: WsReceiver,
+    /// The negotiated sub-protocol; empty for none.
+    pub protocol: String,
+}
+
+/// The sending half.
+#[derive(Debug, Clone)]
+pub struct WsSender {
+    queue: mpsc::UnboundedSender<WsMessage>,
+    buffered: Arc<AtomicUsize>,
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub struct WsReceiver {
+    queue: mpsc::UnboundedReceiver<WsMessage>,
+    buffered: Arc<AtomicUsize>,
+}
+
+/// Why a message was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WsSendError {
+    /// The other side is gone.
+    #[error("the WebSocket is closed")]
+    Closed,
+    /// More than [`BUFFERED_BYTES_MAX`] bytes wait already.
+    #[error("the WebSocket's peer reads too slowly: {BUFFERED_BYTES_MAX} bytes wait already")]
+    Full,
+}
+
+fn half() -> (WsSender, WsReceiver) {
+    let (tx, rx) = mpsc::unbounded_channel();
+    let buffered = Arc::new(AtomicUsize::new(0));
+    let sender = WsSender {
+        queue: tx,
+        buffered: buffered.clone(),
+    };
+    (sender, WsReceiver { queue: rx, buffered })
+}
+
+/// The two ends of a socket.
+pub fn pair() -> (WebSocketEnd, WebSocketEnd) {
+    let (a_tx, b_rx) = half();
+    let (b_tx, a_rx) = half();
+    let end = |tx, rx| WebSocketEnd {
+        tx,
+        rx,
+        protocol: String::new(),
+    };
+    (end(a_tx, a_rx), end(b_tx, b_rx))
+}
+
+impl WsSender {
+    /// Queues a message.
+    pub fn send(&self, message: WsMessage) -> Result<(), WsSendError> {
+        let size = message.size();
+        if self.buffered.load(Ordering::Relaxed) > BUFFERED_BYTES_MAX {
+            return Err(WsSendError::Full);
+        }
+        self.buffered.fetch_add(size, Ordering::Relaxed);
+        self.queue.send(message).map_err(|_| WsSendError::Closed)
+    }
+
+    /// Bytes that wait to be taken by the other side.
+    pub fn buffered(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed)
+    }
+}
+
+impl WsReceiver {
+    /// The next message; `None` once the other side is gone.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<WsMessage>> {
+        self.queue.poll_recv(cx).map(|message| {
+            message.inspect(|message| {
+                self.buffered.fetch_sub(message.size(), Ordering::Relaxed);
+            })
+        })
+    }
+
+    /// The next message; `None` once the other side is gone.
+    pub async fn recv(&mut self) -> Option<WsMessage> {
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+}
