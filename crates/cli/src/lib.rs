@@ -1,1 +1,2 @@
-//! (skeleton)
+//! The command line.
+pub mod target;
