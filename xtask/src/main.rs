@@ -1,1 +1,49 @@
-fn main() {}
+//! `cargo xtask`: what the repository does to itself. Tidy rules, the test run, benchmarks and long campaigns.
+//!
+//! It compiles in seconds and links neither V8 nor a store: whatever needs those is run as a program of its own.
+
+mod campaign;
+mod command;
+mod repository;
+mod test;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// What the repository does to itself.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the rules of the house: who may import whom, versions, licences, headers, links.
+    Tidy,
+    /// Install what the tests need, then run everything: format, lints, tidy, tests, specs, small campaigns.
+    Test(test::Options),
+    /// Run one long campaign, such as `kv-kill`.
+    Campaign(campaign::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Tidy => tidy::command(),
+        Command::Test(options) => test::command(&options),
+        Command::Campaign(options) => campaign::command(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What every command returns.
+type CommandResult = Result<()>;

@@ -1,0 +1,211 @@
+//! `cargo xtask test`: installs what the tests need and runs everything, in the order in which failures are cheapest.
+//!
+//! A step that fails does not stop the ones after it unless they build on it: one run shows all that is wrong. The last
+//! line is `N passed, N failed, N skipped`, summed over all steps.
+
+mod counts;
+
+use crate::{CommandResult, campaign, command, repository, tidy};
+use anyhow::{Result, bail};
+use counts::Counts;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// npm packages that specs import, beside the lock file that pins them.
+const NPM_DIRECTORY: &str = "tests/npm";
+
+/// Arguments of `cargo xtask test`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Install nothing; what is missing is skipped and said so.
+    #[arg(long)]
+    no_install: bool,
+}
+
+/// `cargo xtask test`.
+pub fn command(options: &Options) -> CommandResult {
+    let root = repository::root();
+    let start = Instant::now();
+    let mut run = Run {
+        step: 0,
+        counts: Counts::default(),
+        start,
+    };
+
+    run.announce("install npm packages of the specs");
+    let npm = install(&root, options.no_install);
+    let npm_ready = npm.is_ok();
+    match npm {
+        Ok(how) => println!("{how}"),
+        Err(why) => println!("SKIPPED: {why}; specs that import npm packages are skipped"),
+    }
+
+    run.check("format", || {
+        command::run(command::cargo().current_dir(&root).args(["fmt", "--all", "--check"]))
+    });
+    run.check("tidy", tidy::command);
+    run.check(
+        "lints (builds all dependencies at the first run: 10 to 25 minutes on two cores)",
+        || {
+            let arguments = [
+                "clippy",
+                "--locked",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ];
+            command::run(command::cargo().current_dir(&root).args(arguments))
+        },
+    );
+    let built = run.check("build the binary", || {
+        command::run(
+            command::cargo()
+                .current_dir(&root)
+                .args(["build", "--locked", "-p", "atoll"]),
+        )
+    });
+
+    run.announce("unit and integration tests");
+    let nextest = repository::has_program("cargo-nextest");
+    let mut tests = command::cargo();
+    tests.current_dir(&root);
+    if nextest {
+        tests.args(["nextest", "run", "--locked", "--no-fail-fast"]);
+    } else {
+        println!("cargo-nextest is not installed: cargo test runs them");
+        tests.args(["test", "--locked", "--no-fail-fast"]);
+    }
+    // The specs need the binary that was just built and have a step of their own; the binary has no tests but those.
+    tests.args(["--workspace", "--exclude", "atoll-e2e"]);
+    run.count(&mut tests);
+
+    run.announce("specs and end-to-end tests");
+    if built {
+        let mut specs = command::cargo();
+        specs
+            .current_dir(&root)
+            .args(["test", "--locked", "-p", "atoll-e2e", "--", "--test-threads", "2"]);
+        specs.env("ATOLL_BIN", repository::target_dir(&root).join("debug/atoll"));
+        specs.env("ATOLL_TEST_NPM", if npm_ready { "ready" } else { "missing" });
+        run.count(&mut specs);
+    } else {
+        println!("FAILED: there is no binary to run them against");
+        run.counts.failed += 1;
+    }
+
+    run.announce("campaigns (tests/budget.toml)");
+    let (passed, failed) = campaign::run_budget(&root)?;
+    run.counts.add(Counts {
+        passed,
+        failed,
+        skipped: 0,
+    });
+
+    println!("\nfinished in {:.0?}", start.elapsed());
+    // The line that summaries and continuous integration read.
+    println!("{}", run.counts);
+    if run.counts.failed > 0 {
+        bail!("{} failed", run.counts.failed);
+    }
+    Ok(())
+}
+
+/// The steps so far.
+struct Run {
+    step: usize,
+    counts: Counts,
+    start: Instant,
+}
+
+impl Run {
+    fn announce(&mut self, what: &str) {
+        self.step += 1;
+        println!("\n=== {}. {what} [after {:.0?}]", self.step, self.start.elapsed());
+    }
+
+    /// A step that passes or fails as a whole.
+    fn check(&mut self, what: &str, work: impl FnOnce() -> Result<()>) -> bool {
+        self.announce(what);
+        match work() {
+            Ok(()) => {
+                self.counts.passed += 1;
+                true
+            }
+            Err(error) => {
+                println!("FAILED: {error:#}");
+                self.counts.failed += 1;
+                false
+            }
+        }
+    }
+
+    /// A test runner: its output is shown as it comes and its closing lines are counted.
+    fn count(&mut self, command: &mut Command) {
+        let line = command::display(command);
+        println!("$ {line}");
+        match watch(command) {
+            Ok((counts, success)) => {
+                self.counts.add(counts);
+                if !success && counts.failed == 0 {
+                    println!("FAILED: `{line}` failed before or beside its tests");
+                    self.counts.failed += 1;
+                } else if success && counts.passed == 0 {
+                    println!("FAILED: `{line}` ran no test");
+                    self.counts.failed += 1;
+                }
+            }
+            Err(error) => {
+                println!("FAILED: {error:#}");
+                self.counts.failed += 1;
+            }
+        }
+    }
+}
+
+/// Runs a test runner and reads its counts from both of its streams (nextest writes to the second).
+fn watch(command: &mut Command) -> Result<(Counts, bool)> {
+    // One pipe for both streams keeps their order.
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // The command keeps its ends of the pipe open; without dropping them the reader would never see the end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut counts = Counts::default();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        if let Some(found) = counts::closing_line(&line) {
+            counts.add(found);
+        }
+    }
+    Ok((counts, child.wait()?.success()))
+}
+
+/// Installs the npm packages that specs import, unless they are there; says what was done, or why not.
+fn install(root: &Path, no_install: bool) -> Result<String, String> {
+    let directory = root.join(NPM_DIRECTORY);
+    let wanted = std::fs::read(directory.join("package-lock.json"))
+        .map_err(|error| format!("{NPM_DIRECTORY}/package-lock.json: {error}"))?;
+    // A copy of the lock file inside marks a finished installation.
+    let mark = directory.join("node_modules/.installed-lock.json");
+    if std::fs::read(&mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(format!("{NPM_DIRECTORY} is up to date"));
+    }
+    if no_install {
+        return Err(format!("{NPM_DIRECTORY} is not installed and --no-install was given"));
+    }
+    if !repository::has_program("npm") {
+        return Err("npm is not installed".to_owned());
+    }
+    let mut npm = Command::new("npm");
+    npm.current_dir(&directory)
+        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    command::run(&mut npm).map_err(|error| format!("{error:#}"))?;
+    std::fs::write(&mark, wanted).map_err(|error| format!("{}: {error}", mark.display()))?;
+    Ok(format!("{NPM_DIRECTORY} installed"))
+}
