@@ -1,1 +1,32 @@
-//! (skeleton)
+//! The V8 engine: isolates that run workers, with the web platform's and the Workers platform's APIs.
+//!
+//! It implements [`atoll_worker::Engine`] and knows nothing of stores, sockets or HTTP servers: whatever a worker reaches,
+//! it reaches through the [`atoll_worker::Environment`] it was given.
+//!
+//! How a turn goes: [`instance`] takes jobs, calls the bridge in `js/91_dispatch.js`, which calls the worker's handler;
+//! the handler's promise ends in an op ([`ops`]) that answers the job. Streams cross as sources and senders
+//! ([`ops::body`]), which the garbage collector owns; a job's reply is owned by Rust, so that a promise that V8 forgets
+//! cannot take its answer with it.
+//!
+//! Invariants:
+//! - [`init`] runs before any thread is spawned (V8's memory protection keys reach only threads that are created later);
+//! - an isolate lives and dies on one thread, inside that thread's tokio context;
+//! - every delivered job is answered exactly once, also when the isolate breaks;
+//! - JavaScript exception classes are chosen here and nowhere else.
+
+mod engine;
+mod exception;
+mod extension;
+mod instance;
+mod modules;
+mod ops;
+mod snapshot;
+mod state;
+
+pub use engine::{JsEngine, JsEngineOptions};
+pub use snapshot::create_startup_snapshot;
+
+/// Starts V8 for this process. Call it first thing in `main`, before any thread exists; further calls do nothing.
+pub fn init() {
+    deno_core::JsRuntime::init_platform(None);
+}

@@ -71,7 +71,10 @@ struct Shared {
     end: Option<Result<(), BodyError>>,
     receiver_gone: bool,
     receiver_waker: Option<Waker>,
-    sender_waker: Option<Waker>,
+    /// Waits for room.
+    ready_waker: Option<Waker>,
+    /// Waits for the receiver to go.
+    closed_waker: Option<Waker>,
 }
 
 type State = Arc<Mutex<Shared>>;
@@ -104,7 +107,8 @@ pub fn channel(credit: usize, length: Option<u64>) -> (BodySender, BodyReceiver)
         end: None,
         receiver_gone: false,
         receiver_waker: None,
-        sender_waker: None,
+        ready_waker: None,
+        closed_waker: None,
     }));
     let sender = BodySender { state: state.clone() };
     (sender, BodyReceiver { state, length })
@@ -120,7 +124,7 @@ impl BodySender {
         if shared.queued_bytes < shared.credit {
             return Poll::Ready(Ok(()));
         }
-        shared.sender_waker = Some(cx.waker().clone());
+        shared.ready_waker = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -136,7 +140,7 @@ impl BodySender {
             if shared.receiver_gone {
                 return Poll::Ready(());
             }
-            shared.sender_waker = Some(cx.waker().clone());
+            shared.closed_waker = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -152,7 +156,7 @@ impl BodySender {
         };
         let waker = {
             let mut shared = lock(&self.state);
-            if shared.receiver_gone {
+            if shared.receiver_gone || shared.end.is_some() {
                 return Err(BodyError::Canceled);
             }
             shared.queued_bytes += size;
@@ -171,13 +175,13 @@ impl BodySender {
         self.send(Frame::Data(data))
     }
 
-    /// Ends the body as complete.
-    pub fn finish(self) {
+    /// Ends the body as complete. What is sent afterwards is refused.
+    pub fn finish(&self) {
         self.end(Ok(()));
     }
 
-    /// Ends the body with an error.
-    pub fn fail(self, error: BodyError) {
+    /// Ends the body with an error. What is sent afterwards is refused.
+    pub fn fail(&self, error: BodyError) {
         self.end(Err(error));
     }
 
@@ -212,7 +216,7 @@ impl BodyReceiver {
                         shared.queued_bytes -= data.len();
                     }
                     let waker = (shared.queued_bytes < shared.credit)
-                        .then(|| shared.sender_waker.take())
+                        .then(|| shared.ready_waker.take())
                         .flatten();
                     (frame, waker)
                 }
@@ -252,16 +256,15 @@ impl BodyReceiver {
 
 impl Drop for BodyReceiver {
     fn drop(&mut self) {
-        let (waker, queue) = {
+        let (wakers, queue) = {
             let mut shared = lock(&self.state);
             shared.receiver_gone = true;
             shared.queued_bytes = 0;
-            (shared.sender_waker.take(), std::mem::take(&mut shared.queue))
+            let wakers = [shared.ready_waker.take(), shared.closed_waker.take()];
+            (wakers, std::mem::take(&mut shared.queue))
         };
         drop(queue);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{Event, EventContext, Fault, FaultKind, Outcome};
 use async_trait::async_trait;
 use atoll_model::{WorkerName, WorkerVersion};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Context;
 use tokio::sync::oneshot;
 
@@ -40,6 +41,11 @@ pub trait Instance {
 
     /// Runs one turn. While [`InstanceState::Starting`], delivered jobs wait.
     fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState;
+
+    /// Why the instance is [`InstanceState::Broken`]; `None` otherwise.
+    fn fault(&self) -> Option<Fault> {
+        None
+    }
 
     /// A handle by which another thread can stop a turn.
     fn interrupt(&self) -> Arc<dyn Interrupt>;
@@ -80,13 +86,27 @@ pub struct Job {
 #[derive(Debug)]
 pub struct Reply {
     tx: Option<oneshot::Sender<Result<Outcome, Fault>>>,
+    /// Goes down by one when the job is answered.
+    in_flight: Option<Arc<AtomicU32>>,
 }
 
 impl Reply {
     /// A reply and the receiver of its answer.
     pub fn channel() -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
         let (tx, rx) = oneshot::channel();
-        (Self { tx: Some(tx) }, rx)
+        let reply = Self {
+            tx: Some(tx),
+            in_flight: None,
+        };
+        (reply, rx)
+    }
+
+    /// As [`Reply::channel`], for a job that `in_flight` already counts: it goes down by one with the answer, also when
+    /// the receiver is long gone.
+    pub fn counted(in_flight: Arc<AtomicU32>) -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
+        let (mut reply, rx) = Self::channel();
+        reply.in_flight = Some(in_flight);
+        (reply, rx)
     }
 
     /// Answers. Gives the outcome back if nobody waits for it any more.
@@ -105,6 +125,9 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(tx) = self.tx.take() {
             let fault = Fault::new(FaultKind::Internal, "the worker's isolate went away before it answered");
             let _ = tx.send(Err(fault));

@@ -2,16 +2,20 @@
 //! socket (`edge` for clients, `egress` for servers).
 //!
 //! Each direction is a queue of whole messages. A queue that holds more than [`BUFFERED_BYTES_MAX`] bytes is overdriven:
-//! [`WsSender::send`] refuses, and the owner closes with 1009 or 1013 rather than drop a message silently.
+//! [`WsSender::send`] refuses, and the owner closes with 1009 or 1013 rather than drop a message silently; an owner that
+//! can make its source wait awaits [`WsSender::room`] first.
 
 use bytes::Bytes;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Bytes that may wait in one direction of a socket.
 pub const BUFFERED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes up to which [`WsSender::room`] lets an owner of a real socket read on.
+pub const BUFFERED_BYTES_ROOM: usize = 1024 * 1024;
 /// The largest single message, as the Workers platform has it: 32 MiB. Larger closes with 1009.
 pub const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -57,7 +61,9 @@ pub struct WebSocketEnd {
 #[derive(Debug, Clone)]
 pub struct WsSender {
     queue: mpsc::UnboundedSender<WsMessage>,
-    buffered: Arc<AtomicUsize>,
+    buffered: Arc<Buffered>,
+    /// Told whenever the receiver took a message or went away.
+    taken: Arc<Notify>,
 }
 
 /// The receiving half.
@@ -65,6 +71,7 @@ pub struct WsSender {
 pub struct WsReceiver {
     queue: mpsc::UnboundedReceiver<WsMessage>,
     buffered: Arc<AtomicUsize>,
+    taken: Arc<Notify>,
 }
 
 /// Why a message was not queued.
@@ -80,12 +87,19 @@ pub enum WsSendError {
 
 fn half() -> (WsSender, WsReceiver) {
     let (tx, rx) = mpsc::unbounded_channel();
-    let buffered = Arc::new(AtomicUsize::new(0));
+    let buffered = Arc::new(Buffered::default());
+    let taken = Arc::new(Notify::new());
     let sender = WsSender {
         queue: tx,
         buffered: buffered.clone(),
+        taken: taken.clone(),
     };
-    (sender, WsReceiver { queue: rx, buffered })
+    let receiver = WsReceiver {
+        queue: rx,
+        buffered,
+        taken,
+    };
+    (sender, receiver)
 }
 
 /// The two ends of a socket.
@@ -104,16 +118,47 @@ impl WsSender {
     /// Queues a message.
     pub fn send(&self, message: WsMessage) -> Result<(), WsSendError> {
         let size = message.size();
-        if self.buffered.load(Ordering::Relaxed) > BUFFERED_BYTES_MAX {
+        if self.buffered() > BUFFERED_BYTES_MAX {
             return Err(WsSendError::Full);
         }
-        self.buffered.fetch_add(size, Ordering::Relaxed);
+        self.buffered.bytes.fetch_add(size, Ordering::Relaxed);
         self.queue.send(message).map_err(|_| WsSendError::Closed)
+    }
+
+    /// Waits until [`WsSender::send`] would not say [`WsSendError::Full`]. Returns also when the other side is gone.
+    pub async fn room(&self) {
+        loop {
+            let taken = self.taken.notified();
+            tokio::pin!(taken);
+            // Registered before the look, so that a message taken in between is not missed.
+            taken.as_mut().enable();
+            if self.buffered.load(Ordering::Relaxed) <= BUFFERED_BYTES_MAX || self.queue.is_closed() {
+                return;
+            }
+            taken.await;
+        }
     }
 
     /// Bytes that wait to be taken by the other side.
     pub fn buffered(&self) -> usize {
-        self.buffered.load(Ordering::Relaxed)
+        self.buffered.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until at most [`BUFFERED_BYTES_ROOM`] bytes wait, or the other side is gone: by it the owner of a real
+    /// socket stops reading from a peer that is faster than the worker.
+    pub async fn room(&self) {
+        loop {
+            let mut taken = pin!(self.buffered.taken.notified());
+            // Listening begins before the look, so that nothing taken in between is missed.
+            taken.as_mut().enable();
+            if self.buffered() <= BUFFERED_BYTES_ROOM {
+                return;
+            }
+            tokio::select! {
+                () = taken => {}
+                () = self.queue.closed() => return,
+            }
+        }
     }
 }
 
@@ -122,7 +167,9 @@ impl WsReceiver {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<WsMessage>> {
         self.queue.poll_recv(cx).map(|message| {
             message.inspect(|message| {
-                self.buffered.fetch_sub(message.size(), Ordering::Relaxed);
+                self.buffered.bytes.fetch_sub(message.size(), Ordering::Relaxed);
+                self.buffered.taken.notify_waiters();
+                self.taken.notify_waiters();
             })
         })
     }
@@ -130,5 +177,64 @@ impl WsReceiver {
     /// The next message; `None` once the other side is gone.
     pub async fn recv(&mut self) -> Option<WsMessage> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+}
+
+impl Drop for WsReceiver {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.taken.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn an_overdriven_queue_refuses_and_room_waits_for_the_reader() {
+        let (a, mut b) = pair();
+        let big = || WsMessage::Binary(vec![0; BUFFERED_BYTES_MAX + 1].into());
+        a.tx.room().await;
+        a.tx.send(big()).unwrap();
+        assert_eq!(a.tx.send(WsMessage::Text("x".to_owned())), Err(WsSendError::Full));
+        let mut room = Box::pin(a.tx.room());
+        assert!(room.as_mut().now_or_never().is_none());
+        assert_eq!(b.rx.recv().await, Some(big()));
+        room.await;
+        a.tx.send(WsMessage::Text("x".to_owned())).unwrap();
+        assert_eq!(b.rx.recv().await, Some(WsMessage::Text("x".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn room_ends_with_the_reader() {
+        let (a, b) = pair();
+        a.tx.send(WsMessage::Binary(vec![0; BUFFERED_BYTES_MAX + 1].into())).unwrap();
+        let mut room = Box::pin(a.tx.room());
+        assert!(room.as_mut().now_or_never().is_none());
+        drop(b);
+        room.await;
+        assert_eq!(a.tx.send(WsMessage::Text("x".to_owned())), Err(WsSendError::Full));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn a_slow_reader_makes_the_owner_of_the_socket_wait() {
+        let (a, mut b) = pair();
+        let message = WsMessage::Binary(Bytes::from(vec![0; BUFFERED_BYTES_ROOM + 1]));
+        assert!(a.tx.room().now_or_never().is_some());
+        a.tx.send(message.clone()).unwrap();
+        assert!(a.tx.room().now_or_never().is_none());
+        let (_, received) = tokio::join!(a.tx.room(), b.rx.recv());
+        assert_eq!(received, Some(message.clone()));
+        a.tx.send(message).unwrap();
+        drop(b);
+        a.tx.room().await;
     }
 }

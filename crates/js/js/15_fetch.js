@@ -1,0 +1,158 @@
+// fetch: the global one goes out through the host's network, a binding's to whatever the binding is.
+(function () {
+const { core } = __bootstrap;
+const {
+  op_body_fail,
+  op_body_finish,
+  op_body_open,
+  op_body_ready,
+  op_body_write,
+  op_body_watch,
+  op_fetch,
+  op_fetch_cancel,
+  op_fetch_token,
+} = core.ops;
+const { add, remove } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
+const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
+const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
+const { Body, BYTES, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
+const { isRequest, Request, requestBody, requestSignal } = core.loadExtScript("ext:atoll_js/13_request.js");
+const { responseFromNative } = core.loadExtScript("ext:atoll_js/14_response.js");
+const { setFetch, webSocketFromNative } = core.loadExtScript("ext:atoll_js/20_websocket.js");
+
+// Copies a stream into a native sender, with its backpressure. Never rejects: what goes wrong ends the sender.
+async function pump(stream, sender) {
+  let reader;
+  try {
+    reader = stream.getReader();
+    // When nobody reads any more the source is told at once, also while it is silent.
+    op_body_watch(sender).then((canceled) => {
+      if (canceled) reader.cancel(new Error("The client disconnected before the body was sent.")).catch(() => {});
+    });
+    while (true) {
+      const { value, done } = await reader.read();
+      if (done) {
+        op_body_finish(sender);
+        return;
+      }
+      let chunk = value;
+      if (!ArrayBuffer.isView(chunk)) {
+        if (!core.isAnyArrayBuffer(chunk)) {
+          const what = typeof chunk === "string" ? "a string (encode it, with TextEncoder or TextEncoderStream)" : typeof chunk;
+          throw new TypeError(`A body's stream must give ArrayBuffers or views of them, but a chunk is ${what}.`);
+        }
+        chunk = new Uint8Array(chunk);
+      } else if (!(chunk instanceof Uint8Array)) {
+        chunk = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      }
+      if (!op_body_write(sender, chunk) && !(await op_body_ready(sender))) {
+        await reader.cancel(new Error("The client disconnected before the body was sent."));
+        return;
+      }
+    }
+  } catch (error) {
+    op_body_fail(sender, `${error}`);
+    reader?.cancel(error).catch(() => {});
+    throw error;
+  }
+}
+
+// target: index of a binding, or -1 for the network.
+async function fetchVia(target, input, init) {
+  assertInHandler();
+  const request = init === undefined && isRequest(input) ? input : new Request(input, init);
+  const signal = requestSignal(request) ?? (init?.signal ?? null);
+  signal?.throwIfAborted();
+  const url = new URL(request.url);
+  if (target < 0 && url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new TypeError(`Fetch API cannot load: ${request.url}: only http: and https: URLs can be fetched`);
+  }
+  url.hash = "";
+  const body = requestBody(request);
+  let text = null;
+  let bytes = null;
+  let source = null;
+  let sent = null;
+  if (body !== null) {
+    if (body.isUnusable) throw new TypeError(USED);
+    const { kind, value } = body;
+    body.used = true;
+    if (kind === TEXT) text = value;
+    else if (kind === BYTES) bytes = value;
+    else if (kind === NATIVE) source = value;
+    else {
+      const pair = op_body_open(body.length ?? -1);
+      source = pair[1];
+      sent = pump(value, pair[0]);
+      // Its failure reaches the fetch as a body that broke off.
+      sent.catch(() => {});
+    }
+  }
+  const token = op_fetch_token();
+  const abort = () => op_fetch_cancel(token);
+  signal?.[add](abort);
+  try {
+    const reply = await op_fetch(
+      token,
+      target,
+      request.method,
+      url.href,
+      headersToWire(request.headers),
+      request.redirect,
+      text,
+      bytes,
+      source,
+    );
+    const [status, statusText, headers, finalUrl, redirected, bodySource, socket] = reply;
+    const response = responseFromNative({
+      status,
+      statusText,
+      headers,
+      url: finalUrl || url.href,
+      redirected,
+      body: bodySource === null ? null : Body.native(bodySource),
+      webSocket: socket === null ? null : webSocketFromNative(socket),
+    });
+    if (signal !== null) abortsBody(signal, response, abort);
+    return response;
+  } catch (error) {
+    if (signal !== null && signal.aborted) throw signal.reason;
+    throw error;
+  } finally {
+    signal?.[remove](abort);
+  }
+}
+
+// After the head, an abort breaks the body off.
+function abortsBody(signal, response, cancel) {
+  signal[add](() => {
+    cancel();
+    const body = response.body;
+    if (body !== null && !body.locked) body.cancel(signal.reason).catch(() => {});
+  });
+}
+
+function fetch(input, init = undefined) {
+  if (arguments.length === 0) return Promise.reject(new TypeError("Failed to execute 'fetch': 1 argument required, but only 0 present."));
+  return fetchVia(-1, input, init);
+}
+
+// A binding with a fetch method.
+class Fetcher {
+  #target;
+
+  constructor(target) {
+    this.#target = target;
+  }
+
+  fetch(input, init = undefined) {
+    // A path alone means the same host, as it is often written for assets.
+    return fetchVia(this.#target, input, init);
+  }
+}
+
+setFetch(fetch);
+
+return { fetch, Fetcher, pump };
+})();

@@ -1,0 +1,136 @@
+// console (Console Standard): arguments are inspected here, the text goes to the host's log.
+(function () {
+const { core } = __bootstrap;
+const { op_log } = core.ops;
+const { inspectArgs } = core.loadExtScript("ext:deno_web/01_console.js");
+
+const DEBUG = 0;
+const LOG = 1;
+const INFO = 2;
+const WARN = 3;
+const ERROR = 4;
+
+const counts = new Map();
+const timers = new Map();
+let indent = "";
+
+function print(level, args, options = undefined) {
+  let text = inspectArgs(args, { colors: false, ...options });
+  if (indent !== "") text = indent + text.replaceAll("\n", `\n${indent}`);
+  op_log(level, text);
+}
+
+function now() {
+  return performance.now();
+}
+
+function elapsed(label) {
+  return `${label}: ${Number((now() - timers.get(label)).toFixed(3))}ms`;
+}
+
+function cell(value) {
+  return inspectArgs([value], { colors: false, depth: 1, compact: true });
+}
+
+function table(data) {
+  const rows = [];
+  const columns = new Set();
+  const isList = data instanceof Map || data instanceof Set;
+  const entries = isList ? [...(data instanceof Map ? data.values() : data)].entries() : Object.entries(data);
+  let plain = false;
+  for (const [key, value] of entries) {
+    const row = new Map();
+    if (value !== null && typeof value === "object") {
+      for (const [name, inner] of Object.entries(value)) {
+        columns.add(name);
+        row.set(name, typeof inner === "string" ? `'${inner}'` : cell(inner));
+      }
+    } else {
+      plain = true;
+      row.set(VALUES, typeof value === "string" ? `'${value}'` : cell(value));
+    }
+    rows.push([`${key}`, row]);
+  }
+  const heads = ["(index)", ...columns, ...(plain ? ["Values"] : [])];
+  const names = [...columns, ...(plain ? [VALUES] : [])];
+  const lines = rows.map(([key, row]) => [key, ...names.map((name) => row.get(name) ?? "")]);
+  const widths = heads.map((head, i) => Math.max(head.length, ...lines.map((line) => line[i].length)) + 2);
+  const rule = (left, mid, right) => left + widths.map((width) => "─".repeat(width)).join(mid) + right;
+  const show = (line) => `│${line.map((text, i) => ` ${text.padEnd(widths[i] - 1)}`).join("│")}│`;
+  return [rule("┌", "┬", "┐"), show(heads), rule("├", "┼", "┤"), ...lines.map(show), rule("└", "┴", "┘")].join("\n");
+}
+
+const VALUES = Symbol("values");
+
+const console = {
+  log: (...args) => print(LOG, args),
+  debug: (...args) => print(DEBUG, args),
+  info: (...args) => print(INFO, args),
+  warn: (...args) => print(WARN, args),
+  error: (...args) => print(ERROR, args),
+  dir: (value = undefined, options = undefined) => print(LOG, [value], { ...options, colors: false }),
+  dirxml: (...args) => print(LOG, args),
+  trace: (...args) => {
+    const error = { name: "Trace", message: args.length === 0 ? "" : inspectArgs(args, { colors: false }) };
+    Error.captureStackTrace(error, console.trace);
+    const stack = error.stack.split("\n").slice(1).join("\n");
+    print(DEBUG, [`Trace${error.message === "" ? "" : `: ${error.message}`}${stack === "" ? "" : `\n${stack}`}`]);
+  },
+  assert: (condition = false, ...args) => {
+    if (condition) return;
+    if (args.length === 0) print(ERROR, ["Assertion failed"]);
+    else if (typeof args[0] === "string") print(ERROR, [`Assertion failed: ${args[0]}`, ...args.slice(1)]);
+    else print(ERROR, ["Assertion failed:", ...args]);
+  },
+  count: (label = "default") => {
+    label = `${label}`;
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+    print(LOG, [`${label}: ${counts.get(label)}`]);
+  },
+  countReset: (label = "default") => {
+    label = `${label}`;
+    if (counts.has(label)) counts.set(label, 0);
+    else print(WARN, [`Count for '${label}' does not exist`]);
+  },
+  group: (...args) => {
+    if (args.length !== 0) print(LOG, args);
+    indent += "  ";
+  },
+  groupCollapsed: (...args) => console.group(...args),
+  groupEnd: () => {
+    indent = indent.slice(2);
+  },
+  table: (data = undefined, _columns = undefined) => {
+    if (data === null || typeof data !== "object") print(LOG, [data]);
+    else print(LOG, [table(data)]);
+  },
+  time: (label = "default") => {
+    label = `${label}`;
+    if (timers.has(label)) print(WARN, [`Timer '${label}' already exists`]);
+    else timers.set(label, now());
+  },
+  timeLog: (label = "default", ...args) => {
+    label = `${label}`;
+    if (timers.has(label)) print(LOG, [elapsed(label), ...args]);
+    else print(WARN, [`Timer '${label}' does not exist`]);
+  },
+  timeEnd: (label = "default") => {
+    label = `${label}`;
+    if (!timers.has(label)) {
+      print(WARN, [`Timer '${label}' does not exist`]);
+      return;
+    }
+    print(LOG, [elapsed(label)]);
+    timers.delete(label);
+  },
+  clear: () => {},
+  timeStamp: () => {},
+  profile: () => {},
+  profileEnd: () => {},
+};
+
+const { performance } = core.loadExtScript("ext:deno_web/15_performance.js");
+Object.defineProperty(console, Symbol.toStringTag, { value: "console", configurable: true });
+
+return { console };
+})();

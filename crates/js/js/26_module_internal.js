@@ -1,0 +1,62 @@
+// What the facades of modules that are not ECMAScript import (src/modules.rs): only a facade can import this.
+(function () {
+const { core } = __bootstrap;
+const { op_cjs_resolve, op_module_bytes, op_module_text } = core.ops;
+
+// module name -> its module object, for CommonJS.
+const commonJs = new Map();
+
+function text(name) {
+  return op_module_text(name);
+}
+
+function data(name) {
+  return op_module_bytes(name).buffer;
+}
+
+function wasm(name) {
+  return new WebAssembly.Module(op_module_bytes(name));
+}
+
+function json(name) {
+  try {
+    return JSON.parse(op_module_text(name));
+  } catch (error) {
+    throw new SyntaxError(`${name}: ${error.message}`);
+  }
+}
+
+function cjs(name) {
+  const loaded = commonJs.get(name);
+  if (loaded !== undefined) return loaded.exports;
+  const module = { exports: {}, id: name, filename: name, loaded: false };
+  commonJs.set(name, module);
+  const [compiled, error] = core.compileFunction(op_module_text(name), `file:///${name}`, [], ["exports", "require", "module", "__filename", "__dirname"]);
+  if (error !== null) throw error.thrown;
+  const slash = name.lastIndexOf("/");
+  compiled.call(module.exports, module.exports, (specifier) => require(name, specifier), module, name, slash < 0 ? "." : name.slice(0, slash));
+  module.loaded = true;
+  return module.exports;
+}
+
+function require(from, specifier) {
+  // [kind, name]
+  const [kind, name] = op_cjs_resolve(from, `${specifier}`);
+  switch (kind) {
+    case "commonjs":
+      return cjs(name);
+    case "text":
+      return text(name);
+    case "data":
+      return data(name);
+    case "wasm":
+      return wasm(name);
+    case "json":
+      return json(name);
+    default:
+      throw new Error(`${from}: cannot require "${specifier}": ${name} is an ECMAScript module; import it`);
+  }
+}
+
+return { cjs, data, json, text, wasm };
+})();

@@ -1,0 +1,232 @@
+// The global scope that a worker sees. Runs once, while the startup snapshot is made.
+(function () {
+const { core } = __bootstrap;
+const load = core.loadExtScript;
+
+const webidl = load("ext:deno_webidl/00_webidl.js");
+const event = load("ext:deno_web/02_event.js");
+const abort = load("ext:deno_web/03_abort_signal.js");
+const base64 = load("ext:deno_web/05_base64.js");
+const blob = load("ext:deno_web/09_file.js");
+const compression = load("ext:deno_web/14_compression.js");
+const cryptography = load("ext:deno_crypto/00_crypto.js");
+const encoding = load("ext:deno_web/08_text_encoding.js");
+const messagePort = load("ext:deno_web/13_message_port.js");
+const performance = load("ext:deno_web/15_performance.js");
+const streams = load("ext:deno_web/06_streams.js");
+const timers = load("ext:deno_web/02_timers.js");
+const url = load("ext:deno_web/00_url.js");
+const urlPattern = load("ext:deno_web/01_urlpattern.js");
+const { DOMException } = load("ext:deno_web/01_dom_exception.js");
+
+const { assertInHandler, AsyncLocalStorage } = load("ext:atoll_js/00_context.js");
+const { Headers } = load("ext:atoll_js/10_headers.js");
+const { FormData } = load("ext:atoll_js/11_formdata.js");
+const { Request } = load("ext:atoll_js/13_request.js");
+const { Response } = load("ext:atoll_js/14_response.js");
+const { fetch } = load("ext:atoll_js/15_fetch.js");
+const { FixedLengthStream, IdentityTransformStream } = load("ext:atoll_js/16_streams.js");
+const { WebSocket, WebSocketPair } = load("ext:atoll_js/20_websocket.js");
+const { console } = load("ext:atoll_js/22_console.js");
+
+const ILLEGAL = Symbol("illegal constructor");
+
+class WorkerGlobalScope extends event.EventTarget {
+  constructor(key) {
+    if (key !== ILLEGAL) throw new TypeError("Illegal constructor");
+    super();
+  }
+}
+
+class ServiceWorkerGlobalScope extends WorkerGlobalScope {}
+webidl.configureInterface(WorkerGlobalScope);
+webidl.configureInterface(ServiceWorkerGlobalScope);
+
+// Random values and timers have no place in module evaluation.
+function guard(holder, name) {
+  const original = holder[name];
+  const guarded = {
+    [name](...args) {
+      assertInHandler();
+      return original.apply(this, args);
+    },
+  }[name];
+  Object.defineProperty(guarded, "length", { value: original.length, configurable: true });
+  Object.defineProperty(holder, name, { value: guarded, writable: true, enumerable: true, configurable: true });
+}
+guard(cryptography.Crypto.prototype, "getRandomValues");
+guard(cryptography.Crypto.prototype, "randomUUID");
+guard(cryptography.SubtleCrypto.prototype, "generateKey");
+
+const timerFunctions = {
+  setTimeout(callback, delay = undefined, ...args) {
+    assertInHandler();
+    checkCallback(callback, "setTimeout");
+    return timers.setTimeout(callback, delay, ...args);
+  },
+  setInterval(callback, delay = undefined, ...args) {
+    assertInHandler();
+    checkCallback(callback, "setInterval");
+    return timers.setInterval(callback, delay, ...args);
+  },
+  clearTimeout(id = undefined) {
+    if (typeof id === "number") timers.clearTimeout(id);
+  },
+  clearInterval(id = undefined) {
+    if (typeof id === "number") timers.clearInterval(id);
+  },
+};
+
+function checkCallback(callback, name) {
+  if (typeof callback !== "function") {
+    throw new TypeError(`Failed to execute '${name}': the callback (argument 1) must be a function, text is not run.`);
+  }
+}
+
+class Scheduler {
+  wait(delay, options = undefined) {
+    assertInHandler();
+    const signal = options?.signal;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const id = timers.setTimeout(() => {
+        signal?.[abort.remove](onAbort);
+        resolve();
+      }, delay);
+      const onAbort = () => {
+        timers.clearTimeout(id);
+        reject(signal.reason);
+      };
+      signal?.[abort.add](onAbort);
+    });
+  }
+}
+
+class Navigator {
+  get userAgent() {
+    return "Cloudflare-Workers";
+  }
+  get language() {
+    return "en";
+  }
+  get languages() {
+    return ["en"];
+  }
+  get hardwareConcurrency() {
+    return 1;
+  }
+}
+
+const classes = {
+  AbortController: abort.AbortController,
+  AbortSignal: abort.AbortSignal,
+  Blob: blob.Blob,
+  ByteLengthQueuingStrategy: streams.ByteLengthQueuingStrategy,
+  CloseEvent: event.CloseEvent,
+  CompressionStream: compression.CompressionStream,
+  CountQueuingStrategy: streams.CountQueuingStrategy,
+  Crypto: cryptography.Crypto,
+  CryptoKey: cryptography.CryptoKey,
+  CustomEvent: event.CustomEvent,
+  DecompressionStream: compression.DecompressionStream,
+  DOMException,
+  ErrorEvent: event.ErrorEvent,
+  Event: event.Event,
+  EventTarget: event.EventTarget,
+  File: blob.File,
+  FixedLengthStream,
+  FormData,
+  Headers,
+  IdentityTransformStream,
+  MessageChannel: messagePort.MessageChannel,
+  MessageEvent: event.MessageEvent,
+  MessagePort: messagePort.MessagePort,
+  Navigator,
+  Performance: performance.Performance,
+  PerformanceEntry: performance.PerformanceEntry,
+  PerformanceMark: performance.PerformanceMark,
+  PerformanceMeasure: performance.PerformanceMeasure,
+  PerformanceObserver: performance.PerformanceObserver,
+  PerformanceObserverEntryList: performance.PerformanceObserverEntryList,
+  PromiseRejectionEvent: event.PromiseRejectionEvent,
+  ReadableByteStreamController: streams.ReadableByteStreamController,
+  ReadableStream: streams.ReadableStream,
+  ReadableStreamBYOBReader: streams.ReadableStreamBYOBReader,
+  ReadableStreamBYOBRequest: streams.ReadableStreamBYOBRequest,
+  ReadableStreamDefaultController: streams.ReadableStreamDefaultController,
+  ReadableStreamDefaultReader: streams.ReadableStreamDefaultReader,
+  Request,
+  Response,
+  Scheduler,
+  ServiceWorkerGlobalScope,
+  SubtleCrypto: cryptography.SubtleCrypto,
+  TextDecoder: encoding.TextDecoder,
+  TextDecoderStream: encoding.TextDecoderStream,
+  TextEncoder: encoding.TextEncoder,
+  TextEncoderStream: encoding.TextEncoderStream,
+  TransformStream: streams.TransformStream,
+  TransformStreamDefaultController: streams.TransformStreamDefaultController,
+  URL: url.URL,
+  URLPattern: urlPattern.URLPattern,
+  URLSearchParams: url.URLSearchParams,
+  WebSocket,
+  WebSocketPair,
+  WorkerGlobalScope,
+  WritableStream: streams.WritableStream,
+  WritableStreamDefaultController: streams.WritableStreamDefaultController,
+  WritableStreamDefaultWriter: streams.WritableStreamDefaultWriter,
+};
+
+const functions = {
+  atob: base64.atob,
+  btoa: base64.btoa,
+  fetch,
+  queueMicrotask(callback) {
+    checkCallback(callback, "queueMicrotask");
+    core.queueMicrotask(callback);
+  },
+  reportError: event.reportError,
+  structuredClone: messagePort.structuredClone,
+  ...timerFunctions,
+};
+
+const values = {
+  console,
+  navigator: new Navigator(),
+  performance: performance.performance,
+  scheduler: new Scheduler(),
+};
+
+function install() {
+  for (const [name, value] of Object.entries({ ...classes, ...functions })) {
+    Object.defineProperty(globalThis, name, { value, writable: true, enumerable: false, configurable: true });
+  }
+  for (const [name, value] of Object.entries(values)) {
+    Object.defineProperty(globalThis, name, { value, writable: true, enumerable: true, configurable: true });
+  }
+  Object.defineProperty(globalThis, "self", { value: globalThis, writable: true, enumerable: true, configurable: true });
+  // The objects behind crypto cannot stand in a snapshot: made at first use.
+  Object.defineProperty(globalThis, "crypto", {
+    get() {
+      return cryptography.crypto;
+    },
+    set(value) {
+      Object.defineProperty(globalThis, "crypto", { value, writable: true, enumerable: true, configurable: true });
+    },
+    enumerable: true,
+    configurable: true,
+  });
+  delete globalThis.SharedArrayBuffer;
+  Object.setPrototypeOf(globalThis, ServiceWorkerGlobalScope.prototype);
+  event.saveGlobalThisReference(globalThis);
+  event.setEventTargetData(globalThis);
+  event.defineEventHandler(globalThis, "error");
+  event.defineEventHandler(globalThis, "unhandledrejection");
+  event.defineEventHandler(globalThis, "rejectionhandled");
+}
+
+return { AsyncLocalStorage, install };
+})();

@@ -1,0 +1,426 @@
+//! One isolate: jobs in, turns, answers out.
+//!
+//! A turn: hand the delivered jobs to their handlers, then run V8's event loop once (timers, finished ops, microtasks).
+//! The handlers' answers leave through ops while they run.
+//!
+//! What goes wrong:
+//! - start-up fails: every job, now and later, is answered with that fault; the instance is broken;
+//! - the turn is terminated from outside ([`Interrupt`]) or the heap is full: every job is answered with the fault that
+//!   the terminator gave; the instance is broken, because V8 promises nothing about half-done JavaScript;
+//! - nothing is left that could ever run and a job has no answer: [`FaultKind::NeverSettles`].
+
+use crate::engine::JsEngineOptions;
+use crate::exception::{from_core_error, from_js_error};
+use crate::extension::extensions;
+use crate::modules::{Loader, url_of};
+use crate::ops::body::Source;
+use crate::state::IsolateState;
+use atoll_model::WorkerVersion;
+use atoll_worker::{
+    Binding, Body, Environment, Event, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, JsException, Request,
+    ScheduledEvent,
+};
+use deno_core::error::{CoreError, CoreErrorKind, JsError};
+use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, v8};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// How often the event loop may say "nothing to do" while modules are still being evaluated before that counts as never
+/// finishing.
+const STALLED_TURNS_MAX: u32 = 3;
+
+type Evaluation = Pin<Box<dyn Future<Output = Result<(), CoreError>>>>;
+
+enum Phase {
+    Created,
+    Evaluating {
+        module: deno_core::ModuleId,
+        evaluation: Evaluation,
+        stalled: u32,
+    },
+    Ready,
+    Broken(Fault),
+}
+
+/// The bridge's functions.
+struct Bridge {
+    bootstrap: v8::Global<v8::Function>,
+    start: v8::Global<v8::Function>,
+    fetch: v8::Global<v8::Function>,
+    scheduled: v8::Global<v8::Function>,
+}
+
+/// An isolate that runs one worker.
+pub(crate) struct JsInstance {
+    phase: Phase,
+    jobs: VecDeque<Job>,
+    state: Rc<IsolateState>,
+    interrupt: Arc<JsInterrupt>,
+    bridge: Bridge,
+    runtime: JsRuntime,
+}
+
+struct JsInterrupt {
+    isolate: v8::IsolateHandle,
+    /// Why the isolate was terminated; the first reason counts.
+    fault: Mutex<Option<Fault>>,
+}
+
+impl JsInterrupt {
+    fn condemn(&self, fault: Fault) {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+    }
+
+    fn condemned(&self) -> Option<Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Interrupt for JsInterrupt {
+    fn terminate(&self, fault: Fault) {
+        self.condemn(fault);
+        self.isolate.terminate_execution();
+    }
+}
+
+fn internal(what: &str) -> Fault {
+    Fault::new(FaultKind::Internal, format!("the JavaScript engine's own scripts are broken: {what}"))
+}
+
+impl JsInstance {
+    pub fn new(options: JsEngineOptions, version: Arc<WorkerVersion>, env: Environment) -> Result<Self, Fault> {
+        let state = IsolateState::new(env, version.clone());
+        let heap_max = usize::try_from(version.limits.heap_bytes).unwrap_or(usize::MAX);
+        let mut runtime = JsRuntime::try_new(RuntimeOptions {
+            module_loader: Some(Rc::new(Loader::new(version))),
+            extensions: extensions(Some(state.clone())),
+            startup_snapshot: options.startup_snapshot,
+            create_params: Some(v8::CreateParams::default().heap_limits(0, heap_max)),
+            ..Default::default()
+        })
+        .map_err(|error| internal(&error.to_string()))?;
+        let interrupt = Arc::new(JsInterrupt {
+            isolate: runtime.v8_isolate().thread_safe_handle(),
+            fault: Mutex::new(None),
+        });
+        let on_full = interrupt.clone();
+        runtime.add_near_heap_limit_callback(move |current, _initial| {
+            let fault = Fault::new(
+                FaultKind::ExceededMemory,
+                format!("the worker's JavaScript heap reached its limit of {} MiB", heap_max >> 20),
+            );
+            on_full.terminate(fault);
+            // V8 ends the process unless it is given room in which to unwind.
+            current + HEAP_HEADROOM_BYTES
+        });
+        let bridge = take_bridge(&mut runtime)?;
+        Ok(Self {
+            phase: Phase::Created,
+            jobs: VecDeque::new(),
+            state,
+            interrupt,
+            bridge,
+            runtime,
+        })
+    }
+
+    /// Everything up to the evaluation of the worker's modules.
+    fn begin(&mut self) -> Result<Phase, Fault> {
+        self.call_bootstrap()?;
+        let main = url_of(&self.state.version.main_module)
+            .map_err(|error| Fault::new(FaultKind::Startup, error.to_string()))?;
+        // The loader answers at once, so this future does too.
+        let mut load = Box::pin(self.runtime.load_main_es_module(&main));
+        let mut cx = Context::from_waker(Waker::noop());
+        let module = match load.as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(module)) => module,
+            Poll::Ready(Err(error)) => {
+                drop(load);
+                return Err(self.startup_fault(&error));
+            }
+            Poll::Pending => return Err(internal("loading modules did not finish")),
+        };
+        drop(load);
+        let evaluation = Box::pin(self.runtime.mod_evaluate(module));
+        Ok(Phase::Evaluating {
+            module,
+            evaluation,
+            stalled: 0,
+        })
+    }
+
+    fn startup_fault(&self, error: &CoreError) -> Fault {
+        if let Some(fault) = self.interrupt.condemned() {
+            return fault;
+        }
+        Fault::exception(FaultKind::Startup, from_core_error(error))
+    }
+
+    fn call_bootstrap(&mut self) -> Result<(), Fault> {
+        let function = self.bridge.bootstrap.clone();
+        let bindings = self.state.env.bindings.clone();
+        deno_core::scope!(scope, self.runtime);
+        let mut list = Vec::with_capacity(bindings.len());
+        for (index, (name, binding)) in bindings.iter().enumerate() {
+            let index = v8::Integer::new(scope, i32::try_from(index).unwrap_or(i32::MAX)).into();
+            let text = |scope: &mut v8::PinScope<'_, '_>, text: &str| -> v8::Global<v8::Value> {
+                let text = v8::String::new(scope, text).map_or_else(|| v8::undefined(scope).into(), v8::Local::<v8::Value>::from);
+                v8::Global::new(scope, text)
+            };
+            let mut local = |value: &str| {
+                let global = text(scope, value);
+                v8::Local::new(scope, global)
+            };
+            let fields: Vec<v8::Local<'_, v8::Value>> = match binding {
+                Binding::Text(value) => vec![local(name), local("text"), local(value)],
+                Binding::Json(value) => vec![local(name), local("json"), local(value)],
+                Binding::Kv(_) => vec![local(name), local("kv"), index],
+                Binding::Fetcher(_) => vec![local(name), local("fetcher"), index],
+                Binding::Unbuilt(unbuilt) => {
+                    vec![local(name), local("unbuilt"), local(&unbuilt.kind), local(&unbuilt.target)]
+                }
+            };
+            list.push(v8::Array::new_with_elements(scope, &fields).into());
+        }
+        let list = v8::Array::new_with_elements(scope, &list).into();
+        call(scope, &function, &[list]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
+    }
+
+    fn call_start(&mut self, module: deno_core::ModuleId) -> Result<(), Fault> {
+        let namespace = self
+            .runtime
+            .get_module_namespace(module)
+            .map_err(|error| internal(&error.to_string()))?;
+        let function = self.bridge.start.clone();
+        deno_core::scope!(scope, self.runtime);
+        let namespace = v8::Local::new(scope, namespace).into();
+        call(scope, &function, &[namespace]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
+    }
+
+    fn run_job(&mut self, job: Job) {
+        let Job { ctx, event, reply } = job;
+        if reply.is_closed() && ctx.cancel.is_cancelled() {
+            return;
+        }
+        let id = self.state.add(reply, ctx.clone());
+        let result = match event {
+            Event::Fetch(request) => self.run_fetch(id, ctx, request),
+            Event::Scheduled(scheduled) => self.run_scheduled(id, &scheduled),
+        };
+        // The bridge catches whatever a handler throws; only a termination passes it.
+        if let Err(exception) = result
+            && self.interrupt.condemned().is_none()
+        {
+            self.state.answer(id, Err(Fault::exception(FaultKind::Exception, exception)));
+        }
+    }
+
+    fn run_fetch(&mut self, id: u32, ctx: atoll_worker::EventContext, request: Request) -> Result<(), JsException> {
+        let function = self.bridge.fetch.clone();
+        deno_core::scope!(scope, self.runtime);
+        let has_body = !matches!(request.body, Body::Empty);
+        let id = v8::Integer::new_from_unsigned(scope, id).into();
+        let method = one_byte(scope, request.head.method.as_str());
+        let url = one_byte(scope, &request.head.url);
+        let has_body = v8::Boolean::new(scope, has_body).into();
+        let source = Source::request(request.head, ctx, request.body);
+        let source = deno_core::cppgc::make_cppgc_object(scope, source).into();
+        call(scope, &function, &[id, source, method, url, has_body])
+    }
+
+    fn run_scheduled(&mut self, id: u32, event: &ScheduledEvent) -> Result<(), JsException> {
+        let function = self.bridge.scheduled.clone();
+        deno_core::scope!(scope, self.runtime);
+        let id = v8::Integer::new_from_unsigned(scope, id).into();
+        let cron = one_byte(scope, &event.cron);
+        let time = v8::Number::new(scope, event.scheduled_ms as f64).into();
+        call(scope, &function, &[id, cron, time])
+    }
+
+    fn poll_event_loop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.runtime.poll_event_loop(cx, PollEventLoopOptions::default()) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(error)) => {
+                if self.interrupt.condemned().is_none() {
+                    // The bridge reports uncaught exceptions itself; this one came from inside the engine.
+                    if let CoreErrorKind::Js(error) = error.as_kind() {
+                        self.state.env.logs.exception(None, from_js_error(error));
+                    } else {
+                        self.state.env.logs.exception(None, from_core_error(&error));
+                    }
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn break_with(&mut self, fault: Fault) -> InstanceState {
+        self.state.answer_all(&fault);
+        for job in self.jobs.drain(..) {
+            let _ = job.reply.send(Err(fault.clone()));
+        }
+        self.phase = Phase::Broken(fault);
+        InstanceState::Broken
+    }
+
+    fn poll_startup(&mut self, cx: &mut Context<'_>) -> Result<bool, Fault> {
+        if matches!(self.phase, Phase::Created) {
+            self.phase = self.begin()?;
+        }
+        let idle = self.poll_event_loop(cx).is_ready();
+        if let Some(fault) = self.interrupt.condemned() {
+            return Err(fault);
+        }
+        let Phase::Evaluating {
+            module,
+            evaluation,
+            stalled,
+        } = &mut self.phase
+        else {
+            return Ok(true);
+        };
+        let module = *module;
+        match evaluation.as_mut().poll(cx) {
+            Poll::Ready(Ok(())) => {
+                self.call_start(module)?;
+                self.phase = Phase::Ready;
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => Err(self.startup_fault(&error)),
+            Poll::Pending if idle => {
+                *stalled += 1;
+                if *stalled > STALLED_TURNS_MAX {
+                    let name = &self.state.version.main_module;
+                    return Err(Fault::new(
+                        FaultKind::Startup,
+                        format!("a top-level await in the modules of {name} can never finish: nothing is left that could wake it"),
+                    ));
+                }
+                cx.waker().wake_by_ref();
+                Ok(false)
+            }
+            Poll::Pending => Ok(false),
+        }
+    }
+}
+
+/// What V8 may use beyond its limit while a full heap is unwound, bytes.
+const HEAP_HEADROOM_BYTES: usize = 16 * 1024 * 1024;
+
+/// Methods and URLs are ASCII: no need to look for UTF-8.
+fn one_byte<'a>(scope: &mut v8::PinScope<'a, '_>, text: &str) -> v8::Local<'a, v8::Value> {
+    let string = if text.is_ascii() {
+        v8::String::new_from_one_byte(scope, text.as_bytes(), v8::NewStringType::Normal)
+    } else {
+        v8::String::new(scope, text)
+    };
+    // Fails only beyond V8's maximum length of half a gigabyte; heads are limited to some kilobytes at the door.
+    string.map_or_else(|| v8::String::empty(scope).into(), Into::into)
+}
+
+/// Calls a function of the bridge. `Err` holds the exception.
+fn call(
+    scope: &mut v8::PinScope<'_, '_>,
+    function: &v8::Global<v8::Function>,
+    args: &[v8::Local<'_, v8::Value>],
+) -> Result<(), JsException> {
+    v8::tc_scope!(let scope, scope);
+    let function = v8::Local::new(scope, function);
+    let this = v8::undefined(scope).into();
+    if function.call(scope, this, args).is_some() {
+        return Ok(());
+    }
+    match scope.exception() {
+        Some(exception) if !scope.has_terminated() => Err(from_js_error(&JsError::from_v8_exception(scope, exception))),
+        _ => Err(JsException {
+            name: "Error".to_owned(),
+            message: "execution was terminated".to_owned(),
+            ..JsException::default()
+        }),
+    }
+}
+
+/// Takes `globalThis.__atoll` away and keeps its functions.
+fn take_bridge(runtime: &mut JsRuntime) -> Result<Bridge, Fault> {
+    deno_core::scope!(scope, runtime);
+    let context = scope.get_current_context();
+    let global = context.global(scope);
+    let key = v8::String::new(scope, "__atoll").ok_or_else(|| internal("no memory"))?;
+    let object = global
+        .get(scope, key.into())
+        .and_then(|value| v8::Local::<v8::Object>::try_from(value).ok())
+        .ok_or_else(|| internal("globalThis.__atoll is missing"))?;
+    global.delete(scope, key.into());
+    let mut function = |name: &str| -> Result<v8::Global<v8::Function>, Fault> {
+        let key = v8::String::new(scope, name).ok_or_else(|| internal("no memory"))?;
+        let value = object.get(scope, key.into()).ok_or_else(|| internal(name))?;
+        let function = v8::Local::<v8::Function>::try_from(value).map_err(|_| internal(name))?;
+        Ok(v8::Global::new(scope, function))
+    };
+    Ok(Bridge {
+        bootstrap: function("bootstrap")?,
+        start: function("start")?,
+        fetch: function("dispatchFetch")?,
+        scheduled: function("dispatchScheduled")?,
+    })
+}
+
+impl Instance for JsInstance {
+    fn deliver(&mut self, job: Job) {
+        if let Phase::Broken(fault) = &self.phase {
+            let _ = job.reply.send(Err(fault.clone()));
+        } else {
+            self.jobs.push_back(job);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState {
+        match self.phase {
+            Phase::Broken(_) => return InstanceState::Broken,
+            Phase::Ready => {}
+            Phase::Created | Phase::Evaluating { .. } => match self.poll_startup(cx) {
+                Ok(true) => {}
+                Ok(false) => return InstanceState::Starting,
+                Err(fault) => return self.break_with(fault),
+            },
+        }
+        while let Some(job) = self.jobs.pop_front() {
+            self.run_job(job);
+            if let Some(fault) = self.interrupt.condemned() {
+                return self.break_with(fault);
+            }
+        }
+        let idle = self.poll_event_loop(cx).is_ready();
+        if let Some(fault) = self.interrupt.condemned() {
+            return self.break_with(fault);
+        }
+        if !idle {
+            return InstanceState::Busy;
+        }
+        // Nothing is left that could run: what has no answer now never gets one.
+        if !self.state.pending.borrow().is_empty() {
+            self.state.answer_all(&Fault::new(
+                FaultKind::NeverSettles,
+                "The worker's code had hung and would never generate a response: its promise is not settled, and no timer, \
+                 request or other operation is left that could settle it.",
+            ));
+        }
+        InstanceState::Idle
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        match &self.phase {
+            Phase::Broken(fault) => Some(fault.clone()),
+            _ => None,
+        }
+    }
+
+    fn interrupt(&self) -> Arc<dyn Interrupt> {
+        self.interrupt.clone()
+    }
+}

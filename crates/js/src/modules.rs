@@ -1,0 +1,200 @@
+//! A worker's modules as V8 loads them.
+//!
+//! Every module is known under `file:///` + its name. ECMAScript modules are loaded as they are. All others get a *facade*:
+//! a two-line module that imports the content from `atoll:internal` (which nothing else may import) and exports it as
+//! default, so that the module map only ever holds ECMAScript and an import needs no attributes.
+
+use crate::exception::MODULE_URL_PREFIX;
+use atoll_model::{Module, ModuleKind, WorkerVersion};
+use deno_core::{
+    ModuleLoadOptions, ModuleLoadReferrer, ModuleLoadResponse, ModuleLoader, ModuleSource, ModuleSourceCode,
+    ModuleSpecifier, ModuleType, ResolutionKind,
+};
+use deno_error::JsErrorBox;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Loads the modules of one version.
+pub(crate) struct Loader {
+    version: Arc<WorkerVersion>,
+}
+
+/// The specifier that facades import.
+const INTERNAL: &str = "atoll:internal";
+
+impl Loader {
+    pub fn new(version: Arc<WorkerVersion>) -> Self {
+        Self { version }
+    }
+
+    fn module_at(&self, url: &str) -> Option<&Module> {
+        let name = url.strip_prefix(MODULE_URL_PREFIX)?;
+        find(&self.version, name)
+    }
+
+    fn has_flag(&self, names: &[&str]) -> bool {
+        self.version.compat_flags.iter().any(|flag| names.contains(&flag.as_str()))
+    }
+
+    fn unresolved(&self, specifier: &str, from: &str) -> JsErrorBox {
+        let bare = specifier.strip_prefix("node:").unwrap_or(specifier);
+        let hint = if specifier.starts_with("node:") || NODE_MODULES.contains(&bare) {
+            let flag = if self.has_flag(&["nodejs_compat", "nodejs_als"]) {
+                "It is a Node.js module that this version of Atoll does not have yet (it has node:async_hooks)."
+            } else {
+                "It is a Node.js module: add \"nodejs_compat\" to compatibility_flags (this version of Atoll has node:async_hooks only)."
+            };
+            format!(" {flag}")
+        } else if specifier.starts_with("cloudflare:") {
+            " This version of Atoll has \"cloudflare:workers\" only.".to_owned()
+        } else if specifier.starts_with('.') || specifier.starts_with('/') {
+            " Is the file there, and does a rule of the configuration include it?".to_owned()
+        } else {
+            " Is the package installed and bundled?".to_owned()
+        };
+        JsErrorBox::generic(format!("No such module \"{specifier}\", imported from \"{from}\".{hint}"))
+    }
+}
+
+const NODE_MODULES: [&str; 40] = [
+    "assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram",
+    "diagnostics_channel", "dns", "domain", "events", "fs", "fs/promises", "http", "http2", "https", "inspector",
+    "module", "net", "os", "path", "perf_hooks", "process", "punycode", "querystring", "readline", "stream",
+    "stream/web", "string_decoder", "timers", "tls", "tty", "url", "util", "v8", "vm", "worker_threads", "zlib",
+];
+
+fn find<'a>(version: &'a WorkerVersion, name: &str) -> Option<&'a Module> {
+    version.modules.iter().find(|module| module.name == name)
+}
+
+/// The module that `specifier` means when `from` (a module's name) says it.
+pub(crate) fn resolve_name<'a>(version: &'a WorkerVersion, specifier: &str, from: &str) -> Option<&'a Module> {
+    let base = ModuleSpecifier::parse(&format!("{MODULE_URL_PREFIX}{from}")).ok()?;
+    let joined = base.join(specifier).ok()?;
+    let path = |url: &str| url.strip_prefix(MODULE_URL_PREFIX).map(str::to_owned);
+    let relative = path(joined.as_str());
+    let without_query = relative.as_deref().and_then(|name| name.split(['?', '#']).next());
+    let decoded = without_query.map(percent_decode);
+    [relative.as_deref(), without_query, decoded.as_deref(), Some(specifier)]
+        .into_iter()
+        .flatten()
+        .find_map(|name| find(version, name))
+}
+
+/// Module names are plain text; URLs escape some of it.
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = |at: usize| tail.get(at).and_then(|digit| (*digit as char).to_digit(16));
+        match (first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The kind's name, as errors and `require` use it.
+pub(crate) fn kind_name(kind: ModuleKind) -> &'static str {
+    match kind {
+        ModuleKind::Esm => "esm",
+        ModuleKind::CommonJs => "commonjs",
+        ModuleKind::Text => "text",
+        ModuleKind::Data => "data",
+        ModuleKind::Wasm => "wasm",
+        ModuleKind::Json => "json",
+    }
+}
+
+/// The URL under which V8 knows a module.
+pub(crate) fn url_of(name: &str) -> Result<ModuleSpecifier, JsErrorBox> {
+    ModuleSpecifier::parse(MODULE_URL_PREFIX)
+        .and_then(|base| base.join(&format!("./{name}")))
+        .map_err(|error| JsErrorBox::generic(format!("\"{name}\" cannot be a module's name: {error}")))
+}
+
+impl ModuleLoader for Loader {
+    fn resolve(
+        &self,
+        specifier: &str,
+        referrer: &str,
+        _kind: ResolutionKind,
+    ) -> Result<ModuleSpecifier, JsErrorBox> {
+        let from = referrer.strip_prefix(MODULE_URL_PREFIX).unwrap_or(referrer);
+        let built_in = |specifier: &str| ModuleSpecifier::parse(specifier).map_err(JsErrorBox::from_err);
+        match specifier {
+            "cloudflare:workers" => return built_in(specifier),
+            "node:async_hooks" | "async_hooks" if self.has_flag(&["nodejs_compat", "nodejs_als", "nodejs_compat_v2"]) => {
+                return built_in("node:async_hooks");
+            }
+            INTERNAL => {
+                let importer = resolve_name(&self.version, referrer, "");
+                if importer.is_some_and(|module| module.kind != ModuleKind::Esm) {
+                    return built_in(specifier);
+                }
+            }
+            _ => {}
+        }
+        match resolve_name(&self.version, specifier, from) {
+            Some(module) => url_of(&module.name),
+            None => Err(self.unresolved(specifier, from)),
+        }
+    }
+
+    fn load(
+        &self,
+        url: &ModuleSpecifier,
+        _referrer: Option<&ModuleLoadReferrer>,
+        _options: ModuleLoadOptions,
+    ) -> ModuleLoadResponse {
+        let Some(module) = resolve_name(&self.version, url.as_str(), "") else {
+            let error = JsErrorBox::generic(format!("No such module \"{url}\"."));
+            return ModuleLoadResponse::Sync(Err(error));
+        };
+        ModuleLoadResponse::Sync(source(module, url))
+    }
+
+    fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
+        let module = self.module_at(file_name)?;
+        module.source_map.as_ref().map(|map| Cow::Borrowed(&map[..]))
+    }
+
+    fn source_map_source_exists(&self, _source_url: &str) -> Option<bool> {
+        // Sources lie in the developer's project, which the engine cannot see: trust the map.
+        Some(true)
+    }
+}
+
+fn source(module: &Module, url: &ModuleSpecifier) -> Result<ModuleSource, JsErrorBox> {
+    let code = match module.kind {
+        ModuleKind::Esm => String::from_utf8(module.content.to_vec()).map_err(|error| {
+            JsErrorBox::type_error(format!(
+                "Module \"{}\" is not UTF-8 (byte {}).",
+                module.name,
+                error.utf8_error().valid_up_to()
+            ))
+        })?,
+        kind => {
+            let function = match kind {
+                ModuleKind::CommonJs => "cjs",
+                other => kind_name(other),
+            };
+            // JSON's string syntax is JavaScript's.
+            let name = serde_json::Value::from(module.name.as_str());
+            format!("import {{ {function} }} from \"{INTERNAL}\"; export default {function}({name});")
+        }
+    };
+    Ok(ModuleSource::new(
+        ModuleType::JavaScript,
+        ModuleSourceCode::String(code.into()),
+        url,
+        None,
+    ))
+}

@@ -1,0 +1,278 @@
+//! Events' answers, and what a request shows of itself.
+
+use crate::exception::from_js_error;
+use crate::ops::body::{Sender, Source};
+use crate::ops::isolate;
+use crate::ops::websocket::Socket;
+use atoll_worker::{Body, Fault, FaultKind, JsException, Outcome, Response, ResponseHead, WebSocketEnd};
+use bytes::Bytes;
+use deno_core::convert::ByteString;
+use deno_core::error::JsError;
+use deno_core::{OpState, op2, v8};
+use deno_error::JsErrorBox;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
+
+/// A header list as one Latin-1 string: names and values, each followed by NUL but the last.
+pub(crate) fn headers_to_wire(headers: &HeaderMap) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(headers.len() * 40);
+    for (name, value) in headers {
+        if !wire.is_empty() {
+            wire.push(0);
+        }
+        wire.extend_from_slice(name.as_str().as_bytes());
+        wire.push(0);
+        wire.extend_from_slice(value.as_bytes());
+    }
+    wire
+}
+
+/// The list in a wire string. JavaScript has checked names and values; what it let through and HTTP does not (control
+/// characters in values) is the worker's error.
+pub(crate) fn headers_from_wire(wire: &[u8]) -> Result<HeaderMap, JsErrorBox> {
+    let mut headers = HeaderMap::new();
+    if wire.is_empty() {
+        return Ok(headers);
+    }
+    let mut fields = wire.split(|byte| *byte == 0);
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        let show = || String::from_utf8_lossy(name).into_owned();
+        let header = HeaderName::from_bytes(name)
+            .map_err(|_| JsErrorBox::type_error(format!("Invalid header name \"{}\".", show())))?;
+        let value = HeaderValue::from_bytes(value).map_err(|_| {
+            JsErrorBox::type_error(format!(
+                "Invalid value of header \"{}\": it holds a control character.",
+                show()
+            ))
+        })?;
+        headers.append(header, value);
+    }
+    Ok(headers)
+}
+
+/// The request's headers in wire form.
+#[op2]
+pub(crate) fn op_request_headers(#[cppgc] source: &Source) -> ByteString {
+    let wire = source
+        .request
+        .as_ref()
+        .map(|(head, _)| headers_to_wire(&head.headers))
+        .unwrap_or_default();
+    ByteString::from(wire)
+}
+
+/// `request.cf` as JSON.
+#[op2]
+#[string]
+pub(crate) fn op_request_cf(#[cppgc] source: &Source) -> String {
+    let Some((head, _)) = &source.request else {
+        return "{}".to_owned();
+    };
+    let accept = head
+        .headers
+        .get(http::header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    serde_json::json!({
+        "httpProtocol": head.protocol,
+        "tlsVersion": head.tls_version,
+        "clientAcceptEncoding": accept,
+        "edgeRequestKeepAliveStatus": 1,
+    })
+    .to_string()
+}
+
+/// Resolves with true when the client went away.
+#[op2]
+pub(crate) fn op_request_canceled(#[cppgc] source: &Source) -> impl Future<Output = bool> + use<> {
+    let cancel = source.request.as_ref().map(|(_, ctx)| ctx.cancel.clone());
+    async move {
+        match cancel {
+            Some(cancel) => {
+                cancel.cancelled().await;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn head(status: u16, status_text: String, wire: &[u8], manual_encoding: bool) -> Result<ResponseHead, JsErrorBox> {
+    Ok(ResponseHead {
+        status_text,
+        headers: headers_from_wire(wire)?,
+        manual_encoding,
+        ..ResponseHead::new(status)
+    })
+}
+
+fn answer(state: &OpState, id: u32, head: ResponseHead, body: Body, websocket: Option<WebSocketEnd>) {
+    let response = Response { head, body, websocket };
+    isolate(state).answer(id, Ok(Outcome::Fetch(response)));
+}
+
+/// Answers with text.
+#[op2(fast)]
+pub(crate) fn op_respond_text(
+    state: &OpState,
+    #[smi] id: u32,
+    #[smi] status: u16,
+    #[string] status_text: String,
+    #[string(onebyte)] headers: Cow<'_, [u8]>,
+    manual_encoding: bool,
+    #[string] text: String,
+) -> Result<(), JsErrorBox> {
+    let head = head(status, status_text, &headers, manual_encoding)?;
+    answer(state, id, head, Body::Full(Bytes::from(text)), None);
+    Ok(())
+}
+
+/// Answers with bytes.
+#[op2(fast)]
+pub(crate) fn op_respond_bytes(
+    state: &OpState,
+    #[smi] id: u32,
+    #[smi] status: u16,
+    #[string] status_text: String,
+    #[string(onebyte)] headers: Cow<'_, [u8]>,
+    manual_encoding: bool,
+    #[buffer] bytes: &[u8],
+) -> Result<(), JsErrorBox> {
+    let head = head(status, status_text, &headers, manual_encoding)?;
+    answer(state, id, head, Body::Full(Bytes::copy_from_slice(bytes)), None);
+    Ok(())
+}
+
+/// Answers without a body.
+#[op2(fast)]
+pub(crate) fn op_respond_empty(
+    state: &OpState,
+    #[smi] id: u32,
+    #[smi] status: u16,
+    #[string] status_text: String,
+    #[string(onebyte)] headers: Cow<'_, [u8]>,
+    manual_encoding: bool,
+) -> Result<(), JsErrorBox> {
+    let head = head(status, status_text, &headers, manual_encoding)?;
+    answer(state, id, head, Body::Empty, None);
+    Ok(())
+}
+
+/// Answers with a body that came from outside and that nobody looked into.
+#[op2(fast)]
+pub(crate) fn op_respond_native(
+    state: &OpState,
+    #[smi] id: u32,
+    #[smi] status: u16,
+    #[string] status_text: String,
+    #[string(onebyte)] headers: Cow<'_, [u8]>,
+    manual_encoding: bool,
+    #[cppgc] source: &Source,
+) -> Result<(), JsErrorBox> {
+    let head = head(status, status_text, &headers, manual_encoding)?;
+    answer(state, id, head, source.take(), None);
+    Ok(())
+}
+
+/// Answers with a stream, and returns where its bytes go.
+#[op2]
+#[cppgc]
+pub(crate) fn op_respond_stream(
+    state: &OpState,
+    #[smi] id: u32,
+    #[smi] status: u16,
+    #[string] status_text: String,
+    #[string(onebyte)] headers: Cow<'_, [u8]>,
+    manual_encoding: bool,
+    length: f64,
+) -> Result<Sender, JsErrorBox> {
+    let head = head(status, status_text, &headers, manual_encoding)?;
+    let (sender, receiver) = Sender::channel(length);
+    answer(state, id, head, Body::Stream(receiver), None);
+    Ok(sender)
+}
+
+/// Answers with 101. `passed_on` is a socket from outside that travels on; otherwise a new one is made and returned.
+#[op2]
+#[cppgc]
+pub(crate) fn op_respond_websocket(
+    state: &OpState,
+    #[smi] id: u32,
+    #[string(onebyte)] headers: Cow<'_, [u8]>,
+    #[cppgc] passed_on: Option<&Socket>,
+) -> Result<Option<Socket>, JsErrorBox> {
+    let head = head(101, String::new(), &headers, false)?;
+    if let Some(socket) = passed_on {
+        let end = socket
+            .take()
+            .ok_or_else(|| JsErrorBox::type_error("Can't return a WebSocket that is in use."))?;
+        answer(state, id, head, Body::Empty, Some(end));
+        return Ok(None);
+    }
+    let (theirs, mine) = atoll_worker::socket::pair();
+    answer(state, id, head, Body::Empty, Some(theirs));
+    Ok(Some(Socket::new(mine)))
+}
+
+/// The `scheduled` handler is done.
+#[op2(fast)]
+pub(crate) fn op_scheduled_done(state: &OpState, #[smi] id: u32, no_retry: bool) {
+    isolate(state).answer(id, Ok(Outcome::Scheduled { no_retry }));
+}
+
+fn exception(scope: &mut v8::PinScope<'_, '_>, error: v8::Local<'_, v8::Value>) -> JsException {
+    let error = v8::Local::new(scope, error);
+    from_js_error(&JsError::from_v8_exception(scope, error))
+}
+
+/// The handler failed. `kind` as in `js/91_dispatch.js`.
+#[op2(fast)]
+pub(crate) fn op_fail(
+    scope: &mut v8::PinScope<'_, '_>,
+    state: &OpState,
+    #[smi] id: u32,
+    #[smi] kind: u8,
+    error: v8::Local<'_, v8::Value>,
+    pass_through: bool,
+) {
+    let kind = match kind {
+        1 => FaultKind::BadResponse,
+        2 => FaultKind::NoHandler,
+        _ => FaultKind::Exception,
+    };
+    let exception = exception(scope, error);
+    let mut fault = match kind {
+        FaultKind::NoHandler => Fault::new(kind, exception.message),
+        _ => Fault::exception(kind, exception),
+    };
+    fault.pass_through = pass_through;
+    isolate(state).answer(id, Err(fault));
+}
+
+/// An exception that no answer carries.
+#[op2(fast)]
+pub(crate) fn op_report_exception(
+    scope: &mut v8::PinScope<'_, '_>,
+    state: &OpState,
+    error: v8::Local<'_, v8::Value>,
+) {
+    let exception = exception(scope, error);
+    isolate(state).env.logs.exception(None, exception);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_wire_round_trip() {
+        let mut headers = HeaderMap::new();
+        headers.append("a", HeaderValue::from_static("1"));
+        headers.append("set-cookie", HeaderValue::from_static(""));
+        headers.append("set-cookie", HeaderValue::from_bytes(b"\xe9").unwrap());
+        assert_eq!(headers_from_wire(&headers_to_wire(&headers)).unwrap(), headers);
+        assert_eq!(headers_from_wire(b"").unwrap(), HeaderMap::new());
+        assert!(headers_from_wire(b"a\0\x01").is_err());
+        assert!(headers_from_wire(b"a b\0x").is_err());
+    }
+}

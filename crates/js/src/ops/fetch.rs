@@ -1,0 +1,170 @@
+//! Outgoing requests: through the host's network, or to a binding.
+
+use crate::exception::binding_error;
+use crate::ops::body::Source;
+use crate::ops::event::{headers_from_wire, headers_to_wire};
+use crate::ops::isolate;
+use crate::ops::websocket::Socket;
+use atoll_model::RequestId;
+use atoll_worker::{
+    Binding, BindingError, Body, EventContext, OutboundRequest, Redirect, Request, RequestHead, Response,
+};
+use bytes::Bytes;
+use deno_core::convert::ByteString;
+use deno_core::{JsBuffer, OpState, ToV8, op2, v8};
+use deno_error::JsErrorBox;
+use http::{HeaderMap, Method};
+use std::cell::RefCell;
+use std::rc::Rc;
+use tokio_util::sync::CancellationToken;
+
+/// What goes with calls that belong to no particular event: the isolate's own identity.
+pub(crate) fn call_context(state: &OpState, cancel: CancellationToken) -> EventContext {
+    let isolate = isolate(state);
+    EventContext {
+        tenant: isolate.version.tenant.clone(),
+        worker: isolate.version.name.clone(),
+        request_id: RequestId(0),
+        cancel,
+        traceparent: None,
+    }
+}
+
+/// A token by which a fetch can be cancelled.
+#[op2(fast)]
+#[smi]
+pub(crate) fn op_fetch_token(state: &OpState) -> u32 {
+    isolate(state).fetches.borrow_mut().insert(CancellationToken::new()) as u32
+}
+
+/// Cancels the fetch with this token, if it is still running.
+#[op2(fast)]
+pub(crate) fn op_fetch_cancel(state: &OpState, #[smi] token: u32) {
+    if let Some(token) = isolate(state).fetches.borrow().get(token as usize) {
+        token.cancel();
+    }
+}
+
+/// A response as JavaScript takes it apart.
+pub(crate) struct Reply(Response);
+
+impl<'a> ToV8<'a> for Reply {
+    type Error = JsErrorBox;
+
+    fn to_v8<'i>(self, scope: &mut v8::PinScope<'a, 'i>) -> Result<v8::Local<'a, v8::Value>, Self::Error> {
+        let Response { head, body, websocket } = self.0;
+        let text = |scope: &mut v8::PinScope<'a, 'i>, text: &str| {
+            v8::String::new(scope, text).ok_or_else(|| JsErrorBox::range_error("text too long"))
+        };
+        let null = v8::null(scope);
+        let no_body = matches!(head.status, 101 | 204 | 205 | 304);
+        let body: v8::Local<'a, v8::Value> = match body {
+            Body::Empty => null.into(),
+            _ if no_body => null.into(),
+            body => deno_core::cppgc::make_cppgc_object(scope, Source::body(body)).into(),
+        };
+        let socket: v8::Local<'a, v8::Value> = match websocket {
+            None => null.into(),
+            Some(end) => {
+                let protocol = text(scope, &end.protocol)?;
+                let socket = deno_core::cppgc::make_cppgc_object(scope, Socket::new(end));
+                v8::Array::new_with_elements(scope, &[socket.into(), protocol.into()]).into()
+            }
+        };
+        let headers = ByteString::from(headers_to_wire(&head.headers))
+            .to_v8(scope)
+            .map_err(|_| JsErrorBox::range_error("headers too long"))?;
+        let fields = [
+            v8::Integer::new(scope, i32::from(head.status)).into(),
+            text(scope, &head.status_text)?.into(),
+            headers,
+            text(scope, &head.url)?.into(),
+            v8::Boolean::new(scope, head.redirected).into(),
+            body,
+            socket,
+        ];
+        Ok(v8::Array::new_with_elements(scope, &fields).into())
+    }
+}
+
+/// Sends a request. `target` is a binding's index, or negative for the network. At most one of the bodies is given.
+#[op2]
+#[allow(clippy::too_many_arguments, reason = "an op's arguments are its wire format")]
+pub(crate) fn op_fetch(
+    state: Rc<RefCell<OpState>>,
+    #[smi] token: u32,
+    #[smi] target: i32,
+    #[string] method: String,
+    #[string] url: String,
+    #[string] headers: String,
+    #[string] redirect: String,
+    #[string] text: Option<String>,
+    #[buffer] bytes: Option<JsBuffer>,
+    #[cppgc] source: Option<&Source>,
+) -> impl Future<Output = Result<Reply, JsErrorBox>> + use<> {
+    let state = state.borrow();
+    let isolate = isolate(&state);
+    let cancel = isolate.fetches.borrow().get(token as usize).cloned().unwrap_or_default();
+    let body = match (text, bytes, source) {
+        (Some(text), _, _) => Body::Full(Bytes::from(text)),
+        (_, Some(bytes), _) => Body::Full(Bytes::copy_from_slice(&bytes)),
+        (_, _, Some(source)) => source.take(),
+        _ => Body::Empty,
+    };
+    let redirect = match redirect.as_str() {
+        "manual" => Redirect::Manual,
+        "error" => Redirect::Error,
+        _ => Redirect::Follow,
+    };
+    let request = request_of(&method, url, &latin1(&headers), body);
+    let ctx = call_context(&state, cancel.clone());
+    let way = usize::try_from(target)
+        .ok()
+        .map(|index| isolate.env.bindings[index].1.clone());
+    let outbound = isolate.env.outbound.clone();
+    async move {
+        let call = async {
+            let request = request?;
+            let response = match way {
+                None => outbound.fetch(&ctx, OutboundRequest { request, redirect }).await,
+                Some(Binding::Fetcher(fetcher)) => fetcher.fetch(&ctx, request).await,
+                Some(_) => Err(BindingError::invalid("this binding has no fetch method")),
+            };
+            response.map(Reply).map_err(binding_error)
+        };
+        let result = tokio::select! {
+            result = call => result,
+            () = cancel.cancelled() => Err(JsErrorBox::new("DOMExceptionAbortError", "The operation was aborted")),
+        };
+        isolate.fetches.borrow_mut().try_remove(token as usize);
+        result
+    }
+}
+
+/// The bytes of a string that JavaScript has checked to hold Latin-1 alone.
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| c as u8).collect()
+}
+
+fn request_of(method: &str, url: String, headers: &[u8], body: Body) -> Result<Request, JsErrorBox> {
+    let headers = headers_from_wire(headers)?;
+    let method = Method::from_bytes(method.as_bytes())
+        .map_err(|_| JsErrorBox::type_error(format!("Invalid HTTP method \"{method}\".")))?;
+    let upgrade_websocket = asks_for_websocket(&headers);
+    let head = RequestHead {
+        method,
+        url,
+        headers,
+        protocol: "HTTP/1.1",
+        tls_version: "",
+        peer: None,
+        upgrade_websocket,
+    };
+    Ok(Request { head, body })
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}

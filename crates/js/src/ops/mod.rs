@@ -1,0 +1,19 @@
+//! What JavaScript calls. Each file's ops belong to one script of `js/`.
+
+pub(crate) mod body;
+pub(crate) mod event;
+pub(crate) mod fetch;
+pub(crate) mod kv;
+pub(crate) mod log;
+pub(crate) mod module;
+pub(crate) mod multipart;
+pub(crate) mod websocket;
+
+use crate::state::IsolateState;
+use deno_core::OpState;
+use std::rc::Rc;
+
+/// The isolate's state. Every isolate that runs ops has one.
+pub(crate) fn isolate(state: &OpState) -> Rc<IsolateState> {
+    state.borrow::<Rc<IsolateState>>().clone()
+}

@@ -1,0 +1,42 @@
+//! The content of modules that are not ECMAScript, for their facades (`js/26_module_internal.js`).
+
+use crate::modules::{kind_name, resolve_name};
+use crate::ops::isolate;
+use atoll_model::Module;
+use deno_core::convert::Uint8Array;
+use deno_core::{OpState, op2};
+use deno_error::JsErrorBox;
+
+fn with_module<T>(state: &OpState, name: &str, f: impl FnOnce(&Module) -> T) -> Result<T, JsErrorBox> {
+    let isolate = isolate(state);
+    let module = isolate.version.modules.iter().find(|module| module.name == name);
+    module
+        .map(f)
+        .ok_or_else(|| JsErrorBox::generic(format!("No such module \"{name}\".")))
+}
+
+/// A module as text.
+#[op2]
+#[string]
+pub(crate) fn op_module_text(state: &OpState, #[string] name: &str) -> Result<String, JsErrorBox> {
+    with_module(state, name, |module| String::from_utf8_lossy(&module.content).into_owned())
+}
+
+/// A module as bytes; each call copies.
+#[op2]
+pub(crate) fn op_module_bytes(state: &OpState, #[string] name: &str) -> Result<Uint8Array, JsErrorBox> {
+    with_module(state, name, |module| module.content.to_vec().into())
+}
+
+/// What `require(specifier)` in `from` means: kind and name.
+#[op2]
+pub(crate) fn op_cjs_resolve(
+    state: &OpState,
+    #[string] from: &str,
+    #[string] specifier: &str,
+) -> Result<(String, String), JsErrorBox> {
+    let isolate = isolate(state);
+    let module = resolve_name(&isolate.version, specifier, from)
+        .ok_or_else(|| JsErrorBox::generic(format!("No such module \"{specifier}\", required from \"{from}\".")))?;
+    Ok((kind_name(module.kind).to_owned(), module.name.clone()))
+}

@@ -1,0 +1,112 @@
+//! Native ends of WebSockets.
+
+use atoll_worker::socket::WsSendError;
+use atoll_worker::{WebSocketEnd, WsMessage};
+use bytes::Bytes;
+use deno_core::convert::Uint8Array;
+use deno_core::{GarbageCollected, ToV8, op2, v8};
+use deno_error::JsErrorBox;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// A socket to the outside, until it is handed on.
+pub(crate) struct Socket {
+    end: Rc<RefCell<Option<WebSocketEnd>>>,
+}
+
+// SAFETY: holds no traced references.
+unsafe impl GarbageCollected for Socket {
+    fn trace(&self, _visitor: &mut v8::cppgc::Visitor) {}
+
+    fn get_name(&self) -> &'static std::ffi::CStr {
+        c"Socket"
+    }
+}
+
+impl Socket {
+    pub fn new(end: WebSocketEnd) -> Self {
+        Self {
+            end: Rc::new(RefCell::new(Some(end))),
+        }
+    }
+
+    pub fn take(&self) -> Option<WebSocketEnd> {
+        self.end.borrow_mut().take()
+    }
+
+    fn send(&self, message: WsMessage) -> Result<(), JsErrorBox> {
+        let end = self.end.borrow();
+        match end.as_ref().map(|end| end.tx.send(message)) {
+            // A peer that is gone is told by the close event, as in browsers.
+            None | Some(Ok(()) | Err(WsSendError::Closed)) => Ok(()),
+            Some(Err(error @ WsSendError::Full)) => Err(JsErrorBox::generic(error.to_string())),
+        }
+    }
+}
+
+/// Sends text.
+#[op2(fast)]
+pub(crate) fn op_ws_send_text(#[cppgc] socket: &Socket, #[string] text: String) -> Result<(), JsErrorBox> {
+    socket.send(WsMessage::Text(text))
+}
+
+/// Sends bytes.
+#[op2(fast)]
+pub(crate) fn op_ws_send_binary(#[cppgc] socket: &Socket, #[buffer] data: &[u8]) -> Result<(), JsErrorBox> {
+    socket.send(WsMessage::Binary(Bytes::copy_from_slice(data)))
+}
+
+/// Sends the closing handshake; code 0 is a frame without one.
+#[op2(fast)]
+pub(crate) fn op_ws_close(
+    #[cppgc] socket: &Socket,
+    #[smi] code: u16,
+    #[string] reason: String,
+) -> Result<(), JsErrorBox> {
+    socket.send(WsMessage::Close {
+        code: (code != 0).then_some(code),
+        reason,
+    })
+}
+
+/// A message as `[kind, ...]`: `[0, text]`, `[1, bytes]`, `[2, code or null, reason]`.
+pub(crate) struct Message(WsMessage);
+
+impl<'a> ToV8<'a> for Message {
+    type Error = JsErrorBox;
+
+    fn to_v8<'i>(self, scope: &mut v8::PinScope<'a, 'i>) -> Result<v8::Local<'a, v8::Value>, Self::Error> {
+        let text = |scope: &mut v8::PinScope<'a, 'i>, text: &str| {
+            v8::String::new(scope, text).ok_or_else(|| JsErrorBox::range_error("message too long"))
+        };
+        let fields: Vec<v8::Local<'a, v8::Value>> = match self.0 {
+            WsMessage::Text(message) => vec![v8::Integer::new(scope, 0).into(), text(scope, &message)?.into()],
+            WsMessage::Binary(data) => {
+                let bytes = Uint8Array::from(Vec::from(data))
+                    .to_v8(scope)
+                    .map_err(|error| JsErrorBox::generic(error.to_string()))?;
+                vec![v8::Integer::new(scope, 1).into(), bytes]
+            }
+            WsMessage::Close { code, reason } => {
+                let code = match code {
+                    Some(code) => v8::Integer::new(scope, i32::from(code)).into(),
+                    None => v8::null(scope).into(),
+                };
+                vec![v8::Integer::new(scope, 2).into(), code, text(scope, &reason)?.into()]
+            }
+        };
+        Ok(v8::Array::new_with_elements(scope, &fields).into())
+    }
+}
+
+/// The next message; null when the socket is gone without a closing handshake.
+#[op2]
+pub(crate) fn op_ws_recv(#[cppgc] socket: &Socket) -> impl Future<Output = Option<Message>> + use<> {
+    let end = socket.end.clone();
+    poll_fn(move |cx| match end.borrow_mut().as_mut() {
+        Some(end) => end.rx.poll_recv(cx).map(|message| message.map(Message)),
+        None => Poll::Ready(None),
+    })
+}
