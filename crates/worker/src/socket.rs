@@ -6,7 +6,6 @@
 //! can make its source wait awaits [`WsSender::room`] first.
 
 use bytes::Bytes;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -14,8 +13,6 @@ use tokio::sync::{Notify, mpsc};
 
 /// Bytes that may wait in one direction of a socket.
 pub const BUFFERED_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes up to which [`WsSender::room`] lets an owner of a real socket read on.
-pub const BUFFERED_BYTES_ROOM: usize = 1024 * 1024;
 /// The largest single message, as the Workers platform has it: 32 MiB. Larger closes with 1009.
 pub const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -61,7 +58,7 @@ pub struct WebSocketEnd {
 #[derive(Debug, Clone)]
 pub struct WsSender {
     queue: mpsc::UnboundedSender<WsMessage>,
-    buffered: Arc<Buffered>,
+    buffered: Arc<AtomicUsize>,
     /// Told whenever the receiver took a message or went away.
     taken: Arc<Notify>,
 }
@@ -87,7 +84,7 @@ pub enum WsSendError {
 
 fn half() -> (WsSender, WsReceiver) {
     let (tx, rx) = mpsc::unbounded_channel();
-    let buffered = Arc::new(Buffered::default());
+    let buffered = Arc::new(AtomicUsize::new(0));
     let taken = Arc::new(Notify::new());
     let sender = WsSender {
         queue: tx,
@@ -118,10 +115,10 @@ impl WsSender {
     /// Queues a message.
     pub fn send(&self, message: WsMessage) -> Result<(), WsSendError> {
         let size = message.size();
-        if self.buffered() > BUFFERED_BYTES_MAX {
+        if self.buffered.load(Ordering::Relaxed) > BUFFERED_BYTES_MAX {
             return Err(WsSendError::Full);
         }
-        self.buffered.bytes.fetch_add(size, Ordering::Relaxed);
+        self.buffered.fetch_add(size, Ordering::Relaxed);
         self.queue.send(message).map_err(|_| WsSendError::Closed)
     }
 
@@ -141,24 +138,7 @@ impl WsSender {
 
     /// Bytes that wait to be taken by the other side.
     pub fn buffered(&self) -> usize {
-        self.buffered.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Waits until at most [`BUFFERED_BYTES_ROOM`] bytes wait, or the other side is gone: by it the owner of a real
-    /// socket stops reading from a peer that is faster than the worker.
-    pub async fn room(&self) {
-        loop {
-            let mut taken = pin!(self.buffered.taken.notified());
-            // Listening begins before the look, so that nothing taken in between is missed.
-            taken.as_mut().enable();
-            if self.buffered() <= BUFFERED_BYTES_ROOM {
-                return;
-            }
-            tokio::select! {
-                () = taken => {}
-                () = self.queue.closed() => return,
-            }
-        }
+        self.buffered.load(Ordering::Relaxed)
     }
 }
 
@@ -167,8 +147,7 @@ impl WsReceiver {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<WsMessage>> {
         self.queue.poll_recv(cx).map(|message| {
             message.inspect(|message| {
-                self.buffered.bytes.fetch_sub(message.size(), Ordering::Relaxed);
-                self.buffered.taken.notify_waiters();
+                self.buffered.fetch_sub(message.size(), Ordering::Relaxed);
                 self.taken.notify_waiters();
             })
         })
@@ -216,25 +195,5 @@ mod tests {
         drop(b);
         room.await;
         assert_eq!(a.tx.send(WsMessage::Text("x".to_owned())), Err(WsSendError::Full));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::FutureExt;
-
-    #[tokio::test]
-    async fn a_slow_reader_makes_the_owner_of_the_socket_wait() {
-        let (a, mut b) = pair();
-        let message = WsMessage::Binary(Bytes::from(vec![0; BUFFERED_BYTES_ROOM + 1]));
-        assert!(a.tx.room().now_or_never().is_some());
-        a.tx.send(message.clone()).unwrap();
-        assert!(a.tx.room().now_or_never().is_none());
-        let (_, received) = tokio::join!(a.tx.room(), b.rx.recv());
-        assert_eq!(received, Some(message.clone()));
-        a.tx.send(message).unwrap();
-        drop(b);
-        a.tx.room().await;
     }
 }
