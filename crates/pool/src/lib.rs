@@ -1,1 +1,28 @@
-//! (skeleton)
+//! Runs engines: a thread per isolate, run permits shared fairly between tenants, a watchdog.
+//!
+//! Invariants:
+//! - tenant code never runs on a thread that is not an isolate's, so the front's I/O goes on whatever a worker does;
+//! - at most [`PoolOptions::permits`] turns hold a permit; one that overstays while others wait loses it, and goes on at
+//!   lowered priority;
+//! - an accepted job is answered, also when its isolate panics, is terminated or is retired: the only exception is a
+//!   turn that cannot be terminated, whose jobs end with it;
+//! - what one tenant uses while others wait is charged to it (`fair`), by its threads' CPU clocks.
+//!
+//! The pool knows no engine: it drives [`atoll_worker::Instance`]s. Why threads are shared out this way, and what it
+//! costs, is in `docs/decisions/2026-11-21-threads.md`.
+
+mod fair;
+mod isolate;
+mod options;
+mod permits;
+mod pool;
+mod slot;
+mod sys;
+
+pub use options::{
+    BACKOFF_FIRST, BACKOFF_MAX, BATCH_MAX, BLOCKING_THREADS_MAX, BREAKS_WITHOUT_PAUSE, DEBT_MAX, HEALTHY_AFTER,
+    PoolOptions, PoolStats, QUANTUM, STACK_BYTES, TERMINATION_GRACE, TURN_MAX_DEFAULT,
+};
+pub use pool::Pool;
+pub use slot::{Answer, Refusal, SlotStats, WorkerSlot};
+pub use sys::{DEMOTION_NICE, NicePriority, Priority, ThreadId};

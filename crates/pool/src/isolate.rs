@@ -1,0 +1,222 @@
+//! An isolate's thread: it makes an instance, drives it turn by turn, and ends with it.
+//!
+//! The thread runs a tokio runtime of its own, with time and without an I/O driver, because engines use timers and
+//! spawn local helpers; their sockets are elsewhere. A panic in the instance breaks the instance, not the process.
+
+use crate::options::{BATCH_MAX, BLOCKING_THREADS_MAX};
+use crate::permits::{Member, startup_fault};
+use crate::slot::{Next, Slot};
+use atoll_worker::{Fault, FaultKind, Instance, InstanceState, Interrupt, Job};
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::time::Sleep;
+
+/// How an isolate ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It had nothing left to do and was asked to go.
+    Finished,
+    /// It never got through its start-up.
+    NotStarted(Fault),
+    /// It broke later, at this age.
+    Broken {
+        /// Time since its start-up was over.
+        age: Duration,
+    },
+}
+
+/// The thread's main function.
+pub(crate) fn run(slot: &Arc<Slot>, id: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build();
+    let end = match runtime {
+        Ok(runtime) => {
+            let end = runtime.block_on(live(slot, id));
+            runtime.shutdown_background();
+            end
+        }
+        Err(error) => End::NotStarted(Fault::new(
+            FaultKind::Internal,
+            format!("no runtime for the worker's isolate: {error}"),
+        )),
+    };
+    slot.ended(id, end);
+}
+
+async fn live(slot: &Arc<Slot>, id: u64) -> End {
+    let version = slot.version();
+    let mut member = slot
+        .permits()
+        .join(&version.tenant, &version.limits, Arc::downgrade(slot), id);
+    member.acquire();
+    let made = catch_unwind(AssertUnwindSafe(|| slot.instantiate()));
+    member.release();
+    let instance = match made {
+        Ok(Ok(instance)) => instance,
+        Ok(Err(fault)) => return End::NotStarted(fault),
+        Err(panic) => return End::NotStarted(panicked(slot, &*panic)),
+    };
+    slot.count_started();
+    let interrupt = instance.interrupt();
+    slot.attach(id, interrupt.clone());
+    member.starting(interrupt.clone());
+    let startup_ms = version.limits.startup_ms;
+    let mut drive = Drive {
+        slot: slot.clone(),
+        id,
+        instance,
+        interrupt,
+        member,
+        batch: Vec::new(),
+        start: Some(Start {
+            deadline: Box::pin(tokio::time::sleep(Duration::from_millis(startup_ms))),
+            waited: Duration::ZERO,
+        }),
+        ready_at: Instant::now(),
+    };
+    // Turns are bounded by permits; tokio's own budget would only cut them into pieces.
+    let end = tokio::task::unconstrained(poll_fn(|cx| drive.run(cx))).await;
+    let Drive { instance, batch, .. } = drive;
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(move || drop((instance, batch)))) {
+        panicked(slot, &*panic);
+    }
+    end
+}
+
+/// Notes a panic and says it in a fault.
+fn panicked(slot: &Slot, panic: &(dyn Any + Send)) -> Fault {
+    let text = panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    let name = &slot.version().name;
+    tracing::error!(worker = %name, panic = text, "the engine panicked; the isolate is rebuilt");
+    slot.count_panic();
+    Fault::new(FaultKind::Internal, format!("the engine panicked: {text}"))
+}
+
+struct Start {
+    /// Ends the wait of a module whose top-level `await` does not settle; CPU is the watchdog's.
+    deadline: Pin<Box<Sleep>>,
+    /// Time spent waiting for permits, which is not the worker's doing.
+    waited: Duration,
+}
+
+struct Drive {
+    slot: Arc<Slot>,
+    id: u64,
+    instance: Box<dyn Instance>,
+    interrupt: Arc<dyn Interrupt>,
+    member: Member,
+    batch: Vec<Job>,
+    /// `None` once the instance is ready.
+    start: Option<Start>,
+    ready_at: Instant,
+}
+
+impl Drive {
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let waited = self.member.acquire();
+            if let Some(start) = &mut self.start {
+                start.waited += waited;
+            }
+            let next = loop {
+                let state = self.turn(cx);
+                let next = match state {
+                    Ok(InstanceState::Broken) => Err(self.broken(None)),
+                    Err(fault) => Err(self.broken(Some(fault))),
+                    Ok(state) => Ok(self.slot.settle(self.id, state, cx.waker())),
+                };
+                match next {
+                    Ok(Next::Again) if self.member.may_keep() => {}
+                    other => break other,
+                }
+            };
+            if !self.member.release() {
+                self.slot.stop_serving(self.id);
+            }
+            match next {
+                Err(end) => return Poll::Ready(end),
+                Ok(Next::Finish) => return Poll::Ready(End::Finished),
+                Ok(Next::Again) => {}
+                Ok(Next::Wait) => {
+                    if self.start_overdue(cx) {
+                        return Poll::Ready(self.give_up_start(cx));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Delivers what waits and polls once. A panic is an error.
+    ///
+    /// Jobs stay in the slot until the start-up is over, so that the start-up's limit and failures are its own.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<InstanceState, Fault> {
+        let max = if self.start.is_none() { BATCH_MAX } else { 0 };
+        self.slot.take(self.id, max, &mut self.batch);
+        let (batch, instance) = (&mut self.batch, &mut self.instance);
+        let state = catch_unwind(AssertUnwindSafe(|| {
+            for job in batch.drain(..) {
+                if job.ctx.cancel.is_cancelled() {
+                    let fault = Fault::new(FaultKind::Canceled, "cancelled before the worker ran");
+                    let _ = job.reply.send(Err(fault));
+                } else {
+                    instance.deliver(job);
+                }
+            }
+            instance.poll(cx)
+        }))
+        .map_err(|panic| panicked(&self.slot, &*panic))?;
+        if self.start.is_some() && matches!(state, InstanceState::Idle | InstanceState::Busy) {
+            self.start = None;
+            self.ready_at = Instant::now();
+            self.member.started();
+            self.slot.set_ready(Ok(()));
+        }
+        Ok(state)
+    }
+
+    fn broken(&self, fault: Option<Fault>) -> End {
+        if self.start.is_none() {
+            return End::Broken {
+                age: self.ready_at.elapsed(),
+            };
+        }
+        let fault = fault
+            .or_else(|| self.instance.fault())
+            .unwrap_or_else(|| Fault::new(FaultKind::Startup, "the worker did not start"));
+        End::NotStarted(fault)
+    }
+
+    fn start_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(start) = &mut self.start else { return false };
+        while start.deadline.as_mut().poll(cx).is_ready() {
+            if start.waited.is_zero() {
+                return true;
+            }
+            let more = std::mem::take(&mut start.waited);
+            start.deadline.as_mut().reset(tokio::time::Instant::now() + more);
+        }
+        false
+    }
+
+    fn give_up_start(&mut self, cx: &mut Context<'_>) -> End {
+        let fault = startup_fault(self.slot.version().limits.startup_ms);
+        self.interrupt.terminate(fault.clone());
+        // One more turn, in which the instance answers what it holds.
+        self.member.acquire();
+        let _ = self.turn(cx);
+        self.member.release();
+        End::NotStarted(fault)
+    }
+}

@@ -1,0 +1,86 @@
+//! What a pool can be told, and its counters.
+
+use crate::sys::{NicePriority, Priority};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Stack of an isolate's thread. V8 takes at most 984 KiB of it (its default on 64 bit, measured down from where the
+/// isolate was made); the rest is for the engine's own frames, which are large without optimization. Pages that are
+/// never touched cost address space only.
+pub const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// How long a turn may hold its permit while others wait.
+pub const TURN_MAX_DEFAULT: Duration = Duration::from_millis(10);
+/// CPU that one tenant may use before the next waiting tenant is served.
+pub const QUANTUM: Duration = Duration::from_millis(1);
+/// The most that a tenant can owe: one that used more is forgiven the rest.
+pub const DEBT_MAX: Duration = Duration::from_millis(200);
+/// Jobs that are delivered to an instance before one turn.
+pub const BATCH_MAX: usize = 128;
+/// How long a terminated turn may go on before its thread is given up and the worker gets a new isolate.
+pub const TERMINATION_GRACE: Duration = Duration::from_millis(250);
+/// Threads of one isolate for the engine's blocking helpers (key generation and the like).
+pub const BLOCKING_THREADS_MAX: usize = 4;
+/// The first pause between start attempts of a worker that does not start, or breaks again and again. It doubles up to
+/// [`BACKOFF_MAX`].
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// The longest pause between start attempts.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Isolates that may break one after the other, each younger than [`HEALTHY_AFTER`], before pauses begin.
+pub const BREAKS_WITHOUT_PAUSE: u32 = 3;
+/// An isolate that lived this long clears its worker's record.
+pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// What a pool can be told.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// How many turns may run at once; at least 1.
+    pub permits: usize,
+    /// See [`TURN_MAX_DEFAULT`].
+    pub turn_max: Duration,
+    /// How threads that overstay are lowered.
+    pub priority: Arc<dyn Priority>,
+}
+
+impl Default for PoolOptions {
+    /// As many permits as this process has cores.
+    fn default() -> Self {
+        Self {
+            permits: std::thread::available_parallelism().map_or(1, usize::from),
+            turn_max: TURN_MAX_DEFAULT,
+            priority: Arc::new(NicePriority::new()),
+        }
+    }
+}
+
+/// A pool's counters since it was made, and where it stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Isolates with a thread, now.
+    pub isolates: usize,
+    /// Isolates that wait for a permit, now.
+    pub waiting: usize,
+    /// Turns that run, now: with a permit, or after it was taken back.
+    pub running: usize,
+    /// Turns begun.
+    pub turns: u64,
+    /// Times a thread had to wait for a permit.
+    pub waits: u64,
+    /// Permits taken back from turns that overstayed.
+    pub revoked: u64,
+    /// Isolates replaced because their thread stayed demoted.
+    pub replaced: u64,
+    /// Turns terminated: CPU, start-up time.
+    pub terminated: u64,
+    /// Threads given up because a terminated turn did not end.
+    pub abandoned: u64,
+    /// Instances made.
+    pub started: u64,
+    /// Instances that did not finish their start.
+    pub start_failures: u64,
+    /// Instances that panicked.
+    pub panics: u64,
+    /// Jobs accepted.
+    pub jobs: u64,
+    /// Jobs refused because too many were in flight.
+    pub overloaded: u64,
+}

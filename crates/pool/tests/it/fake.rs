@@ -1,0 +1,307 @@
+//! An engine whose instances do what the event's text says, one job per turn.
+
+use async_trait::async_trait;
+use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
+use atoll_pool::QUANTUM;
+use atoll_stdx::SystemClock;
+use atoll_worker::{
+    BindingError, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt, Job,
+    JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Response, ScheduledEvent,
+};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Waker};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// A door that jobs wait at, and the record of who ran.
+#[derive(Default)]
+pub struct Stage {
+    open: Mutex<bool>,
+    opened: Condvar,
+    wakers: Mutex<Vec<Waker>>,
+    entered: AtomicBool,
+    pub order: Mutex<Vec<String>>,
+}
+
+impl Stage {
+    pub fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+        self.wakers.lock().unwrap().drain(..).for_each(Waker::wake);
+    }
+
+    fn is_open(&self) -> bool {
+        *self.open.lock().unwrap()
+    }
+
+    /// Blocks the thread until the door opens.
+    fn wait(&self) {
+        self.entered.store(true, Ordering::SeqCst);
+        let mut open = self.open.lock().unwrap();
+        while !*open {
+            open = self.opened.wait(open).unwrap();
+        }
+    }
+
+    /// Until a job blocks at the door.
+    pub async fn entered(&self) {
+        until(|| self.entered.load(Ordering::SeqCst)).await;
+    }
+}
+
+/// Polls a condition that is about to hold. The test's own time limit is the deadline.
+pub async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[derive(Default)]
+pub struct Stopper {
+    fault: Mutex<Option<Fault>>,
+    set: AtomicBool,
+}
+
+impl Interrupt for Stopper {
+    fn terminate(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = Some(fault);
+        self.set.store(true, Ordering::SeqCst);
+    }
+}
+
+pub struct FakeEngine {
+    pub stage: Arc<Stage>,
+}
+
+impl Engine for FakeEngine {
+    fn instantiate(&self, version: Arc<WorkerVersion>, _env: Environment) -> Result<Box<dyn Instance>, Fault> {
+        match version.main_module.as_str() {
+            "refuse" => Err(Fault::new(FaultKind::Startup, "refused")),
+            "panic-at-once" => panic!("cannot make it"),
+            _ => Ok(Box::new(FakeInstance {
+                version,
+                stage: self.stage.clone(),
+                stopper: Arc::default(),
+                jobs: VecDeque::new(),
+                held: Vec::new(),
+                nap: None,
+                ready: false,
+                fault: None,
+            })),
+        }
+    }
+}
+
+struct FakeInstance {
+    version: Arc<WorkerVersion>,
+    stage: Arc<Stage>,
+    stopper: Arc<Stopper>,
+    jobs: VecDeque<Job>,
+    held: Vec<Job>,
+    nap: Option<(Pin<Box<tokio::time::Sleep>>, Job)>,
+    ready: bool,
+    fault: Option<Fault>,
+}
+
+impl FakeInstance {
+    fn break_with(&mut self, fault: Fault) -> InstanceState {
+        for job in self.jobs.drain(..).chain(self.held.drain(..)) {
+            let _ = job.reply.send(Err(fault.clone()));
+        }
+        self.fault = Some(fault);
+        InstanceState::Broken
+    }
+
+    fn stopped(&self) -> Option<Fault> {
+        self.stopper
+            .set
+            .load(Ordering::SeqCst)
+            .then(|| self.stopper.fault.lock().unwrap().clone().unwrap())
+    }
+
+    fn spin(&self) -> Fault {
+        loop {
+            if let Some(fault) = self.stopped() {
+                return fault;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn start(&mut self) -> Result<bool, Fault> {
+        match self.version.main_module.as_str() {
+            "fail" => Err(Fault::new(FaultKind::Startup, "no such module")),
+            "spin" => Err(self.spin()),
+            "hang" => Ok(false),
+            "panic" => panic!("at start-up"),
+            _ => Ok(true),
+        }
+    }
+}
+
+fn answer(job: Job) {
+    let _ = job.reply.send(Ok(Outcome::Scheduled { no_retry: true }));
+}
+
+impl Instance for FakeInstance {
+    fn deliver(&mut self, job: Job) {
+        self.jobs.push_back(job);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState {
+        if let Some(fault) = self.stopped() {
+            return self.break_with(fault);
+        }
+        if !self.ready {
+            match self.start() {
+                Ok(true) => self.ready = true,
+                Ok(false) => return InstanceState::Starting,
+                Err(fault) => return self.break_with(fault),
+            }
+        }
+        if self.stage.is_open() {
+            self.held.drain(..).for_each(answer);
+        }
+        if let Some((nap, _)) = &mut self.nap
+            && nap.as_mut().poll(cx).is_ready()
+            && let Some((_, job)) = self.nap.take()
+        {
+            answer(job);
+        }
+        if let Some(job) = self.jobs.pop_front() {
+            let Event::Scheduled(event) = &job.event else {
+                panic!("only scheduled events")
+            };
+            let what = event.cron.clone();
+            self.stage
+                .order
+                .lock()
+                .unwrap()
+                .push(format!("{} {what}", self.version.tenant));
+            match what.as_str() {
+                "echo" => answer(job),
+                "panic" => panic!("in a turn"),
+                "work" => {
+                    let end_ns = thread_cpu_ns() + 2 * u64::try_from(QUANTUM.as_nanos()).unwrap();
+                    while thread_cpu_ns() < end_ns {
+                        std::hint::spin_loop();
+                    }
+                    answer(job);
+                }
+                "loop" => {
+                    self.held.push(job);
+                    let fault = self.spin();
+                    return self.break_with(fault);
+                }
+                "block" | "deaf" => {
+                    if what == "deaf" {
+                        // Uses CPU and hears no interrupt.
+                        self.stage.entered.store(true, Ordering::SeqCst);
+                        while !self.stage.is_open() {
+                            std::hint::spin_loop();
+                        }
+                    }
+                    self.stage.wait();
+                    answer(job);
+                }
+                "hold" => {
+                    self.stage.wakers.lock().unwrap().push(cx.waker().clone());
+                    self.held.push(job);
+                    if self.stage.is_open() {
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                "nap" => {
+                    let mut nap = Box::pin(tokio::time::sleep(Duration::from_millis(2)));
+                    let done = nap.as_mut().poll(cx).is_ready();
+                    assert!(!done, "a timer was over at once");
+                    self.nap = Some((nap, job));
+                }
+                other => panic!("no such job: {other}"),
+            }
+            cx.waker().wake_by_ref();
+        }
+        if self.jobs.is_empty() && self.held.is_empty() && self.nap.is_none() {
+            InstanceState::Idle
+        } else {
+            InstanceState::Busy
+        }
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.fault.clone()
+    }
+
+    fn interrupt(&self) -> Arc<dyn Interrupt> {
+        self.stopper.clone()
+    }
+}
+
+fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a timespec, and a thread may always read its own clock.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(failed, 0);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+struct Nowhere;
+
+#[async_trait]
+impl Outbound for Nowhere {
+    async fn fetch(&self, _: &EventContext, _: OutboundRequest) -> Result<Response, BindingError> {
+        Err(BindingError::unavailable("no network"))
+    }
+}
+
+impl LogSink for Nowhere {
+    fn log(&self, _: LogRecord) {}
+    fn exception(&self, _: Option<RequestId>, _: JsException) {}
+}
+
+pub fn environment() -> Environment {
+    Environment {
+        bindings: Vec::new(),
+        outbound: Arc::new(Nowhere),
+        logs: Arc::new(Nowhere),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+/// A version whose start-up does what `start` says.
+pub fn version(tenant: &str, start: &str, limits: Limits) -> Arc<WorkerVersion> {
+    Arc::new(WorkerVersion {
+        tenant: TenantId::new(tenant),
+        name: WorkerName::new("w"),
+        id: "1".into(),
+        main_module: start.into(),
+        modules: Vec::new(),
+        compat_date: CompatDate::NEWEST,
+        compat_flags: Vec::new(),
+        bindings: Vec::new(),
+        crons: Vec::new(),
+        limits,
+        created_ms: 0,
+    })
+}
+
+pub fn context() -> EventContext {
+    EventContext {
+        tenant: TenantId::new("t"),
+        worker: WorkerName::new("w"),
+        request_id: RequestId(1),
+        cancel: CancellationToken::new(),
+        traceparent: None,
+    }
+}
+
+pub fn event(what: &str) -> Event {
+    Event::Scheduled(ScheduledEvent {
+        cron: what.into(),
+        scheduled_ms: 0,
+    })
+}
