@@ -1,1 +1,174 @@
-//! (skeleton)
+//! The way out: what a worker's `fetch` reaches of the network, and how.
+//!
+//! [`Egress`] implements [`Outbound`]: an HTTP/1.1 and HTTP/2 client with TLS, redirects by the Fetch Standard, streaming
+//! in both directions, content decoding and outgoing WebSockets. Every name is resolved here and every address judged by
+//! an [`AddressPolicy`] before a connection goes to exactly that address, at every redirect again.
+//!
+//! Sockets live on the runtime given in [`EgressOptions::runtime`]; callers may be on threads without an I/O driver.
+//! Each fetch is one task there, a member of [`EgressOptions::tasks`]. Dropping the caller's future, the response's body
+//! or the WebSocket's end ends the task and closes the exchange. [`EventContext::cancel`] is not watched: work given to
+//! `waitUntil` outlives the client, so whoever owns the future decides.
+//!
+//! What a peer sends never panics and never grows without bound; what it withholds runs into a deadline of [`limits`].
+
+mod address;
+mod connect;
+mod decode;
+mod download;
+mod error;
+mod exchange;
+mod fetch;
+mod headers;
+pub mod limits;
+mod pool;
+mod redirect;
+mod resolve;
+mod tls;
+mod upload;
+mod websocket;
+
+pub use address::{AddressEntry, AddressEntryError, AddressPolicy, Reach};
+pub use error::EgressError;
+pub use limits::Timeouts;
+pub use resolve::{Resolve, SystemResolver};
+pub use tls::TlsRoots;
+
+use crate::connect::Connector;
+use crate::exchange::Exchange;
+use crate::fetch::Fetch;
+use crate::pool::Pool;
+use async_trait::async_trait;
+use atoll_stdx::TaskGroup;
+use atoll_worker::{BindingError, EventContext, Outbound, OutboundRequest, Response};
+use http::HeaderValue;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// How the network is used.
+pub struct EgressOptions {
+    /// Which addresses may be reached.
+    pub allow: AddressPolicy,
+    /// Sent as `User-Agent` by requests that set none; without it they have none.
+    pub user_agent: Option<HeaderValue>,
+    /// Finds addresses.
+    pub resolver: Arc<dyn Resolve>,
+    /// Trusted authorities.
+    pub roots: TlsRoots,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// Connections that may be open at once.
+    pub connections_max: usize,
+    /// Decode `Content-Encoding` of responses, and ask for it in requests that do not say what they accept.
+    pub decode: bool,
+    /// Where sockets live: a runtime with an I/O driver and time.
+    pub runtime: Handle,
+    /// Owns every task. When its drain starts idle connections close, and none is kept any more.
+    pub tasks: TaskGroup,
+}
+
+impl EgressOptions {
+    /// The defaults: the machine's resolver, the Mozilla roots, the deadlines and bounds of [`limits`], decoding.
+    pub fn new(allow: AddressPolicy, runtime: Handle, tasks: TaskGroup) -> Self {
+        Self {
+            allow,
+            user_agent: None,
+            resolver: Arc::new(SystemResolver::default()),
+            roots: TlsRoots::default(),
+            timeouts: Timeouts::default(),
+            connections_max: limits::CONNECTIONS_MAX,
+            decode: true,
+            runtime,
+            tasks,
+        }
+    }
+}
+
+/// The network, as workers may use it.
+pub struct Egress {
+    fetch: Arc<Fetch>,
+    runtime: Handle,
+    tasks: TaskGroup,
+}
+
+impl Egress {
+    /// A client with an empty pool.
+    pub fn new(options: EgressOptions) -> Arc<Self> {
+        let EgressOptions {
+            allow,
+            user_agent,
+            resolver,
+            roots,
+            timeouts,
+            connections_max,
+            decode,
+            runtime,
+            tasks,
+        } = options;
+        let pool = Pool::new(timeouts.idle);
+        {
+            let _guard = runtime.enter();
+            tasks.spawn(sweep(Arc::downgrade(&pool), timeouts.idle, tasks.clone()));
+        }
+        let connector = Connector::new(&roots, connections_max, timeouts, tasks.clone());
+        let exchange = Exchange {
+            policy: allow,
+            resolver,
+            connector,
+            pool,
+            timeouts,
+        };
+        let defaults = headers::Defaults {
+            user_agent,
+            accept_encoding: decode,
+        };
+        Arc::new(Self {
+            fetch: Arc::new(Fetch {
+                exchange,
+                defaults,
+                decode,
+            }),
+            runtime,
+            tasks,
+        })
+    }
+}
+
+#[async_trait]
+impl Outbound for Egress {
+    async fn fetch(&self, ctx: &EventContext, request: OutboundRequest) -> Result<Response, BindingError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let _guard = self.runtime.enter();
+            self.tasks
+                .spawn(self.fetch.clone().run(ctx.tenant.clone(), request, reply));
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            // The runtime was shut down, or the task panicked and was reported by the runtime.
+            Err(_) => Err(BindingError::unavailable("the network is shutting down")),
+        }
+    }
+}
+
+/// Closes idle connections in time, all of them when the group drains. Ends with the pool.
+async fn sweep(pool: Weak<Pool>, idle: Duration, tasks: TaskGroup) {
+    let stopping = tasks.stopping();
+    drop(tasks);
+    let mut tick = tokio::time::interval((idle / 4).max(Duration::from_millis(10)));
+    loop {
+        tokio::select! {
+            _ = tick.tick() => match pool.upgrade() {
+                Some(pool) => drop(pool.sweep()),
+                None => return,
+            },
+            () = stopping.cancelled() => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.close();
+                }
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The client against servers that each test starts on loopback.
+//!
+//! Every test body runs on a runtime that has time but no I/O driver, as isolate threads do; servers and the client's
+//! own sockets live on another one.
+
+mod exchange;
+mod failures;
+mod guard;
+mod net;
+mod redirects;
+mod reuse;
+mod streams;
