@@ -1,1 +1,46 @@
-//! (skeleton)
+//! The HTTP front: listeners, TLS, HTTP/1.1 and HTTP/2, and the phases of a request.
+//!
+//! ```text
+//! listener -> tls -> protocol -> identify -> route -> assets -> dispatch (worker::Dispatch) -> respond -> log
+//! ```
+//!
+//! It knows no engine and no store: what runs a worker is behind [`atoll_worker::Dispatch`], what stands behind a host
+//! behind [`Sites`]. Statuses are chosen here and nowhere else.
+//!
+//! Invariants:
+//! - bytes from a client never panic; what is malformed or ambiguous is answered with 4xx and the connection closed;
+//! - bodies stream both ways with bounded memory: a slow reader makes its writer wait, whichever side it is;
+//! - a client that goes away cancels its event, and a body that broke off never looks complete;
+//! - a stop loses no request that was being answered, unless its grace runs out;
+//! - every limit and deadline is a named one of [`limits`].
+
+pub mod assets;
+mod body;
+mod connection;
+mod encode;
+mod error;
+mod fault;
+mod front;
+mod headscan;
+mod identify;
+mod io;
+pub mod limits;
+mod listener;
+mod log;
+mod options;
+mod page;
+mod protocol;
+mod respond;
+mod route;
+mod site;
+mod tls;
+mod triggers;
+mod upload;
+mod websocket;
+
+pub use error::EdgeError;
+pub use limits::EdgeLimits;
+pub use listener::Edge;
+pub use log::{AccessLog, AccessRecord, STATUS_CLIENT_GONE};
+pub use options::{EdgeOptions, ErrorDetail, TlsOptions};
+pub use site::{Site, SiteFailure, Sites};

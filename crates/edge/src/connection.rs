@@ -1,0 +1,122 @@
+//! What one connection's parts know of each other: the socket below, the requests above, the deadlines beside.
+
+use crate::front::Front;
+use crate::identify::Origin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// A client's connection.
+pub(crate) struct Connection {
+    pub(crate) front: Arc<Front>,
+    pub(crate) origin: Origin,
+    opened: Instant,
+    in_flight: AtomicUsize,
+    /// Requests ever started.
+    started: AtomicU64,
+    /// When the unfinished head began, milliseconds since `opened`, plus one; 0 for none.
+    head_since: AtomicU64,
+    /// When the last request ended, milliseconds since `opened`.
+    idle_since: AtomicU64,
+}
+
+/// What a connection's deadlines say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Look again after this long.
+    Wait(Duration),
+    /// A request's head takes too long: cut.
+    HeadTooSlow,
+    /// Nothing happens: say goodbye.
+    Idle,
+}
+
+/// A request that is being answered. Dropped when its response is out of the front's hands.
+pub(crate) struct InFlight(Arc<Connection>);
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InFlight")
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(front: Arc<Front>, origin: Origin) -> Self {
+        Self {
+            front,
+            origin,
+            opened: Instant::now(),
+            in_flight: AtomicUsize::new(0),
+            started: AtomicU64::new(0),
+            head_since: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.opened.elapsed().as_millis() as u64
+    }
+
+    /// A request's head is complete.
+    pub(crate) fn start(self: &Arc<Self>) -> InFlight {
+        self.head_since.store(0, Ordering::Relaxed);
+        self.started.fetch_add(1, Ordering::Relaxed);
+        self.hold()
+    }
+
+    /// Another part of a request that is being answered: its body on the way in.
+    pub(crate) fn hold(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.clone())
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// First bytes of a request's head have come.
+    pub(crate) fn head_begins(&self) {
+        self.head_since.store(self.now_ms() + 1, Ordering::Relaxed);
+    }
+
+    /// Looks at the deadlines.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let limits = &self.front.options.limits;
+        let wait = limits
+            .head_timeout
+            .min(limits.idle_timeout)
+            .max(Duration::from_millis(1));
+        if self.is_busy() {
+            return Verdict::Wait(wait);
+        }
+        let now = self.now_ms();
+        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
+        let head_since = self.head_since.load(Ordering::Relaxed);
+        if head_since > 0 {
+            let spent = since(head_since - 1);
+            return if spent >= limits.head_timeout {
+                Verdict::HeadTooSlow
+            } else {
+                Verdict::Wait((limits.head_timeout - spent).min(wait))
+            };
+        }
+        let spent = since(self.idle_since.load(Ordering::Relaxed));
+        if spent >= limits.idle_timeout {
+            Verdict::Idle
+        } else {
+            Verdict::Wait((limits.idle_timeout - spent).min(wait))
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.idle_since.store(self.0.now_ms(), Ordering::Relaxed);
+        }
+    }
+}

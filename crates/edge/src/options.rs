@@ -1,0 +1,61 @@
+//! How a listener behaves.
+
+use crate::limits::EdgeLimits;
+use atoll_stdx::{Clock, SystemClock};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options of [`crate::Edge::bind`].
+#[derive(Debug, Clone)]
+pub struct EdgeOptions {
+    /// TLS, or plain text.
+    pub tls: Option<TlsOptions>,
+    /// How much an error answer tells.
+    pub error_detail: ErrorDetail,
+    /// Serve `/cdn-cgi/handler/scheduled` and `/__scheduled`, by which a developer fires the `scheduled` handler. Never
+    /// on an address that strangers reach.
+    pub local_triggers: bool,
+    /// Limits and deadlines.
+    pub limits: EdgeLimits,
+    /// The wall clock, for a scheduled event without a time of its own.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for EdgeOptions {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            error_detail: ErrorDetail::Terse,
+            local_triggers: false,
+            limits: EdgeLimits::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsOptions {
+    /// A new certificate, signed by itself, for these DNS names or IP addresses. For development.
+    SelfSigned {
+        /// `localhost`, `127.0.0.1` ...
+        names: Vec<String>,
+    },
+    /// PEM files.
+    Pem {
+        /// The certificate chain, the server's own first.
+        certificates: PathBuf,
+        /// The private key (PKCS#8, PKCS#1 or SEC1).
+        key: PathBuf,
+    },
+}
+
+/// How much an error answer tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ErrorDetail {
+    /// Message, stack and cause; as a page for browsers.
+    Developer,
+    /// The kind and the request's id, nothing of the worker's inside.
+    #[default]
+    Terse,
+}

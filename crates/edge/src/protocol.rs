@@ -1,0 +1,167 @@
+//! The protocol of a connection, and its HTTP library.
+
+use crate::connection::{Connection, Verdict};
+use crate::io::Io;
+use crate::limits::{H2_CONNECTION_WINDOW, H2_SEND_BUFFER, H2_STREAM_WINDOW, H2_STREAMS_MAX};
+use crate::route;
+use bytes::BytesMut;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+/// How an HTTP/2 connection begins (RFC 9113 section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Serves a plain-text connection: HTTP/2 if it begins so ("prior knowledge"), else HTTP/1.
+pub(crate) async fn serve_plain<S>(mut stream: S, connection: Arc<Connection>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut start = BytesMut::with_capacity(1024);
+    let limit = connection.front.options.limits.head_timeout;
+    let stop = connection.front.stop.clone();
+    let sniff = tokio::time::timeout(limit, sniff(&mut stream, &mut start));
+    match stop.run_until_cancelled(sniff).await {
+        Some(Ok(Ok(Some(true)))) => http2(Io::new(stream, start.freeze(), connection.clone(), false), connection).await,
+        Some(Ok(Ok(Some(false)))) => http1(Io::new(stream, start.freeze(), connection.clone(), true), connection).await,
+        // Closed or silent before a first byte, or the server stops before it: nothing is owed.
+        _ => {}
+    }
+}
+
+/// Serves a connection whose protocol is known.
+pub(crate) async fn serve<S>(stream: S, connection: Arc<Connection>, h2: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = Io::new(stream, bytes::Bytes::new(), connection.clone(), !h2);
+    if h2 {
+        http2(io, connection).await;
+    } else {
+        http1(io, connection).await;
+    }
+}
+
+/// Reads until it is clear whether this is the HTTP/2 preface. `None` if the client closes first.
+async fn sniff<S: AsyncRead + Unpin>(stream: &mut S, start: &mut BytesMut) -> std::io::Result<Option<bool>> {
+    loop {
+        if stream.read_buf(start).await? == 0 {
+            return Ok(None);
+        }
+        let seen = start.len().min(H2_PREFACE.len());
+        if start[..seen] != H2_PREFACE[..seen] {
+            return Ok(Some(false));
+        }
+        if seen == H2_PREFACE.len() {
+            return Ok(Some(true));
+        }
+    }
+}
+
+async fn http1<S>(io: Io<S>, connection: Arc<Connection>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    // Deadlines are ours (`drive`): the library's own would cost a timer per request.
+    builder.header_read_timeout(None);
+    builder.max_buf_size(connection.front.options.limits.head_bytes_max.max(8192));
+    let requests = connection.clone();
+    let service = service_fn(move |request| {
+        let connection = requests.clone();
+        async move { Ok::<_, Infallible>(route::handle(connection, request).await) }
+    });
+    let served = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
+    drive(pin!(served), |served| served.graceful_shutdown(), &connection).await;
+}
+
+async fn http2<S>(io: Io<S>, connection: Arc<Connection>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &connection.front.options.limits;
+    let mut builder = http2::Builder::new(Helpers(connection.clone()));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_send_buf_size(H2_SEND_BUFFER)
+        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.idle_timeout)
+        .enable_connect_protocol();
+    let requests = connection.clone();
+    let service = service_fn(move |request| {
+        let connection = requests.clone();
+        async move { Ok::<_, Infallible>(route::handle(connection, request).await) }
+    });
+    let served = builder.serve_connection(TokioIo::new(io), service);
+    drive(pin!(served), |served| served.graceful_shutdown(), &connection).await;
+}
+
+/// Polls a connection to its end, under its deadlines and the listener's stop.
+async fn drive<C>(mut served: Pin<&mut C>, goodbye: impl Fn(Pin<&mut C>), connection: &Connection)
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let stop = &connection.front.stop;
+    let mut leaving = false;
+    let Verdict::Wait(wait) = connection.verdict() else {
+        return;
+    };
+    let mut timer = pin!(tokio::time::sleep(wait));
+    loop {
+        tokio::select! {
+            biased;
+            ended = poll_fn(|cx| served.as_mut().poll(cx)) => {
+                if let Err(error) = ended {
+                    tracing::debug!(peer = %connection.origin.peer, %error, "connection ended");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !leaving => {
+                leaving = true;
+                goodbye(served.as_mut());
+            }
+            () = timer.as_mut() => {
+                let wait = match connection.verdict() {
+                    Verdict::Wait(wait) => wait,
+                    Verdict::HeadTooSlow => {
+                        tracing::debug!(peer = %connection.origin.peer, "a request's head took too long");
+                        return;
+                    }
+                    Verdict::Idle => {
+                        if !leaving {
+                            leaving = true;
+                            goodbye(served.as_mut());
+                        }
+                        connection.front.options.limits.idle_timeout
+                    }
+                };
+                timer.as_mut().reset(tokio::time::Instant::now() + wait);
+            }
+        }
+    }
+}
+
+/// Runs an HTTP/2 connection's streams as members of the listener's group.
+#[derive(Clone)]
+struct Helpers(Arc<Connection>);
+
+impl<F> hyper::rt::Executor<F> for Helpers
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, task: F) {
+        let cut = self.0.front.cut.clone();
+        self.0.front.helpers.spawn(async move {
+            let _ = cut.run_until_cancelled(task).await;
+        });
+    }
+}

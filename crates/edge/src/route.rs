@@ -1,0 +1,230 @@
+//! The phases of one request, in order: identify, route, assets, dispatch, respond, log.
+
+use crate::assets::AssetAnswer;
+use crate::body::{CancelOnDrop, EdgeBody};
+use crate::connection::{Connection, InFlight};
+use crate::fault;
+use crate::front::Front;
+use crate::identify::{Client, Identified, identify};
+use crate::log::Pending;
+use crate::respond::{Ready, respond};
+use crate::site::Site;
+use crate::triggers::{self, Trigger};
+use crate::upload;
+use crate::websocket::{self, Asked};
+use atoll_model::{RequestId, WorkerName};
+use atoll_worker::{Event, EventContext, Fault, FaultKind, Outcome, Request};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// W3C Trace Context, section 3.2: the only length version 00 has.
+const TRACEPARENT_BYTES: usize = 55;
+
+/// A response on its way out, with what the log wants to know of it.
+struct Answer {
+    response: Response<EdgeBody>,
+    reason: Option<String>,
+    fault: Option<FaultKind>,
+}
+
+impl From<Response<EdgeBody>> for Answer {
+    fn from(response: Response<EdgeBody>) -> Self {
+        Self {
+            response,
+            reason: None,
+            fault: None,
+        }
+    }
+}
+
+impl From<Ready> for Answer {
+    fn from(ready: Ready) -> Self {
+        Self {
+            response: ready.response,
+            reason: ready.reason,
+            fault: None,
+        }
+    }
+}
+
+/// Answers one request. Dropped before it returns (the client went away) it cancels the event and logs that.
+pub(crate) async fn handle(connection: Arc<Connection>, request: hyper::Request<Incoming>) -> Response<EdgeBody> {
+    let in_flight = connection.start();
+    let (mut parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().cloned();
+    let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let pending = Pending::new(connection.front.log.clone(), parts.method.clone(), target);
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let head_only = parts.method == http::Method::HEAD;
+    let answer = match identify(parts, &connection.origin, &connection.front.options.limits) {
+        Ok(identified) => {
+            Exchange {
+                connection: &connection,
+                body,
+                upgrade,
+                in_flight,
+            }
+            .answer(identified)
+            .await
+        }
+        Err(refusal) => Answer {
+            reason: None,
+            fault: None,
+            response: fault::refusal(&refusal, head_only),
+        },
+    };
+    pending.answered(answer.response.status(), answer.reason, answer.fault);
+    answer.response
+}
+
+/// A request that may be answered, on its connection.
+struct Exchange<'a> {
+    connection: &'a Arc<Connection>,
+    body: Incoming,
+    upgrade: Option<OnUpgrade>,
+    in_flight: InFlight,
+}
+
+impl Exchange<'_> {
+    fn front(&self) -> &Front {
+        &self.connection.front
+    }
+
+    async fn answer(self, request: Identified) -> Answer {
+        let front = self.front();
+        let detail = front.options.error_detail;
+        let Some(site) = front.sites.site(request.host()) else {
+            return fault::not_found(&request.client, detail, request.host()).into();
+        };
+        if let Some(failure) = &site.failure {
+            return fault::site_failure(failure, detail, &request.client).into();
+        }
+        if front.options.local_triggers
+            && let Some(trigger) = triggers::parse(&request.head.url)
+        {
+            return self.trigger(&site, &trigger, &request).await;
+        }
+        if let Some(assets) = &site.assets {
+            match assets.answer(&request.head).await {
+                AssetAnswer::RunWorker => {}
+                AssetAnswer::Respond(response) => {
+                    let id = front.next_request();
+                    let client = &request.client;
+                    return match respond(response.head, response.body, client, None, self.in_flight) {
+                        Ok(ready) => ready.into(),
+                        Err(fault) => faulty(&self.connection.front, &fault, client, id),
+                    };
+                }
+            }
+        }
+        match &site.worker {
+            Some(worker) => self.fetch(&site, worker, request).await,
+            None => fault::not_found(&request.client, detail, request.host()).into(),
+        }
+    }
+
+    async fn fetch(self, site: &Site, worker: &WorkerName, request: Identified) -> Answer {
+        let Self {
+            connection,
+            body,
+            upgrade,
+            in_flight,
+        } = self;
+        let front = &connection.front;
+        let Identified {
+            head,
+            client,
+            handshake,
+            ..
+        } = request;
+        let ctx = context(front, site, worker, &head.headers);
+        let id = ctx.request_id;
+        let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
+        let body = upload::receive(body, connection, &ctx.cancel).await;
+        let asked = handshake.map(|handshake| Asked::new(handshake, &head.headers));
+        let event = Event::Fetch(Request { head, body });
+        let fault = match front.dispatch.dispatch(worker, ctx, event).await {
+            Ok(Outcome::Fetch(response)) if response.head.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() => {
+                match websocket::accept(response, asked, upgrade, connection) {
+                    Ok(response) => {
+                        cancel.disarm();
+                        return response.into();
+                    }
+                    Err(fault) => fault,
+                }
+            }
+            Ok(Outcome::Fetch(response)) => {
+                match respond(response.head, response.body, &client, Some(cancel), in_flight) {
+                    Ok(ready) => return ready.into(),
+                    Err(fault) => return faulty(front, &fault, &client, id),
+                }
+            }
+            Ok(Outcome::Scheduled { .. }) => Fault::new(
+                FaultKind::Internal,
+                "a fetch event came back with a scheduled event's outcome",
+            ),
+            Err(fault) => fault,
+        };
+        cancel.disarm();
+        faulty(front, &fault, &client, id)
+    }
+
+    async fn trigger(self, site: &Site, trigger: &Trigger, request: &Identified) -> Answer {
+        let front = self.front();
+        let client = &request.client;
+        let Some(worker) = &site.worker else {
+            return fault::not_found(client, front.options.error_detail, request.host()).into();
+        };
+        let event = match trigger.event(&*front.options.clock) {
+            Ok(event) => event,
+            Err(reason) => return fault::text(StatusCode::BAD_REQUEST, client, reason).into(),
+        };
+        let ctx = context(front, site, worker, &request.head.headers);
+        let id = ctx.request_id;
+        let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
+        let outcome = front.dispatch.dispatch(worker, ctx, Event::Scheduled(event)).await;
+        cancel.disarm();
+        if let Some(response) = trigger.answer(&outcome, client) {
+            let fault = outcome.err().map(|fault| fault.kind);
+            return Answer {
+                response,
+                reason: None,
+                fault,
+            };
+        }
+        let fault = outcome.err().unwrap_or_else(|| {
+            Fault::new(
+                FaultKind::Internal,
+                "a scheduled event came back with a fetch event's outcome",
+            )
+        });
+        faulty(front, &fault, client, id)
+    }
+}
+
+fn context(front: &Front, site: &Site, worker: &WorkerName, headers: &HeaderMap) -> EventContext {
+    let traceparent = headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .filter(|value| value.len() == TRACEPARENT_BYTES)
+        .map(Into::into);
+    EventContext {
+        tenant: site.tenant.clone(),
+        worker: worker.clone(),
+        request_id: front.next_request(),
+        cancel: CancellationToken::new(),
+        traceparent,
+    }
+}
+
+fn faulty(front: &Front, fault: &Fault, client: &Client, id: RequestId) -> Answer {
+    Answer {
+        response: fault::answer(fault, front.options.error_detail, client, id),
+        reason: None,
+        fault: Some(fault.kind),
+    }
+}

@@ -1,0 +1,65 @@
+//! TLS by rustls: the certificate, the ALPN names, the handshake.
+
+use crate::error::EdgeError;
+use crate::options::TlsOptions;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::path::Path;
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+
+/// RFC 7301 names, the preferred first.
+const H2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+/// Makes the acceptor.
+pub(crate) fn acceptor(options: &TlsOptions) -> Result<TlsAcceptor, EdgeError> {
+    let (chain, key) = match options {
+        TlsOptions::SelfSigned { names } => {
+            let made = rcgen::generate_simple_self_signed(names.clone())
+                .map_err(|error| EdgeError::Tls(format!("no certificate for {names:?}: {error}")))?;
+            let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+            (vec![made.cert.der().clone()], PrivateKeyDer::from(key))
+        }
+        TlsOptions::Pem { certificates, key } => (read_chain(certificates)?, read_key(key)?),
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| EdgeError::Tls(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| EdgeError::Tls(error.to_string()))?;
+    config.alpn_protocols = vec![H2.to_vec(), HTTP1.to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, EdgeError> {
+    let unusable = |reason: String| EdgeError::TlsFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(unusable("it holds no certificate".to_owned()));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, EdgeError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| EdgeError::TlsFile {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// What a finished handshake decided.
+pub(crate) fn outcome(connection: &rustls::ServerConnection) -> (&'static str, bool) {
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    (version, connection.alpn_protocol() == Some(H2))
+}

@@ -1,0 +1,12 @@
+//! The front over loopback sockets: a fake dispatcher behind it, raw bytes and real clients before it.
+
+mod bodies;
+mod encoding;
+mod errors;
+mod harness;
+mod http1;
+mod http2;
+mod request;
+mod shutdown;
+mod strict;
+mod websocket;
