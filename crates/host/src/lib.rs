@@ -1,1 +1,22 @@
-//! (skeleton)
+//! What a worker sees of the machine: which version of it runs, what its bindings reach, where its output goes.
+//!
+//! [`Host`] is what the front dispatches to. It keeps a table of workers, each with the slot of its running version;
+//! [`Host::deploy`] makes the version's environment, starts it, waits for its modules and only then puts it in the place
+//! of the old one, which finishes what it has in flight. No event is lost to a deploy: one that meets a slot that has
+//! just gone is given to its successor.
+//!
+//! Stores never call up into this crate; it pulls from them.
+
+mod bindings;
+mod environment;
+mod error;
+mod host;
+mod logs;
+#[cfg(test)]
+mod testing;
+
+pub use bindings::kv::{KvBinding, KvBindings, KvMeter, KvUsage};
+pub use environment::{KvSource, Reach};
+pub use error::DeployError;
+pub use host::{Host, HostOptions, HostStats};
+pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_DEPTH_MAX};

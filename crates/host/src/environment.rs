@@ -1,0 +1,175 @@
+//! From what a version was configured with to what its isolates hold: `BindingSpec` to `Binding`.
+
+use crate::DeployError;
+use crate::logs::{LogHub, LogOrigin};
+use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerVersion};
+use atoll_stdx::Clock;
+use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound};
+use std::sync::Arc;
+
+/// Opens KV namespaces: scoped to one tenant, metered.
+pub trait KvSource: Send + Sync + 'static {
+    /// The namespace `namespace` of `tenant`; it exists by being used. The error says what is wrong with its id.
+    fn open(&self, tenant: &TenantId, namespace: &NamespaceId) -> Result<Arc<dyn KvNamespace>, String>;
+}
+
+/// What all workers of a host reach.
+#[derive(Clone)]
+pub struct Reach {
+    /// KV.
+    pub kv: Arc<dyn KvSource>,
+    /// The way out.
+    pub outbound: Arc<dyn Outbound>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The environment of `version`. `assets` answers its asset binding.
+pub(crate) fn environment(
+    version: &WorkerVersion,
+    assets: Option<&Arc<dyn Fetcher>>,
+    reach: &Reach,
+    logs: &Arc<LogHub>,
+) -> Result<Environment, DeployError> {
+    let bindings = version
+        .bindings
+        .iter()
+        .map(|(name, spec)| Ok((name.clone(), binding(name, spec, version, assets, reach)?)))
+        .collect::<Result<_, DeployError>>()?;
+    let origin = LogOrigin {
+        tenant: version.tenant.clone(),
+        worker: version.name.clone(),
+    };
+    Ok(Environment {
+        bindings,
+        outbound: reach.outbound.clone(),
+        logs: logs.sink(origin),
+        clock: reach.clock.clone(),
+    })
+}
+
+fn binding(
+    name: &str,
+    spec: &BindingSpec,
+    version: &WorkerVersion,
+    assets: Option<&Arc<dyn Fetcher>>,
+    reach: &Reach,
+) -> Result<Binding, DeployError> {
+    let refused = |reason| DeployError::Binding {
+        binding: name.to_owned(),
+        reason,
+    };
+    Ok(match spec {
+        BindingSpec::Text { value } | BindingSpec::Secret { value } => Binding::Text(value.clone()),
+        BindingSpec::Json { value } => Binding::Json(value.to_string()),
+        BindingSpec::Kv { namespace } => Binding::Kv(reach.kv.open(&version.tenant, namespace).map_err(refused)?),
+        BindingSpec::Assets => {
+            let none = "it is bound to static assets, and the project has none (set assets.directory)";
+            Binding::Fetcher(assets.cloned().ok_or_else(|| refused(none.to_owned()))?)
+        }
+        BindingSpec::VersionMetadata => Binding::Json(
+            serde_json::json!({
+                "id": version.id,
+                // No tags before deployments have them; the platform shows an empty one then.
+                "tag": "",
+                "timestamp": rfc3339(version.created_ms),
+            })
+            .to_string(),
+        ),
+        BindingSpec::Unbuilt(unbuilt) => Binding::Unbuilt(unbuilt.clone()),
+    })
+}
+
+/// `2026-11-21T10:40:00.000Z`, as `Date.prototype.toISOString` writes it. Days to civil date after Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms".
+fn rfc3339(ms: u64) -> String {
+    let (days, ms_of_day) = (ms / 86_400_000, ms % 86_400_000);
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 {
+        month_index + 3
+    } else {
+        month_index - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60, ms_of_day / 1_000 % 60);
+    let fraction = ms_of_day % 1_000;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assets, reach, version};
+    use atoll_model::UnbuiltBinding;
+
+    /// What a binding turned into, as text.
+    fn shown(binding: &Binding) -> String {
+        match binding {
+            Binding::Text(text) => format!("text {text}"),
+            Binding::Json(json) => format!("json {json}"),
+            Binding::Kv(_) => "kv".into(),
+            Binding::Fetcher(_) => "fetcher".into(),
+            Binding::Unbuilt(unbuilt) => format!("unbuilt {}", unbuilt.kind),
+        }
+    }
+
+    fn build(spec: BindingSpec, with_assets: bool) -> Result<String, String> {
+        let mut version = version("w", "7");
+        version.created_ms = 1_795_257_600_123;
+        version.bindings = vec![("B".into(), spec)];
+        let assets = assets();
+        let built = environment(&version, with_assets.then_some(&assets), &reach(), &LogHub::new());
+        built
+            .map(|env| shown(&env.bindings[0].1))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn specs_become_bindings() {
+        let check = |spec: BindingSpec, expected: &str| assert_eq!(build(spec, true).unwrap(), expected);
+        let text = |value: &str| value.to_owned();
+        check(BindingSpec::Text { value: text("a") }, "text a");
+        check(BindingSpec::Secret { value: text("s") }, "text s");
+        let value = serde_json::json!({"b": 1, "a": [true]});
+        check(BindingSpec::Json { value }, r#"json {"b":1,"a":[true]}"#);
+        let namespace = NamespaceId::new("n");
+        check(BindingSpec::Kv { namespace }, "kv");
+        check(BindingSpec::Assets, "fetcher");
+        check(
+            BindingSpec::VersionMetadata,
+            r#"json {"id":"7","tag":"","timestamp":"2026-11-21T10:40:00.123Z"}"#,
+        );
+        let unbuilt = UnbuiltBinding {
+            kind: "D1 database".into(),
+            target: "db".into(),
+        };
+        check(BindingSpec::Unbuilt(unbuilt), "unbuilt D1 database");
+    }
+
+    #[test]
+    fn a_binding_that_cannot_be_is_refused_by_name() {
+        let check = |spec: BindingSpec, expected: &str| {
+            let error = build(spec, false).unwrap_err();
+            assert!(error.contains("\"B\"") && error.contains(expected), "{error}");
+        };
+        check(BindingSpec::Assets, "assets.directory");
+        let namespace = NamespaceId::new("");
+        check(BindingSpec::Kv { namespace }, "id is empty");
+    }
+
+    #[test]
+    fn timestamps() {
+        let check = |ms: u64, expected: &str| assert_eq!(rfc3339(ms), expected);
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(951_782_399_999, "2000-02-28T23:59:59.999Z");
+        check(951_782_400_000, "2000-02-29T00:00:00.000Z");
+        check(1_709_251_199_000, "2024-02-29T23:59:59.000Z");
+        check(4_102_444_800_000, "2100-01-01T00:00:00.000Z");
+    }
+}

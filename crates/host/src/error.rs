@@ -1,0 +1,25 @@
+//! Why a version was not deployed.
+
+use atoll_worker::Fault;
+
+/// Why a version was not deployed. The one before goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeployError {
+    /// The worker itself: its modules do not load.
+    #[error(transparent)]
+    Start(#[from] Fault),
+    /// A binding needs something that this deployment was not given. The caller's mistake, or the configuration's.
+    #[error("binding \"{binding}\": {reason}")]
+    Binding {
+        /// Its name in `env`.
+        binding: String,
+        /// What is missing and what to do.
+        reason: String,
+    },
+    /// A newer deploy of the same worker came first; this version was not put in its place.
+    #[error("a newer version of worker \"{worker}\" was deployed meanwhile")]
+    Superseded {
+        /// The worker.
+        worker: String,
+    },
+}

@@ -1,0 +1,320 @@
+//! The table of workers and the way of an event into the pool.
+
+use crate::DeployError;
+use crate::environment::{Reach, environment};
+use crate::logs::LogHub;
+use async_trait::async_trait;
+use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
+use atoll_pool::{Pool, PoolStats, Refusal, WorkerSlot};
+use atoll_stdx::TaskGroup;
+use atoll_worker::{Dispatch, Engine, Event, EventContext, Fault, FaultKind, Fetcher, Outcome};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+/// How long a replaced version may go on with what it has in flight when nothing else is said; as long as the Workers
+/// platform gives `waitUntil`.
+const RETIRE_GRACE_DEFAULT: Duration = Duration::from_secs(30);
+/// Ids of the host's own events have this bit, so that they differ from the front's.
+const OWN_EVENTS: u64 = 1 << 63;
+
+/// What a host is made of.
+pub struct HostOptions {
+    /// Runs the isolates.
+    pub pool: Arc<Pool>,
+    /// Makes them.
+    pub engine: Arc<dyn Engine>,
+    /// What workers reach.
+    pub reach: Reach,
+    /// Takes what they print.
+    pub logs: Arc<LogHub>,
+    /// Owns the host's tasks.
+    pub tasks: TaskGroup,
+    /// How long a replaced version may go on with what it has in flight.
+    pub retire_grace: Duration,
+}
+
+impl HostOptions {
+    /// With the defaults for the rest.
+    pub fn new(pool: Arc<Pool>, engine: Arc<dyn Engine>, reach: Reach) -> Self {
+        Self {
+            pool,
+            engine,
+            reach,
+            logs: LogHub::new(),
+            tasks: TaskGroup::new(),
+            retire_grace: RETIRE_GRACE_DEFAULT,
+        }
+    }
+}
+
+struct Active {
+    slot: Arc<WorkerSlot>,
+    /// The number of the deploy that put it here.
+    deploy: u64,
+}
+
+type Table = HashMap<TenantId, HashMap<WorkerName, Active>>;
+
+/// Counters of a host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HostStats {
+    /// Workers in the table.
+    pub workers: usize,
+    /// The pool's.
+    pub pool: PoolStats,
+}
+
+/// Runs workers. Make one per process and give it to the front as its [`Dispatch`].
+pub struct Host {
+    pool: Arc<Pool>,
+    engine: Arc<dyn Engine>,
+    reach: Reach,
+    logs: Arc<LogHub>,
+    tasks: TaskGroup,
+    retire_grace: Duration,
+    table: RwLock<Table>,
+    deploys: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Host {
+    /// A host without workers.
+    pub fn new(options: HostOptions) -> Arc<Self> {
+        Arc::new(Self {
+            pool: options.pool,
+            engine: options.engine,
+            reach: options.reach,
+            logs: options.logs,
+            tasks: options.tasks,
+            retire_grace: options.retire_grace,
+            table: RwLock::default(),
+            deploys: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    // A panic under the lock cannot leave the table half-changed: every critical section is one insert or remove.
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where workers' output goes.
+    pub fn logs(&self) -> &Arc<LogHub> {
+        &self.logs
+    }
+
+    /// An id for an event that does not come from the front.
+    pub fn next_request_id(&self) -> RequestId {
+        RequestId(OWN_EVENTS | self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Starts `version` and, once its modules have been evaluated, puts it in the place of the worker's running version,
+    /// which then finishes what it has in flight. On failure the running version stays. `assets` answers the version's
+    /// asset binding.
+    pub async fn deploy(
+        &self,
+        version: Arc<WorkerVersion>,
+        assets: Option<Arc<dyn Fetcher>>,
+    ) -> Result<(), DeployError> {
+        let deploy = self.deploys.fetch_add(1, Ordering::Relaxed);
+        let environment = environment(&version, assets.as_ref(), &self.reach, &self.logs)?;
+        let slot = self.pool.start(self.engine.clone(), version.clone(), environment);
+        let slot = Arc::new(slot);
+        slot.ready().await?;
+        let old = {
+            let mut table = self.write();
+            let workers = table.entry(version.tenant.clone()).or_default();
+            if workers.get(&version.name).is_some_and(|active| active.deploy > deploy) {
+                drop(table);
+                return Err(DeployError::Superseded {
+                    worker: version.name.to_string(),
+                });
+            }
+            workers.insert(version.name.clone(), Active { slot, deploy })
+        };
+        if let Some(old) = old {
+            self.retire(old.slot);
+        }
+        Ok(())
+    }
+
+    /// Takes a worker out of the table; it finishes what it has in flight. False if there was none.
+    pub fn remove(&self, tenant: &TenantId, worker: &WorkerName) -> bool {
+        let old = {
+            let mut table = self.write();
+            let Some(workers) = table.get_mut(tenant) else {
+                return false;
+            };
+            let old = workers.remove(worker);
+            if workers.is_empty() {
+                table.remove(tenant);
+            }
+            old
+        };
+        old.map(|old| self.retire(old.slot)).is_some()
+    }
+
+    /// Must be called inside a tokio runtime, as its callers are.
+    fn retire(&self, slot: Arc<WorkerSlot>) {
+        let grace = self.retire_grace;
+        let stopping = self.tasks.stopping();
+        self.tasks.spawn(async move {
+            let version = slot.version().clone();
+            let cut = tokio::select! {
+                cut = slot.retire(grace) => cut,
+                // The host's own shutdown drains the pool, this slot with it.
+                () = stopping.cancelled() => 0,
+            };
+            if cut > 0 {
+                tracing::warn!(worker = %version.name, version = version.id, "a replaced version was cut off");
+            }
+        });
+    }
+
+    /// Finishes what is in flight, at most `grace`, then ends the isolates. Events that come later are refused with
+    /// [`FaultKind::Draining`]. Returns how many isolates were cut off.
+    pub async fn shutdown(&self, grace: Duration) -> usize {
+        let cut = self.pool.drain(grace).await;
+        self.tasks.drain(Duration::ZERO).await;
+        cut
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> HostStats {
+        HostStats {
+            workers: self.read().values().map(HashMap::len).sum(),
+            pool: self.pool.stats(),
+        }
+    }
+
+    fn slot(&self, tenant: &TenantId, worker: &WorkerName) -> Option<Arc<WorkerSlot>> {
+        Some(self.read().get(tenant)?.get(worker)?.slot.clone())
+    }
+}
+
+#[async_trait]
+impl Dispatch for Host {
+    async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+        let (mut ctx, mut event) = (ctx, event);
+        let mut tried: Option<Arc<WorkerSlot>> = None;
+        let answer = loop {
+            let Some(slot) = self.slot(&ctx.tenant, worker) else {
+                let text = format!("there is no worker \"{worker}\"");
+                return Err(Fault::new(FaultKind::NotFound, text));
+            };
+            if tried.as_ref().is_some_and(|tried| Arc::ptr_eq(tried, &slot)) {
+                // Retired without a successor: the host is going down.
+                return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
+            }
+            match slot.submit(ctx, event) {
+                Ok(answer) => break answer,
+                Err(Refusal::Fault(fault)) => return Err(fault),
+                Err(Refusal::Retired(same_ctx, same_event)) => (ctx, event) = (same_ctx, same_event),
+            }
+            tried = Some(slot);
+        };
+        answer.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Gate, context, event, host, version};
+
+    async fn ask(host: &Host, what: &str) -> Result<(), (FaultKind, String)> {
+        let outcome = host.dispatch(&WorkerName::new("w"), context(), event(what)).await;
+        outcome.map(|_| ()).map_err(|fault| (fault.kind, fault.message))
+    }
+
+    /// The id of the version that answers: workers here throw it.
+    async fn answered_by(host: &Host) -> String {
+        match ask(host, "who").await {
+            Err((FaultKind::Exception, id)) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn deploy(host: &Host, id: &str) -> Result<(), DeployError> {
+        host.deploy(Arc::new(version("w", id)), None).await
+    }
+
+    #[tokio::test]
+    async fn a_deploy_replaces_and_a_failed_one_does_not() {
+        let host = host(&Gate::default());
+        assert_eq!(ask(&host, "who").await.unwrap_err().0, FaultKind::NotFound);
+        deploy(&host, "1").await.unwrap();
+        assert_eq!(answered_by(&host).await, "1");
+        deploy(&host, "2").await.unwrap();
+        assert_eq!(answered_by(&host).await, "2");
+        let error = deploy(&host, "broken").await.unwrap_err();
+        assert!(
+            matches!(&error, DeployError::Start(fault) if fault.kind == FaultKind::Startup),
+            "{error:?}"
+        );
+        assert_eq!(answered_by(&host).await, "2");
+        assert_eq!(host.stats().workers, 1);
+        assert!(host.remove(&TenantId::new("t"), &WorkerName::new("w")));
+        assert!(!host.remove(&TenantId::new("t"), &WorkerName::new("w")));
+        assert_eq!(ask(&host, "who").await.unwrap_err().0, FaultKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_flight_finishes_on_the_old_version() {
+        let gate = Gate::default();
+        let host = host(&gate);
+        deploy(&host, "1").await.unwrap();
+        let held = tokio::spawn({
+            let host = host.clone();
+            async move { ask(&host, "hold").await }
+        });
+        gate.entered().await;
+        deploy(&host, "2").await.unwrap();
+        assert_eq!(answered_by(&host).await, "2");
+        gate.open();
+        assert_eq!(held.await.unwrap(), Err((FaultKind::Exception, "1".into())));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_event_is_lost_to_deploys() {
+        let host = host(&Gate::default());
+        deploy(&host, "0").await.unwrap();
+        let mut askers = Vec::new();
+        let stop = tokio_util::sync::CancellationToken::new();
+        for _ in 0..4 {
+            let (host, stop) = (host.clone(), stop.clone());
+            askers.push(tokio::spawn(async move {
+                let mut answers = 0;
+                while !stop.is_cancelled() {
+                    answered_by(&host).await;
+                    answers += 1;
+                }
+                answers
+            }));
+        }
+        for id in 1..=50 {
+            deploy(&host, &id.to_string()).await.unwrap();
+        }
+        stop.cancel();
+        for asker in askers {
+            assert!(asker.await.unwrap() > 0);
+        }
+        assert_eq!(answered_by(&host).await, "50");
+        assert_eq!(host.shutdown(Duration::from_secs(30)).await, 0);
+        assert_eq!(ask(&host, "who").await.unwrap_err().0, FaultKind::Draining);
+    }
+
+    #[tokio::test]
+    async fn the_hosts_own_ids_are_not_the_fronts() {
+        let host = host(&Gate::default());
+        let (first, second) = (host.next_request_id(), host.next_request_id());
+        assert_ne!(first, second);
+        assert!(first.0 >= OWN_EVENTS);
+    }
+}
