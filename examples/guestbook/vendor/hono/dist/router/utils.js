@@ -1,0 +1,4 @@
+//#region src/router/utils.ts
+const createNullObject = () => Object.create(null);
+//#endregion
+export { createNullObject };
