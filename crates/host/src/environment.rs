@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 /// Opens KV namespaces: scoped to one tenant, metered.
 pub trait KvSource: Send + Sync + 'static {
-    /// The namespace `namespace` of `tenant`; it exists by being used. The error says what is wrong with its id.
-    fn open(&self, tenant: &TenantId, namespace: &NamespaceId) -> Result<Arc<dyn KvNamespace>, String>;
+    /// The namespace `namespace` of `tenant`; it exists by being used. One whose id cannot be stored says so at each use.
+    fn open(&self, tenant: &TenantId, namespace: &NamespaceId) -> Arc<dyn KvNamespace>;
 }
 
 /// What all workers of a host reach.
@@ -62,7 +62,7 @@ fn binding(
     Ok(match spec {
         BindingSpec::Text { value } | BindingSpec::Secret { value } => Binding::Text(value.clone()),
         BindingSpec::Json { value } => Binding::Json(value.to_string()),
-        BindingSpec::Kv { namespace } => Binding::Kv(reach.kv.open(&version.tenant, namespace).map_err(refused)?),
+        BindingSpec::Kv { namespace } => Binding::Kv(reach.kv.open(&version.tenant, namespace)),
         BindingSpec::Assets => {
             let none = "it is bound to static assets, and the project has none (set assets.directory)";
             Binding::Fetcher(assets.cloned().ok_or_else(|| refused(none.to_owned()))?)
@@ -159,8 +159,6 @@ mod tests {
             assert!(error.contains("\"B\"") && error.contains(expected), "{error}");
         };
         check(BindingSpec::Assets, "assets.directory");
-        let namespace = NamespaceId::new("");
-        check(BindingSpec::Kv { namespace }, "id is empty");
     }
 
     #[test]
