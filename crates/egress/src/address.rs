@@ -1,205 +1,12 @@
-//! Which addresses a worker may reach.
+//! What an address is: public, loopback, or one of the ranges that are neither.
 //!
-//! A name is resolved once, every address is judged here, and the connection goes to a judged address: nothing is
-//! resolved again in between, so a name that changes its answer gains nothing. IPv6 forms that carry an IPv4 address are
-//! judged by what a packet to them would reach. Whatever is not known to be public is not public.
+//! IPv6 forms that carry an IPv4 address are judged by what a packet to them would reach. Whatever is not known to be
+//! public is not public.
 //!
 //! Sources: IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890 and successors), IANA IPv6 global unicast
 //! allocations (2000::/3).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
-
-/// How far the network reaches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Public addresses.
-    #[default]
-    Public,
-    /// Public addresses and this machine's loopback: what `atoll dev` wants.
-    PublicAndLoopback,
-    /// Everything, blocked ports too.
-    Everything,
-}
-
-/// Which addresses and ports may be reached.
-#[derive(Debug, Clone, Default)]
-pub struct AddressPolicy {
-    /// The rule for everything that no entry names.
-    pub reach: Reach,
-    /// Reachable although the rule says no.
-    pub allow: Vec<AddressEntry>,
-    /// Not reachable whatever else says yes: the platform's own listeners, its stores.
-    pub deny: Vec<AddressEntry>,
-}
-
-/// An exception to the rule: `10.0.0.0/8`, `10.1.2.3:5432`, `[fd00::1]:443`, `fd00::/8`, `db.internal`, `db.internal:5432`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressEntry {
-    target: Target,
-    port: Option<u16>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
-    Network {
-        base: IpAddr,
-        prefix: u8,
-    },
-    /// A host name in lower case without its trailing dot: whatever it resolves to.
-    Name(String),
-}
-
-/// The text is no address entry.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an address, a network (10.0.0.0/8) nor a host name, each with or without a port")]
-pub struct AddressEntryError(String);
-
-impl AddressPolicy {
-    /// Public addresses only.
-    pub fn public() -> Self {
-        Self::default()
-    }
-
-    /// Public addresses and loopback.
-    pub fn public_and_loopback() -> Self {
-        Self {
-            reach: Reach::PublicAndLoopback,
-            ..Self::default()
-        }
-    }
-
-    /// No guard.
-    pub fn everything() -> Self {
-        Self {
-            reach: Reach::Everything,
-            ..Self::default()
-        }
-    }
-
-    /// May `address`, to which `host` resolved, be connected to at `port`? `Err` says which rule refuses it.
-    pub fn check(&self, host: &str, address: IpAddr, port: u16) -> Result<(), String> {
-        let address = canonical(address);
-        if self.deny.iter().any(|entry| entry.matches(host, address, port)) {
-            return Err("it is on the deny list".to_owned());
-        }
-        if self.reach == Reach::Everything {
-            return Ok(());
-        }
-        let mut allowed = self
-            .allow
-            .iter()
-            .filter(|entry| entry.matches(host, address, port))
-            .peekable();
-        let named = allowed.peek().is_some();
-        // Only an entry that says the port lifts the block on it.
-        if BAD_PORTS.binary_search(&port).is_ok() && !allowed.any(|entry| entry.port.is_some()) {
-            return Err(format!("the Fetch Standard blocks port {port}"));
-        }
-        match (self.reach, classify(address)) {
-            _ if named => Ok(()),
-            (_, Class::Public) | (Reach::PublicAndLoopback, Class::Loopback) => Ok(()),
-            (_, class) => Err(class.reason()),
-        }
-    }
-}
-
-impl AddressEntry {
-    fn matches(&self, host: &str, address: IpAddr, port: u16) -> bool {
-        if self.port.is_some_and(|own| own != port) {
-            return false;
-        }
-        match &self.target {
-            Target::Name(name) => host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case(name),
-            Target::Network { base, prefix } => match (base, address) {
-                (IpAddr::V4(base), IpAddr::V4(address)) => {
-                    let mask = u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or(0);
-                    base.to_bits() & mask == address.to_bits() & mask
-                }
-                (IpAddr::V6(base), IpAddr::V6(address)) => {
-                    let mask = u128::MAX.checked_shl(128 - u32::from(*prefix)).unwrap_or(0);
-                    base.to_bits() & mask == address.to_bits() & mask
-                }
-                _ => false,
-            },
-        }
-    }
-}
-
-impl FromStr for AddressEntry {
-    type Err = AddressEntryError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || AddressEntryError(text.to_owned());
-        let network = |address: &str, prefix: Option<&str>, port| {
-            let base: IpAddr = address.parse().ok()?;
-            let bits = if base.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix
-                .map_or(Ok(bits), str::parse::<u8>)
-                .ok()
-                .filter(|prefix| *prefix <= bits)?;
-            // A mapped address is judged as the IPv4 address it carries, so the entry has to be one, too.
-            let (base, prefix) = match (base, canonical(base)) {
-                (IpAddr::V6(_), IpAddr::V4(v4)) => (IpAddr::V4(v4), prefix.checked_sub(96)?),
-                _ => (base, prefix),
-            };
-            Some(Self {
-                target: Target::Network { base, prefix },
-                port,
-            })
-        };
-        if let Some((address, prefix)) = text.split_once('/') {
-            return network(address, Some(prefix), None).ok_or_else(error);
-        }
-        if let Some(entry) = network(text, None, None) {
-            return Ok(entry);
-        }
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port.parse::<u16>().map_err(|_| error())?)),
-            None => (text, None),
-        };
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        if let Some(entry) = network(bare.unwrap_or(host), None, port) {
-            // A bare IPv6 address with a port would be ambiguous.
-            return if bare.is_some() || entry.is_v4() {
-                Ok(entry)
-            } else {
-                Err(error())
-            };
-        }
-        let name = host.strip_suffix('.').unwrap_or(host);
-        let label_ok = |label: &str| {
-            !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        };
-        // A name whose last label is a number would be an IPv4 address to the URL parser.
-        let numeric_end = name
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-        if numeric_end || !name.split('.').all(label_ok) {
-            return Err(error());
-        }
-        Ok(Self {
-            target: Target::Name(name.to_ascii_lowercase()),
-            port,
-        })
-    }
-}
-
-impl AddressEntry {
-    fn is_v4(&self) -> bool {
-        matches!(
-            self.target,
-            Target::Network {
-                base: IpAddr::V4(_),
-                ..
-            }
-        )
-    }
-}
 
 /// What an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +22,8 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    fn reason(self) -> String {
+    /// Why it is refused, as the end of a sentence.
+    pub fn reason(self) -> String {
         match self {
             Self::Public => "it is public".to_owned(),
             Self::Loopback => "it is a loopback address".to_owned(),
@@ -403,10 +211,150 @@ fn carried(form: &'static str, inner: Ipv4Addr) -> Class {
     }
 }
 
-/// Fetch Standard, "port blocking": ports of protocols to which an HTTP request may look like a command. Sorted.
-const BAD_PORTS: &[u16] = &[
-    0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
-    110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531,
-    532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060,
-    5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::AddressPolicy;
+
+    /// One line per kind: what it is (`public`, `loopback`, or a word of the reason), then addresses.
+    const TABLE: &[(&str, &str)] = &[
+        (
+            "public",
+            "1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 \
+             169.253.255.255 169.255.0.0 172.15.255.255 172.32.0.0 191.255.255.255 192.0.1.0 192.0.3.0 \
+             192.88.98.255 192.88.100.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 198.51.99.255 \
+             198.51.101.0 203.0.112.255 203.0.114.0 223.255.255.255 192.31.196.1 ::ffff:8.8.8.8 ::ffff:101:101 \
+             2606:4700::1111 2a00:1450:4001:81b::200e 2000:: 2001:200:: 2001:4860:4860::8888 2001:db7:ffff::1 \
+             2001:db9:: 2003:: 3ffe::1 3fff:1000:: 64:ff9b::8.8.8.8 64:ff9b::101:101 2606:4700::5efe:808:808 \
+             2606:4700::200:5efe:808:808 2606:4700::7f00:1 2606:4700::a00:1",
+        ),
+        (
+            "loopback",
+            "127.0.0.1 127.0.0.0 127.0.0.2 127.1.2.3 127.255.255.255 ::1 0:0:0:0:0:0:0:1 ::ffff:127.0.0.1 \
+             ::ffff:7f00:1 ::ffff:127.255.255.255",
+        ),
+        (
+            "this network",
+            "0.0.0.0 0.0.0.1 0.255.255.255 ::ffff:0.0.0.0 ::ffff:0:1",
+        ),
+        (
+            "private network",
+            "10.0.0.0 10.0.0.1 10.255.255.255 ::ffff:10.0.0.1 ::ffff:a00:1",
+        ),
+        (
+            "private network",
+            "172.16.0.0 172.16.0.1 172.20.1.1 172.31.255.255 ::ffff:172.16.0.1",
+        ),
+        (
+            "private network",
+            "192.168.0.0 192.168.0.1 192.168.255.255 ::ffff:192.168.1.1 ::ffff:c0a8:101",
+        ),
+        (
+            "shared range",
+            "100.64.0.0 100.100.100.200 100.127.255.255 ::ffff:100.64.0.1",
+        ),
+        (
+            "cloud metadata",
+            "169.254.0.0 169.254.169.254 169.254.170.2 169.254.255.255 ::ffff:169.254.169.254 ::ffff:a9fe:a9fe",
+        ),
+        (
+            "reserved for protocols",
+            "192.0.0.0 192.0.0.1 192.0.0.192 192.0.0.255 ::ffff:192.0.0.8",
+        ),
+        (
+            "documentation",
+            "192.0.2.0 192.0.2.255 198.51.100.0 198.51.100.255 203.0.113.0 203.0.113.255",
+        ),
+        ("6to4 relay", "192.88.99.0 192.88.99.1 192.88.99.255"),
+        ("benchmarking", "198.18.0.0 198.18.0.1 198.19.255.255"),
+        (
+            "multicast",
+            "224.0.0.0 224.0.0.251 239.255.255.255 ::ffff:224.0.0.1 ff00:: ff02::1 ff0e::1 ffff::",
+        ),
+        (
+            "reserved (240",
+            "240.0.0.0 250.1.2.3 255.255.255.254 255.255.255.255 ::ffff:255.255.255.255",
+        ),
+        ("unspecified", ":: 0:0:0:0:0:0:0:0"),
+        (
+            "IPv4-compatible",
+            "::2 ::7f00:1 ::127.0.0.1 ::10.0.0.1 ::8.8.8.8 ::169.254.169.254 ::ffff ::1:0 ::ffff:0",
+        ),
+        (
+            "IPv4-translated",
+            "::ffff:0:7f00:1 ::ffff:0:127.0.0.1 ::ffff:0:8.8.8.8 ::ffff:0:a9fe:a9fe",
+        ),
+        (
+            "NAT64 address for",
+            "64:ff9b::127.0.0.1 64:ff9b::7f00:1 64:ff9b::10.0.0.1 64:ff9b::a00:1 64:ff9b::169.254.169.254 \
+             64:ff9b::192.168.0.1 64:ff9b::0.0.0.0 64:ff9b:: 64:ff9b::224.0.0.1 64:ff9b::255.255.255.255 \
+             64:ff9b::100.64.0.1 64:ff9b::172.16.0.1",
+        ),
+        (
+            "local NAT64",
+            "64:ff9b:1:: 64:ff9b:1::127.0.0.1 64:ff9b:1::8.8.8.8 64:ff9b:1:ffff:ffff:ffff:ffff:ffff",
+        ),
+        ("discard-only", "100:: 100::1 100::ffff:ffff:ffff:ffff"),
+        (
+            "Teredo",
+            "2001:: 2001:0:4136:e378:8000:63bf:3fff:fdd2 2001:0:7f00:1:: 2001:0:a00:1::f5ff:fffe",
+        ),
+        (
+            "reserved for protocols",
+            "2001:1::1 2001:2:: 2001:2:0:1:: 2001:10:: 2001:20:: 2001:1ff:ffff::",
+        ),
+        (
+            "documentation",
+            "2001:db8:: 2001:db8::1 2001:db8:ffff:ffff:ffff:ffff:ffff:ffff 3fff:: 3fff:fff:ffff::",
+        ),
+        (
+            "6to4 address",
+            "2002:: 2002:7f00:1:: 2002:a00:1::1 2002:a9fe:a9fe:: 2002:808:808::1 2002:c0a8:101::1",
+        ),
+        ("segment-routing", "5f00:: 5f00::1 5f00:ffff::"),
+        ("private network", "fc00:: fc00::1 fd00::1 fd00:ec2::254 fdff:ffff::"),
+        ("link-local (fe80", "fe80:: fe80::1 fe80::a9fe:a9fe febf:ffff::"),
+        ("site-local", "fec0:: fec0::1 feff:ffff::"),
+        (
+            "outside the public range",
+            "1:: 100:0:0:1:: 200::1 400:: 64:ff9a::8.8.8.8 64:ff9b:0:1::8.8.8.8 64:ff9b:2::1 1fff:ffff:: 4000:: \
+             8000::1 fe00::1 e000::",
+        ),
+        (
+            "ISATAP address for",
+            "2606:4700::5efe:7f00:1 2606:4700::5efe:10.0.0.1 2606:4700::200:5efe:127.0.0.1 \
+             2606:4700:0:1:0:5efe:c0a8:101 2606:4700::200:5efe:a9fe:a9fe",
+        ),
+    ];
+
+    #[test]
+    fn what_an_address_is() {
+        let mut count = 0;
+        for (expected, addresses) in TABLE {
+            for text in addresses.split_whitespace() {
+                let address: IpAddr = text.parse().unwrap_or_else(|_| panic!("{text}"));
+                let class = classify(address);
+                let got = match class {
+                    Class::Public => "public".to_owned(),
+                    Class::Loopback => "loopback".to_owned(),
+                    special => special.reason(),
+                };
+                let exact = matches!(*expected, "public" | "loopback");
+                assert!(
+                    if exact {
+                        got == *expected
+                    } else {
+                        got.contains(expected)
+                    },
+                    "{text}: {got}, not {expected}"
+                );
+                let check = |policy: AddressPolicy| policy.check("h", address, 443).is_ok();
+                assert_eq!(check(AddressPolicy::public()), *expected == "public", "{text}");
+                assert_eq!(check(AddressPolicy::public_and_loopback()), exact, "{text}");
+                assert!(check(AddressPolicy::everything()), "{text}");
+                count += 1;
+            }
+        }
+        assert!(count >= 200, "{count}");
+    }
+}

@@ -286,3 +286,191 @@ impl Deflate {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use http::HeaderValue;
+
+    fn decoder(coding: &'static str) -> Option<Decoder> {
+        Decoder::for_headers(&HeaderMap::from_iter([(
+            header::CONTENT_ENCODING,
+            HeaderValue::from_static(coding),
+        )]))
+    }
+
+    /// Decodes `packed` in pieces of `piece` bytes; no output piece may be larger than the bound.
+    fn decode(coding: &'static str, packed: &[u8], piece: usize) -> Result<Vec<u8>, DecodeError> {
+        let mut decoder = decoder(coding).unwrap();
+        let mut all = Vec::new();
+        for part in packed.chunks(piece) {
+            let mut input = Bytes::copy_from_slice(part);
+            loop {
+                let more = !input.is_empty();
+                let output = decoder.step(&mut input)?;
+                assert!(output.len() <= 2 * DECODE_CHUNK, "{}", output.len());
+                if output.is_empty() && !more {
+                    break;
+                }
+                all.extend_from_slice(&output);
+            }
+        }
+        let rest = decoder.finish()?;
+        assert!(rest.len() <= 2 * DECODE_CHUNK);
+        all.extend_from_slice(&rest);
+        Ok(all)
+    }
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(data: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn raw(data: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+            .collect()
+    }
+
+    /// What `brotli` makes of "hello, brotli", of 16 MiB of zeros, and of a sentence fifty times over.
+    fn brotli_samples() -> [(Vec<u8>, Vec<u8>); 3] {
+        let sentence = "The quick brown fox jumps over the lazy dog. ".repeat(50);
+        [
+            (hex("0b068068656c6c6f2c2062726f746c6903"), b"hello, brotli".to_vec()),
+            (
+                hex("cbffff3ff82700e2b14020f7fe2ffffffff04f00c4611180eefd1f"),
+                vec![0; 16 * 1024 * 1024],
+            ),
+            (
+                hex(
+                    "1bc908882c0e78d3d0955d9710bb172ba9cad092cc8cad415ce6f236c8199e9e0a7b830d387048206f34b841a715ce1c1e27aa2938c2b90200d8a7c1",
+                ),
+                sentence.into_bytes(),
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_coding_in_every_piece_size() {
+        let noise: Vec<u8> = {
+            let mut rng = atoll_stdx::SplitMix64::new(1);
+            (0..200_000).map(|_| rng.next_u64() as u8).collect()
+        };
+        let samples = [
+            b"".to_vec(),
+            b"x".to_vec(),
+            b"hello ".repeat(1000),
+            vec![0; 4 * 1024 * 1024],
+            noise,
+        ];
+        for data in &samples {
+            for piece in [1, 2, 7, 1000, 64 * 1024, usize::MAX] {
+                if data.len() > 100_000 && piece < 1000 {
+                    continue;
+                }
+                let check = |coding, packed: Vec<u8>| {
+                    assert!(
+                        decode(coding, &packed, piece).as_deref() == Ok(data),
+                        "{coding} {} {piece}",
+                        data.len()
+                    );
+                };
+                check("gzip", gzip(data));
+                check("x-gzip", gzip(data));
+                check("GZip", gzip(data));
+                check("deflate", zlib(data));
+                check("deflate", raw(data));
+            }
+        }
+        for (packed, data) in brotli_samples() {
+            for piece in [1, 2, 7, usize::MAX] {
+                assert!(decode("br", &packed, piece).as_ref() == Ok(&data), "br {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_and_what_follows() {
+        let check = |packed: &[&[u8]], expected: &[u8]| {
+            let packed = packed.concat();
+            for piece in [1, 2, 3, usize::MAX] {
+                assert_eq!(decode("gzip", &packed, piece).as_deref(), Ok(expected), "{piece}");
+            }
+        };
+        let (a, b, empty) = (gzip(b"first "), gzip(b"second"), gzip(b""));
+        check(&[], b"");
+        check(&[&a, &b], b"first second");
+        check(&[&a, &empty, &b], b"first second");
+        check(&[&empty], b"");
+        check(&[&a, b"garbage"], b"first ");
+        check(&[&a, &[0; 512]], b"first ");
+        check(&[&a, b"\x1f"], b"first ");
+        check(&[&a, b"\x1f\x20"], b"first ");
+        // Optional header fields: extra, name, comment.
+        let mut fancy = vec![0x1f, 0x8b, 8, 0x1c, 0, 0, 0, 0, 0, 3, 2, 0, b'x', b'y'];
+        fancy.extend_from_slice(b"name\0comment\0");
+        fancy.extend_from_slice(&a[10..]);
+        check(&[&fancy], b"first ");
+        assert_eq!(
+            decode("deflate", &[&zlib(b"x")[..], b"garbage"].concat(), 3).as_deref(),
+            Ok(&b"x"[..])
+        );
+        let (packed, data) = &brotli_samples()[0];
+        assert_eq!(decode("br", &[packed, &b"garbage"[..]].concat(), 5).as_ref(), Ok(data));
+    }
+
+    #[test]
+    fn every_cut_and_every_flip_ends_in_an_answer() {
+        let text = b"some text, some text, some more text".repeat(3);
+        let brotli = brotli_samples()[2].0.clone();
+        for (coding, packed) in [
+            ("gzip", gzip(&text)),
+            ("deflate", zlib(&text)),
+            ("deflate", raw(&text)),
+            ("br", brotli),
+        ] {
+            for end in 1..packed.len() {
+                // The checksum of zlib may be missing only if the decoder does not look at it; it does.
+                assert!(decode(coding, &packed[..end], 5).is_err(), "{coding} cut at {end}");
+            }
+            for at in 0..packed.len() {
+                for bit in 0..8 {
+                    let mut broken = packed.clone();
+                    broken[at] ^= 1 << bit;
+                    let got = decode(coding, &broken, 11);
+                    // Flags and times of gzip's header are not covered by its checksum; raw deflate has none at all.
+                    let checked = coding == "gzip" && at >= 10;
+                    assert!(!checked || got.is_err(), "gzip flip {at}.{bit}: {got:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_decoded() {
+        for coding in ["identity", "zstd", "compress", "gzip, br", "", "gzip;q=1"] {
+            assert!(decoder(coding).is_none(), "{coding}");
+        }
+        assert!(Decoder::for_headers(&HeaderMap::new()).is_none());
+        let mut two = HeaderMap::new();
+        two.append(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        two.append(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert!(Decoder::for_headers(&two).is_none());
+    }
+}

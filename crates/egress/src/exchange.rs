@@ -4,10 +4,11 @@
 //! on a new connection; one that may have been sent is sent again only if it is idempotent (RFC 9110 section 9.2.2) and
 //! has no body. Nothing is ever tried a third time.
 
-use crate::address::{AddressPolicy, canonical};
+use crate::address::canonical;
 use crate::connect::{Connector, Purpose};
 use crate::error::{EgressError, root_cause};
 use crate::limits::Timeouts;
+use crate::policy::AddressPolicy;
 use crate::pool::{Key, Lease, Origin, Pool, Probe, Sender};
 use crate::resolve::Resolve;
 use crate::upload::{Progress, Upload};

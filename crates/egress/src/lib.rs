@@ -20,6 +20,7 @@ mod exchange;
 mod fetch;
 mod headers;
 pub mod limits;
+mod policy;
 mod pool;
 mod redirect;
 mod resolve;
@@ -27,9 +28,9 @@ mod tls;
 mod upload;
 mod websocket;
 
-pub use address::{AddressEntry, AddressEntryError, AddressPolicy, Reach};
 pub use error::EgressError;
 pub use limits::Timeouts;
+pub use policy::{AddressEntry, AddressEntryError, AddressPolicy, Reach};
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::TlsRoots;
 

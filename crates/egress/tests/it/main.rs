@@ -10,3 +10,5 @@ mod net;
 mod redirects;
 mod reuse;
 mod streams;
+mod tls;
+mod websockets;
