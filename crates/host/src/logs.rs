@@ -97,6 +97,11 @@ impl LogTail {
         self.queue.recv().await
     }
 
+    /// The next event if one is there already.
+    pub fn try_next(&mut self) -> Option<Arc<LogEvent>> {
+        self.queue.try_recv().ok()
+    }
+
     /// How many events this tail has missed since the last call.
     pub fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::Relaxed)
