@@ -12,6 +12,19 @@ pub(crate) struct Declared {
     pub spec: BindingSpec,
     pub path: String,
     pub at: Option<Position>,
+    /// For a part that is not built, whose specification does not say it.
+    pub ts: Option<EnvType>,
+}
+
+/// What a binding is in TypeScript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EnvType {
+    /// A type of the platform.
+    Named(&'static str),
+    /// A Durable Object namespace of a class that the worker itself exports.
+    Objects(String),
+    /// A workflow of a class that the worker itself exports.
+    Workflow(String),
 }
 
 /// Where in its section a part lists its bindings.
@@ -37,6 +50,8 @@ struct Part {
     name: &'static str,
     /// The fields that say what it points at: the first that is set counts.
     target: &'static [&'static str],
+    /// Its type in TypeScript.
+    ts: &'static str,
 }
 
 const fn part(
@@ -45,6 +60,7 @@ const fn part(
     at: At,
     name: &'static str,
     target: &'static [&'static str],
+    ts: &'static str,
 ) -> Part {
     Part {
         key,
@@ -52,6 +68,7 @@ const fn part(
         at,
         name,
         target,
+        ts,
     }
 }
 
@@ -62,40 +79,79 @@ const PARTS: &[Part] = &[
         At::Nested("bindings"),
         "name",
         &["class_name"],
+        "DurableObjectNamespace",
     ),
-    part("queues", "Queue", At::Nested("producers"), "binding", &["queue"]),
-    part("r2_buckets", "R2 bucket", At::List, "binding", &["bucket_name"]),
+    part(
+        "queues",
+        "Queue",
+        At::Nested("producers"),
+        "binding",
+        &["queue"],
+        "Queue",
+    ),
+    part(
+        "r2_buckets",
+        "R2 bucket",
+        At::List,
+        "binding",
+        &["bucket_name"],
+        "R2Bucket",
+    ),
     part(
         "d1_databases",
         "D1 database",
         At::List,
         "binding",
         &["database_name", "database_id"],
+        "D1Database",
     ),
-    part("services", "service", At::List, "binding", &["service"]),
-    part("workflows", "Workflow", At::List, "binding", &["name"]),
-    part("hyperdrive", "Hyperdrive", At::List, "binding", &["id"]),
+    part("services", "service", At::List, "binding", &["service"], "Fetcher"),
+    part("workflows", "Workflow", At::List, "binding", &["name"], "Workflow"),
+    part("hyperdrive", "Hyperdrive", At::List, "binding", &["id"], "Hyperdrive"),
     part(
         "analytics_engine_datasets",
         "Analytics Engine dataset",
         At::List,
         "binding",
         &["dataset"],
+        "AnalyticsEngineDataset",
     ),
-    part("ratelimits", "rate limit", At::List, "name", &["namespace_id"]),
-    part("ai", "Workers AI", At::Single, "binding", &[]),
-    part("browser", "browser", At::Single, "binding", &[]),
-    part("analytics", "Analytics SQL", At::Single, "binding", &[]),
-    part("images", "Images", At::Single, "binding", &[]),
-    part("media", "Media", At::Single, "binding", &[]),
-    part("stream", "Stream", At::Single, "binding", &[]),
-    part("vectorize", "Vectorize index", At::List, "binding", &["index_name"]),
+    part(
+        "ratelimits",
+        "rate limit",
+        At::List,
+        "name",
+        &["namespace_id"],
+        "RateLimit",
+    ),
+    part("ai", "Workers AI", At::Single, "binding", &[], "Ai"),
+    part("browser", "browser", At::Single, "binding", &[], "BrowserRun"),
+    part(
+        "analytics",
+        "Analytics SQL",
+        At::Single,
+        "binding",
+        &[],
+        "AnalyticsSQLBinding",
+    ),
+    part("images", "Images", At::Single, "binding", &[], "ImagesBinding"),
+    part("media", "Media", At::Single, "binding", &[], "MediaBinding"),
+    part("stream", "Stream", At::Single, "binding", &[], "StreamBinding"),
+    part(
+        "vectorize",
+        "Vectorize index",
+        At::List,
+        "binding",
+        &["index_name"],
+        "VectorizeIndex",
+    ),
     part(
         "ai_search_namespaces",
         "AI Search namespace",
         At::List,
         "binding",
         &["namespace"],
+        "AiSearchNamespace",
     ),
     part(
         "ai_search",
@@ -103,23 +159,47 @@ const PARTS: &[Part] = &[
         At::List,
         "binding",
         &["instance_name"],
+        "AiSearchInstance",
     ),
-    part("agent_memory", "Agent Memory", At::List, "binding", &["namespace"]),
+    part(
+        "agent_memory",
+        "Agent Memory",
+        At::List,
+        "binding",
+        &["namespace"],
+        "AgentMemoryNamespace",
+    ),
     part(
         "dispatch_namespaces",
         "dispatch namespace",
         At::List,
         "binding",
         &["namespace"],
+        "DispatchNamespace",
     ),
-    part("worker_loaders", "Worker Loader", At::List, "binding", &[]),
-    part("send_email", "email sender", At::List, "name", &["destination_address"]),
+    part(
+        "worker_loaders",
+        "Worker Loader",
+        At::List,
+        "binding",
+        &[],
+        "WorkerLoader",
+    ),
+    part(
+        "send_email",
+        "email sender",
+        At::List,
+        "name",
+        &["destination_address"],
+        "SendEmail",
+    ),
     part(
         "mtls_certificates",
         "mTLS certificate",
         At::List,
         "binding",
         &["certificate_id"],
+        "Fetcher",
     ),
     part(
         "secrets_store_secrets",
@@ -127,25 +207,55 @@ const PARTS: &[Part] = &[
         At::List,
         "binding",
         &["secret_name"],
+        "SecretsStoreSecret",
     ),
-    part("pipelines", "Pipeline", At::List, "binding", &["stream", "pipeline"]),
-    part("k2", "K2 stream", At::List, "binding", &["stream"]),
-    part("artifacts", "Artifacts", At::List, "binding", &["namespace"]),
-    part("flagship", "Flagship", At::List, "binding", &["app_id"]),
-    part("vpc_services", "VPC service", At::List, "binding", &["service_id"]),
+    part(
+        "pipelines",
+        "Pipeline",
+        At::List,
+        "binding",
+        &["stream", "pipeline"],
+        "import(\"cloudflare:pipelines\").Pipeline<import(\"cloudflare:pipelines\").PipelineRecord>",
+    ),
+    part("k2", "K2 stream", At::List, "binding", &["stream"], "any"),
+    part(
+        "artifacts",
+        "Artifacts",
+        At::List,
+        "binding",
+        &["namespace"],
+        "Artifacts",
+    ),
+    part("flagship", "Flagship", At::List, "binding", &["app_id"], "Flagship"),
+    part(
+        "vpc_services",
+        "VPC service",
+        At::List,
+        "binding",
+        &["service_id"],
+        "Fetcher",
+    ),
     part(
         "vpc_networks",
         "VPC network",
         At::List,
         "binding",
         &["tunnel_id", "network_id"],
+        "Fetcher",
     ),
-    part("unsafe_hello_world", "Hello World", At::List, "binding", &[]),
-    part("logfwdr", "logfwdr", At::Nested("bindings"), "name", &["destination"]),
-    part("unsafe", "unsafe", At::Nested("bindings"), "name", &["type"]),
-    part("wasm_modules", "Wasm module", At::Map, "", &[]),
-    part("text_blobs", "text blob", At::Map, "", &[]),
-    part("data_blobs", "data blob", At::Map, "", &[]),
+    part("unsafe_hello_world", "Hello World", At::List, "binding", &[], "any"),
+    part(
+        "logfwdr",
+        "logfwdr",
+        At::Nested("bindings"),
+        "name",
+        &["destination"],
+        "any",
+    ),
+    part("unsafe", "unsafe", At::Nested("bindings"), "name", &["type"], "any"),
+    part("wasm_modules", "Wasm module", At::Map, "", &[], "WebAssembly.Module"),
+    part("text_blobs", "text blob", At::Map, "", &[], "string"),
+    part("data_blobs", "data blob", At::Map, "", &[], "ArrayBuffer"),
 ];
 
 /// All bindings of the configuration, in its order. Names may repeat: [`unique`] finds that.
@@ -183,6 +293,7 @@ fn vars(found: &Found, all: &mut Vec<Declared>, findings: &mut Findings) {
             spec,
             path: fields.key(name),
             at: Some(entry.at),
+            ts: None,
         });
     }
 }
@@ -213,6 +324,7 @@ fn kv(found: &Found, worker: &str, all: &mut Vec<Declared>, findings: &mut Findi
             spec,
             path: fields.path.clone(),
             at,
+            ts: None,
         });
     });
 }
@@ -237,6 +349,7 @@ fn single(found: &Found, spec: BindingSpec, required: bool, all: &mut Vec<Declar
             spec,
             path: fields.path.clone(),
             at,
+            ts: None,
         });
     }
 }
@@ -261,6 +374,7 @@ fn unbuilt(part: &Part, found: &Found, all: &mut Vec<Declared>, findings: &mut F
         all.push(Declared {
             name,
             spec: BindingSpec::Unbuilt(unbuilt),
+            ts: Some(env_type(part, fields)),
             path: fields.path.clone(),
             at,
         });
@@ -294,6 +408,7 @@ fn unbuilt(part: &Part, found: &Found, all: &mut Vec<Declared>, findings: &mut F
             };
             for (name, entry) in fields.table {
                 let target = fields.text(name, findings).unwrap_or_default();
+                let ts = Some(EnvType::Named(part.ts));
                 let spec = BindingSpec::Unbuilt(UnbuiltBinding {
                     kind: part.kind.to_owned(),
                     target,
@@ -303,10 +418,32 @@ fn unbuilt(part: &Part, found: &Found, all: &mut Vec<Declared>, findings: &mut F
                     spec,
                     path: fields.key(name),
                     at: Some(entry.at),
+                    ts,
                 });
             }
         }
     }
+}
+
+fn env_type(part: &Part, fields: &Fields<'_>) -> EnvType {
+    let local = match (
+        fields.node("class_name").map(|node| &node.value),
+        fields.node("script_name"),
+    ) {
+        (Some(Value::Text(class)), None) if is_identifier(class) => Some(class.clone()),
+        _ => None,
+    };
+    match (part.key, local) {
+        ("durable_objects", Some(class)) => EnvType::Objects(class),
+        ("workflows", Some(class)) => EnvType::Workflow(class),
+        _ => EnvType::Named(part.ts),
+    }
+}
+
+/// Whether `text` can be written as a name in TypeScript without quotes.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let start = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '$');
+    text.starts_with(start) && text.chars().all(|c| start(c) || c.is_ascii_digit())
 }
 
 /// Queue consumers are no bindings; without queues nothing calls them.

@@ -14,6 +14,8 @@ pub(crate) struct Effective {
     entries: Vec<(String, Found)>,
     /// The environment that names are made for, whether the configuration defines it or has none at all.
     pub named: Option<String>,
+    /// All environments that the configuration defines.
+    pub environments: Vec<String>,
 }
 
 /// A value that counts, and its full path.
@@ -140,6 +142,9 @@ pub(crate) fn resolve(root: &Node, environment: Option<&str>, generated: bool, f
     Effective {
         entries,
         named: environment.filter(|_| !generated).map(str::to_owned),
+        environments: environments
+            .map(|table| table.keys().cloned().collect())
+            .unwrap_or_default(),
     }
 }
 

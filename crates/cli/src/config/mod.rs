@@ -19,7 +19,9 @@ mod secrets;
 mod tests;
 mod tree;
 
+pub(crate) use bindings::{EnvType, is_identifier};
 pub use diagnostic::{Complaint, ConfigError, ConfigWarning, Position};
+pub(crate) use find::normal as normal_path;
 pub use project::{Build, DevSettings, ModuleRule, Project};
 
 use diagnostic::Findings;

@@ -23,6 +23,8 @@ pub struct Project {
     pub watch: Vec<PathBuf>,
     /// The selected environment.
     pub environment: Option<String>,
+    /// The environments that the configuration defines.
+    pub environments: Vec<String>,
     /// The worker's name, with the environment's suffix where it is inherited.
     pub name: String,
     /// The entry module. `None` for a project of static assets alone.
@@ -75,6 +77,8 @@ pub struct Project {
     pub secret_files: Vec<PathBuf>,
     /// What is odd but not wrong.
     pub warnings: Vec<ConfigWarning>,
+    /// The TypeScript types of bindings whose part is not built.
+    pub(crate) unbuilt_types: Vec<(String, super::bindings::EnvType)>,
     /// Where `main` and `assets.directory` stand, for complaints about files that are not there.
     pub(crate) places: Places,
 }

@@ -50,6 +50,7 @@ pub(crate) fn project(
         redirected_by: None,
         watch: Vec::new(),
         environment: effective.named.clone(),
+        environments: effective.environments.clone(),
         rules: module_rules(effective, findings),
         find_additional_modules: effective.flag("find_additional_modules").unwrap_or(no_bundle),
         base_dir,
@@ -64,6 +65,10 @@ pub(crate) fn project(
         jsx_fragment: effective.text("jsx_fragment", findings),
         build: build(effective, root, findings),
         assets,
+        unbuilt_types: declared
+            .iter()
+            .filter_map(|binding| Some((binding.name.clone(), binding.ts.clone()?)))
+            .collect(),
         bindings: declared
             .into_iter()
             .map(|binding| (binding.name, binding.spec))
