@@ -141,13 +141,16 @@ impl Drive {
                     other => break other,
                 }
             };
-            if !self.member.release() {
+            let healthy = self.member.release();
+            if !healthy {
                 self.slot.stop_serving(self.id);
             }
             match next {
                 Err(end) => return Poll::Ready(end),
                 Ok(Next::Finish) => return Poll::Ready(End::Finished),
                 Ok(Next::Again) => {}
+                // It may have nothing left to do and nobody to wake it: one more look.
+                Ok(Next::Wait) if !healthy => {}
                 Ok(Next::Wait) => {
                     if self.start_overdue(cx) {
                         return Poll::Ready(self.give_up_start(cx));

@@ -247,7 +247,8 @@ impl Slot {
         if isolate.killed {
             return Next::Finish;
         }
-        if isolate.serving && more {
+        // While it starts, jobs stay where they are: asking again would only spin.
+        if isolate.serving && more && after != InstanceState::Starting {
             return Next::Again;
         }
         if after == InstanceState::Idle && (closing || !isolate.serving) {
@@ -305,13 +306,15 @@ impl Slot {
         };
         state.isolates.swap_remove(at);
         match end {
-            End::Finished => {}
+            // Only one that was retired first is not ready; then somebody may wait for it.
+            End::Finished => start = Some(Fault::new(FaultKind::Draining, "the worker's version was retired")),
             End::NotStarted(fault) => {
                 state.breaks += 1;
                 let pause = backoff(state.breaks);
                 state.resting = Some((Instant::now() + pause, fault.clone()));
                 refused = std::mem::take(&mut state.queue);
                 refusal = Some(fault.clone());
+                self.shared.counters.start_failures.fetch_add(1, Ordering::Relaxed);
                 start = Some(fault);
             }
             End::Broken { age } => {
@@ -339,7 +342,6 @@ impl Slot {
             }
         }
         if let Some(fault) = start {
-            self.shared.counters.start_failures.fetch_add(1, Ordering::Relaxed);
             self.set_ready(Err(fault));
         }
         if wants {

@@ -11,7 +11,7 @@ use atoll_worker::{
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -25,6 +25,7 @@ pub struct Stage {
     wakers: Mutex<Vec<Waker>>,
     entered: AtomicBool,
     pub order: Mutex<Vec<String>>,
+    pub polls: AtomicU32,
 }
 
 impl Stage {
@@ -153,6 +154,7 @@ impl Instance for FakeInstance {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState {
+        self.stage.polls.fetch_add(1, Ordering::SeqCst);
         if let Some(fault) = self.stopped() {
             return self.break_with(fault);
         }
@@ -223,7 +225,9 @@ impl Instance for FakeInstance {
                 }
                 other => panic!("no such job: {other}"),
             }
-            cx.waker().wake_by_ref();
+            if !self.jobs.is_empty() {
+                cx.waker().wake_by_ref();
+            }
         }
         if self.jobs.is_empty() && self.held.is_empty() && self.nap.is_none() {
             InstanceState::Idle

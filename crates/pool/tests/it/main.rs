@@ -9,6 +9,7 @@ use atoll_worker::{Fault, FaultKind, Outcome};
 use fake::{FakeEngine, Stage, context, environment, event, until, version};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -239,6 +240,8 @@ fn start_up_failures_reach_every_job() {
                 }
             }
             assert_eq!(slot.stats().in_flight, 0, "{start}");
+            // At most one turn for the start, each job and the end: no spinning meanwhile.
+            assert!(world.stage.polls.load(Ordering::SeqCst) <= 8, "{start}");
             assert!(world.pool.stats().start_failures >= 1, "{start}");
             let other = world.ready("b", Limits::default()).await;
             echo(&other).await;
@@ -250,6 +253,16 @@ fn start_up_failures_reach_every_job() {
     one("hang", FaultKind::Startup, "within 30 ms");
     one("panic", FaultKind::Internal, "at start-up");
     one("panic-at-once", FaultKind::Internal, "cannot make it");
+}
+
+#[test]
+fn a_start_that_is_cut_off_is_told() {
+    check(options(1), |world| async move {
+        let slot = world.start("a", "hang", limits());
+        assert_eq!(slot.retire(Duration::ZERO).await, 1);
+        assert_eq!(slot.ready().await.unwrap_err().kind, FaultKind::Draining);
+        until(|| world.pool.stats().isolates == 0).await;
+    });
 }
 
 #[test]
