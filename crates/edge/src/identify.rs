@@ -124,6 +124,9 @@ pub(crate) fn identify(
     url[host_start..].make_ascii_lowercase();
     let host = host_start..host_start + authority.host_len;
     let authority = host_start..url.len();
+    if !target.starts_with('/') {
+        url.push('/');
+    }
     url.push_str(target);
 
     let handshake = if method == Method::CONNECT {
@@ -223,10 +226,13 @@ fn target<'a>(
             ),
         ));
     }
+    // A lone authority is CONNECT's form; it has no path at all.
+    let has_path = uri.scheme().is_some() || uri.authority().is_none();
     match target.as_bytes().first() {
-        Some(b'/') => Ok(target),
-        Some(b'?') => Err(bad("the request target has no path")),
-        _ if target == "*" && method == Method::OPTIONS => Ok("/*"),
+        Some(b'/') if has_path => Ok(target),
+        // `http://host?query`.
+        Some(b'?') if uri.authority().is_some() => Ok(target),
+        _ if target == "*" && method == Method::OPTIONS => Ok(target),
         _ => Err(bad("the request target is neither a path nor a URL")),
     }
 }

@@ -76,9 +76,10 @@ impl Edge {
     }
 
     /// Serves until `stop` is cancelled, then accepts nothing new, finishes what is in flight and closes. Connections
-    /// that are not done after `grace` are cut; returns how many.
+    /// that are not done after `grace` are cut; returns how many. Dropping the future cuts them all at once.
     pub async fn serve(self, stop: CancellationToken, grace: Duration) -> usize {
         let front = self.front;
+        let _cut = front.cut.clone().drop_guard();
         let permits = Arc::new(Semaphore::new(front.options.limits.connections_max.max(1)));
         let _ = stop
             .run_until_cancelled(accept(&self.listener, self.acceptor.as_ref(), &front, &permits))

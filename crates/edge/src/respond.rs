@@ -68,7 +68,7 @@ pub(crate) fn respond(
         disarm(&mut cancel);
         // What GET would have announced (RFC 9110 section 8.6), where it is known: by the body, else by the worker.
         let length = match (&body, length) {
-            (Body::Empty, _) | (_, None) => said_length.filter(|value| is_digits(value)),
+            (Body::Empty, _) | (_, None) => said_length.filter(is_digits),
             (_, Some(length)) => Some(HeaderValue::from(length)),
         };
         if let Some(length) = length

@@ -1,7 +1,7 @@
 //! A front with a fake dispatcher, and a raw HTTP/1 client.
 
 use async_trait::async_trait;
-use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeOptions, ErrorDetail, Site, SiteFailure, Sites};
+use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeError, EdgeOptions, ErrorDetail, Site, SiteFailure, Sites};
 use atoll_model::{TenantId, WorkerName};
 use atoll_worker::{
     Body, BodySender, Dispatch, Event, EventContext, Fault, FaultKind, Frame, JsException, Outcome, Request, Response,
@@ -204,6 +204,9 @@ impl Fake {
                             made.headers
                                 .insert("content-type", HeaderValue::from_str(value).unwrap());
                         }
+                        ("trailer", value) => {
+                            made.headers.insert("trailer", HeaderValue::from_str(value).unwrap());
+                        }
                         ("length", value) => length = Some(value.parse().unwrap()),
                         other => panic!("no part {other:?}"),
                     }
@@ -313,7 +316,23 @@ impl Server {
         Self::with(options(), PATIENCE).await
     }
 
+    /// What binding an address that may be taken says.
+    pub async fn try_bind(addr: SocketAddr) -> Result<Self, EdgeError> {
+        Self::bind(addr, options(), PATIENCE).await
+    }
+
+    /// What binding with options that may be unusable says.
+    pub async fn try_with(options: EdgeOptions) -> Result<Self, EdgeError> {
+        Self::bind(SocketAddr::from(([127, 0, 0, 1], 0)), options, PATIENCE).await
+    }
+
     pub async fn with(options: EdgeOptions, grace: Duration) -> Self {
+        Self::bind(SocketAddr::from(([127, 0, 0, 1], 0)), options, grace)
+            .await
+            .unwrap()
+    }
+
+    async fn bind(addr: SocketAddr, options: EdgeOptions, grace: Duration) -> Result<Self, EdgeError> {
         let (seen, seen_rx) = mpsc::unbounded_channel();
         let site = |failure| {
             Arc::new(Site {
@@ -331,18 +350,15 @@ impl Server {
             })),
         };
         let log = Arc::new(Records::default());
-        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
-        let edge = Edge::bind(addr, options, Arc::new(sites), Arc::new(Fake { seen }), log.clone())
-            .await
-            .unwrap();
+        let edge = Edge::bind(addr, options, Arc::new(sites), Arc::new(Fake { seen }), log.clone()).await?;
         let stop = CancellationToken::new();
-        Self {
+        Ok(Self {
             addr: edge.local_addr(),
             log,
             serving: tokio::spawn(edge.serve(stop.clone(), grace)),
             stop,
             seen: seen_rx,
-        }
+        })
     }
 
     pub async fn connect(&self) -> Raw<TcpStream> {
@@ -462,6 +478,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
             assert!(self.more().await, "closed {} bytes early", count - self.read.len());
         }
         self.read.drain(..count).collect()
+    }
+
+    /// A GET on a connection that the server may close before it answers; `None` then.
+    pub async fn try_get(&mut self, target: &str) -> Option<Answer> {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).await.ok()?;
+        if self.read.is_empty() && !self.more().await {
+            return None;
+        }
+        Some(self.answer().await)
     }
 
     async fn fields(&mut self) -> Vec<(String, String)> {
