@@ -109,7 +109,7 @@ impl Exchange<'_> {
             return self.trigger(&site, &trigger, &request).await;
         }
         if let Some(assets) = &site.assets {
-            match assets.answer(&request.head).await {
+            match assets.answer(&request.head, site.worker.is_some()).await {
                 AssetAnswer::RunWorker => {}
                 AssetAnswer::Respond(response) => {
                     let id = front.next_request();
