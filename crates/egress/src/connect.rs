@@ -8,7 +8,7 @@ use crate::limits::{
     ATTEMPT_DELAY, ATTEMPTS_MAX, H2_CONNECTION_WINDOW, H2_HEADER_LIST_MAX, H2_PING_INTERVAL, H2_PING_TIMEOUT,
     H2_STREAM_WINDOW, TCP_KEEPALIVE, Timeouts,
 };
-use crate::pool::{Origin, Sender};
+use crate::pool::{Capacity, Origin, Sender};
 use crate::tls::TlsRoots;
 use crate::upload::Upload;
 use atoll_stdx::TaskGroup;
@@ -223,14 +223,22 @@ impl Connector {
             .handshake::<_, Upload>(TokioIo::new(stream))
             .await;
         let (sender, connection) = handshake.map_err(|error| broken(origin, &error))?;
+        let capacity = Capacity::new(connection.current_max_send_streams());
         let host = origin.host.clone();
+        let watched = capacity.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            let driven = std::future::poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                watched.set(connection.current_max_send_streams());
+                polled
+            });
+            if let Err(error) = driven.await {
                 tracing::debug!(%host, %error, "outgoing HTTP/2 connection ended");
             }
             drop(permit);
         });
-        Ok(Sender::H2(sender))
+        Ok(Sender::H2(sender, capacity))
     }
 }
 

@@ -197,7 +197,7 @@ impl Exchange {
             address,
         };
         let lease = match sender {
-            Sender::H2(sender) => self.pool.share(key, sender),
+            Sender::H2(sender, capacity) => self.pool.share(key, sender, capacity),
             sender @ Sender::H1(_) => Lease {
                 key,
                 sender,
@@ -222,7 +222,7 @@ impl Exchange {
         let mut fresh = false;
         loop {
             let mut lease = Box::pin(self.acquire(tenant, head, fresh)).await?;
-            let request = head.request(matches!(lease.sender, Sender::H2(_)), upload)?;
+            let request = head.request(matches!(lease.sender, Sender::H2(..)), upload)?;
             let failed = match self.exchange(head, &mut lease.sender, request, &progress).await? {
                 Ok(response) => {
                     lease.upload = Some(progress);
@@ -254,7 +254,7 @@ impl Exchange {
         let answer = async {
             match sender {
                 Sender::H1(sender) => sender.try_send_request(request).await,
-                Sender::H2(sender) => sender.try_send_request(request).await,
+                Sender::H2(sender, _) => sender.try_send_request(request).await,
             }
         };
         let mut answer = Box::pin(answer);

@@ -13,6 +13,7 @@ use atoll_model::TenantId;
 use hyper::client::conn::{http1, http2};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -39,7 +40,22 @@ pub(crate) struct Key {
 #[derive(Debug)]
 pub(crate) enum Sender {
     H1(http1::SendRequest<Upload>),
-    H2(http2::SendRequest<Upload>),
+    H2(http2::SendRequest<Upload>, Capacity),
+}
+
+/// How many requests an HTTP/2 peer takes at once. Until its settings arrive 100 is assumed (RFC 9113 section 6.5.2 asks
+/// peers for no less); requests beyond a smaller number then wait for those before them.
+#[derive(Debug, Clone)]
+pub(crate) struct Capacity(Arc<AtomicUsize>);
+
+impl Capacity {
+    pub fn new(streams: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(streams)))
+    }
+
+    pub fn set(&self, streams: usize) {
+        self.0.store(streams, Ordering::Relaxed);
+    }
 }
 
 /// A connection lent to one request.
@@ -73,14 +89,26 @@ struct State {
 struct Kept {
     /// Oldest first.
     h1: Vec<(http1::SendRequest<Upload>, Instant)>,
-    h2: Option<Shared>,
+    /// More than one only where a peer takes few requests at once.
+    h2: Vec<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     sender: http2::SendRequest<Upload>,
     users: Arc<()>,
+    capacity: Capacity,
     used: Instant,
+}
+
+impl Shared {
+    fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.users) == 1
+    }
+
+    fn has_room(&self) -> bool {
+        Arc::strong_count(&self.users) <= self.capacity.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Whether this request is the first to an origin of unknown protocol.
@@ -124,18 +152,16 @@ impl Pool {
         let mut state = self.lock();
         let state = &mut *state;
         let kept = state.kept.get_mut(key)?;
-        if let Some(shared) = &mut kept.h2 {
-            if !shared.sender.is_closed() {
-                shared.used = Instant::now();
-                return Some(Lease {
-                    key: key.clone(),
-                    sender: Sender::H2(shared.sender.clone()),
-                    reused: true,
-                    users: Some(shared.users.clone()),
-                    upload: None,
-                });
-            }
-            kept.h2 = None;
+        kept.h2.retain(|shared| !shared.sender.is_closed());
+        if let Some(shared) = kept.h2.iter_mut().find(|shared| shared.has_room()) {
+            shared.used = Instant::now();
+            return Some(Lease {
+                key: key.clone(),
+                sender: Sender::H2(shared.sender.clone(), shared.capacity.clone()),
+                reused: true,
+                users: Some(shared.users.clone()),
+                upload: None,
+            });
         }
         // The most recently used one is the least likely to have been closed by the peer.
         while let Some((sender, since)) = kept.h1.pop() {
@@ -151,7 +177,9 @@ impl Pool {
             }
             dead.push(sender);
         }
-        state.kept.remove(key);
+        if kept.h2.is_empty() {
+            state.kept.remove(key);
+        }
         None
     }
 
@@ -169,20 +197,21 @@ impl Pool {
     }
 
     /// Shares a new HTTP/2 connection, and lends it to the first request.
-    pub fn share(&self, key: Key, sender: http2::SendRequest<Upload>) -> Lease {
+    pub fn share(&self, key: Key, sender: http2::SendRequest<Upload>, capacity: Capacity) -> Lease {
         let users = Arc::new(());
+        let shared = Shared {
+            sender: sender.clone(),
+            users: users.clone(),
+            capacity: capacity.clone(),
+            used: Instant::now(),
+        };
         let mut state = self.lock();
         if !state.closed {
-            let shared = Shared {
-                sender: sender.clone(),
-                users: users.clone(),
-                used: Instant::now(),
-            };
-            state.kept.entry(key.clone()).or_default().h2 = Some(shared);
+            state.kept.entry(key.clone()).or_default().h2.push(shared);
         }
         Lease {
             key,
-            sender: Sender::H2(sender),
+            sender: Sender::H2(sender, capacity),
             reused: false,
             users: Some(users),
             upload: None,
@@ -192,11 +221,8 @@ impl Pool {
     /// Forgets the shared connection of a lease that turned out to be unusable.
     pub fn forget(&self, lease: &Lease) {
         let mut state = self.lock();
-        if let Some(kept) = state.kept.get_mut(&lease.key)
-            && let (Some(shared), Some(users)) = (&kept.h2, &lease.users)
-            && Arc::ptr_eq(&shared.users, users)
-        {
-            kept.h2 = None;
+        if let (Some(kept), Some(users)) = (state.kept.get_mut(&lease.key), &lease.users) {
+            kept.h2.retain(|shared| !Arc::ptr_eq(&shared.users, users));
         }
     }
 
@@ -226,15 +252,9 @@ impl Pool {
             kept.h1
                 .retain(|(sender, since)| !sender.is_closed() && since.elapsed() < timeout);
             state.idle -= before - kept.h1.len();
-            let expired = |shared: &Shared| Arc::strong_count(&shared.users) == 1 && shared.used.elapsed() >= timeout;
-            if kept
-                .h2
-                .as_ref()
-                .is_some_and(|shared| shared.sender.is_closed() || expired(shared))
-            {
-                kept.h2 = None;
-            }
-            !kept.h1.is_empty() || kept.h2.is_some()
+            let expired = |shared: &Shared| shared.is_unused() && shared.used.elapsed() >= timeout;
+            kept.h2.retain(|shared| !shared.sender.is_closed() && !expired(shared));
+            !kept.h1.is_empty() || !kept.h2.is_empty()
         });
         state.idle
     }
@@ -243,9 +263,13 @@ impl Pool {
     pub fn evict(&self) {
         let mut state = self.lock();
         let idle_since = |kept: &Kept| {
-            let unused = |shared: &&Shared| Arc::strong_count(&shared.users) == 1;
             let h1 = kept.h1.first().map(|(_, since)| *since);
-            let h2 = kept.h2.as_ref().filter(unused).map(|shared| shared.used);
+            let h2 = kept
+                .h2
+                .iter()
+                .filter(|shared| shared.is_unused())
+                .map(|shared| shared.used)
+                .min();
             [h1, h2].into_iter().flatten().min()
         };
         let oldest = state
@@ -258,7 +282,7 @@ impl Pool {
         };
         let Some(kept) = state.kept.get_mut(&key) else { return };
         if kept.h1.is_empty() {
-            kept.h2 = None;
+            kept.h2.retain(|shared| !shared.is_unused());
         } else {
             kept.h1.remove(0);
             state.idle -= 1;

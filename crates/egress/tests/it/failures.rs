@@ -6,11 +6,8 @@ use atoll_worker::BindingErrorKind;
 #[test]
 fn connections_that_cannot_be_made() {
     run(|net| async move {
-        // A port that was free a moment ago.
-        let gone = {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap()
-        };
+        let nobody = Nobody::new();
+        let gone = nobody.at;
         let names = Names::new(&[
             ("here.example", &[&["127.0.0.1"]]),
             ("both.example", &[&["::1", "127.0.0.1"]]),

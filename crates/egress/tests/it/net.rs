@@ -143,6 +143,23 @@ impl Net {
     }
 }
 
+/// A port that is taken, so that no other test gets it, and refuses connections, as nobody listens.
+pub struct Nobody {
+    pub at: SocketAddr,
+    _socket: socket2::Socket,
+}
+
+impl Nobody {
+    pub fn new() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self {
+            at: socket.local_addr().unwrap().as_socket().unwrap(),
+            _socket: socket,
+        }
+    }
+}
+
 /// Reads up to the end of a request head; gives it as text.
 pub async fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();

@@ -295,3 +295,39 @@ fn a_silent_server_runs_into_the_deadline_and_a_slow_producer_does_not() {
         assert!(outcome.unwrap().1.ends_with("\n\nxxxx"));
     });
 }
+
+#[test]
+fn an_answer_before_the_end_of_the_upload_is_an_answer() {
+    run(|net| async move {
+        let egress = net.egress();
+        // The server refuses at once; sometimes it reads a little first, and it always closes without reading the rest.
+        for read_first in [0, 100_000] {
+            let server = net
+                .raw(move |_, mut stream| async move {
+                    read_head(&mut stream).await;
+                    let mut left = read_first;
+                    let mut buffer = vec![0; PIECE];
+                    while left > 0 {
+                        left -= stream.read(&mut buffer).await.unwrap().min(left);
+                    }
+                    let answer = "HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig";
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    stream.shutdown().await.unwrap();
+                    // A lingering close, as servers do it.
+                    let _ = timeout(STALL, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
+                })
+                .await;
+            let (tx, rx) = body::channel(body::CREDIT_DEFAULT, Some(TOTAL));
+            let produce = async {
+                // Ends when the client gives the upload up.
+                while tx.send_data(Bytes::from(vec![1; PIECE])).await.is_ok() {}
+            };
+            let fetch = async {
+                let response = ask("POST", server.url("/")).body(Body::Stream(rx)).send(&egress).await;
+                response.map(|response| response.head.status)
+            };
+            let ((), status) = tokio::join!(produce, fetch);
+            assert_eq!(status, Ok(413), "{read_first}");
+        }
+    });
+}

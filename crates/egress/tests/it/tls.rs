@@ -4,6 +4,7 @@ use crate::net::*;
 use atoll_egress::{Egress, TlsRoots};
 use atoll_worker::{Body, Frame, body};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -12,7 +13,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 /// An authority of this test.
@@ -159,10 +160,8 @@ fn a_burst_shares_one_http2_connection() {
         let outcomes = futures_util::future::join_all((0..10).map(|_| get(&url).outcome(&egress))).await;
         assert!(outcomes.iter().all(Result::is_ok));
         // A burst whose first connection fails is not stuck, either.
-        let gone = format!("https://a.example:{}/", {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
-        });
+        let nobody = Nobody::new();
+        let gone = format!("https://a.example:{}/", nobody.at.port());
         let outcomes = futures_util::future::join_all((0..10).map(|_| get(&gone).outcome(&egress))).await;
         assert!(
             outcomes
@@ -503,5 +502,96 @@ fn redirects_between_schemes() {
         );
         let seen = text(response).await;
         assert!(seen.ends_with("payload") && !seen.contains("authorization"), "{seen}");
+    });
+}
+
+#[test]
+fn a_peer_that_takes_few_streams_gets_more_connections() {
+    run(|net| async move {
+        let authority = Authority::new();
+        let egress = client(&net, &authority);
+        let acceptor = authority.server(&["a.example"], &["h2"], |_| {});
+        let release = Arc::new(Semaphore::new(0));
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let gate = release.clone();
+        let server = net
+            .raw(move |_, stream| {
+                let (acceptor, gate, tell) = (acceptor.clone(), gate.clone(), tell.clone());
+                async move {
+                    let stream = acceptor.accept(stream).await.unwrap();
+                    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+                        let (gate, tell) = (gate.clone(), tell.clone());
+                        async move {
+                            if request.uri().path() == "/wait" {
+                                tell.send(()).unwrap();
+                                gate.acquire().await.unwrap().forget();
+                            }
+                            Ok::<_, std::convert::Infallible>(full(200, "ok"))
+                        }
+                    });
+                    let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    server.max_concurrent_streams(2);
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                }
+            })
+            .await;
+        let base = format!("https://a.example:{}", server.at.port());
+        let mut waiting = futures_util::stream::FuturesUnordered::new();
+        for _ in 0..5 {
+            // A new connection's settings are known once something was answered on it.
+            assert_eq!(get(&base).outcome(&egress).await, Ok((200, "ok".to_owned())));
+            waiting.push(get(format!("{base}/wait")).outcome(&egress));
+            tokio::select! {
+                _ = waiting.next() => panic!("nothing was released yet"),
+                asked = told.recv() => asked.unwrap(),
+            }
+        }
+        assert_eq!(server.accepted(), 3);
+        release.add_permits(5);
+        while let Some(outcome) = waiting.next().await {
+            assert_eq!(outcome, Ok((200, "ok".to_owned())));
+        }
+    });
+}
+
+#[test]
+fn dropping_an_http2_fetch_resets_its_stream() {
+    run(|net| async move {
+        let authority = Authority::new();
+        let egress = client(&net, &authority);
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        struct Ended(tokio::sync::mpsc::UnboundedSender<&'static str>);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                let _ = self.0.send("ended");
+            }
+        }
+        let server = https(
+            &net,
+            authority.server(&["a.example"], &["h2"], |_| {}),
+            move |request| {
+                let ended = Ended(tell.clone());
+                async move {
+                    if request.uri().path() == "/wait" {
+                        ended.0.send("asked").unwrap();
+                        std::future::pending::<()>().await;
+                    }
+                    std::mem::forget(ended);
+                    full(200, "ok")
+                }
+            },
+        )
+        .await;
+        let base = format!("https://a.example:{}", server.at.port());
+        {
+            let mut fetch = Box::pin(get(format!("{base}/wait")).send(&egress));
+            tokio::select! {
+                _ = &mut fetch => panic!("there was no answer"),
+                asked = told.recv() => assert_eq!(asked, Some("asked")),
+            }
+        }
+        assert_eq!(told.recv().await, Some("ended"));
+        assert_eq!(get(&base).outcome(&egress).await, Ok((200, "ok".to_owned())));
+        assert_eq!(server.accepted(), 1);
     });
 }
