@@ -47,6 +47,7 @@ class Headers {
   #immutable = false;
   // What iteration shows, until the next change.
   #sorted = null;
+  [webidl.brand] = webidl.brand;
 
   constructor(init = undefined, raw = undefined) {
     if (init === NATIVE) {

@@ -32,6 +32,7 @@ function createEntry(name, value, filename) {
 
 class FormData {
   #entries = [];
+  [webidl.brand] = webidl.brand;
 
   constructor(form = undefined) {
     if (form !== undefined) {

@@ -70,7 +70,6 @@ async function fetchVia(target, input, init) {
   }
   url.hash = "";
   const body = requestBody(request);
-  let text = null;
   let bytes = null;
   let source = null;
   let sent = null;
@@ -78,7 +77,7 @@ async function fetchVia(target, input, init) {
     if (body.isUnusable) throw new TypeError(USED);
     const { kind, value } = body;
     body.used = true;
-    if (kind === TEXT) text = value;
+    if (kind === TEXT) bytes = core.encode(value);
     else if (kind === BYTES) bytes = value;
     else if (kind === NATIVE) source = value;
     else {
@@ -100,7 +99,6 @@ async function fetchVia(target, input, init) {
       url.href,
       headersToWire(request.headers),
       request.redirect,
-      text,
       bytes,
       source,
     );

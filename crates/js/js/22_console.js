@@ -55,9 +55,9 @@ function table(data) {
   const names = [...columns, ...(plain ? [VALUES] : [])];
   const lines = rows.map(([key, row]) => [key, ...names.map((name) => row.get(name) ?? "")]);
   const widths = heads.map((head, i) => Math.max(head.length, ...lines.map((line) => line[i].length)) + 2);
-  const rule = (left, mid, right) => left + widths.map((width) => "─".repeat(width)).join(mid) + right;
-  const show = (line) => `│${line.map((text, i) => ` ${text.padEnd(widths[i] - 1)}`).join("│")}│`;
-  return [rule("┌", "┬", "┐"), show(heads), rule("├", "┼", "┤"), ...lines.map(show), rule("└", "┴", "┘")].join("\n");
+  const rule = (left, mid, right) => left + widths.map((width) => "\u2500".repeat(width)).join(mid) + right;
+  const show = (line) => `\u2502${line.map((text, i) => ` ${text.padEnd(widths[i] - 1)}`).join("\u2502")}\u2502`;
+  return [rule("\u250c", "\u252c", "\u2510"), show(heads), rule("\u251c", "\u253c", "\u2524"), ...lines.map(show), rule("\u2514", "\u2534", "\u2518")].join("\n");
 }
 
 const VALUES = Symbol("values");

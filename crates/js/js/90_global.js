@@ -14,7 +14,7 @@ const encoding = load("ext:deno_web/08_text_encoding.js");
 const messagePort = load("ext:deno_web/13_message_port.js");
 const performance = load("ext:deno_web/15_performance.js");
 const streams = load("ext:deno_web/06_streams.js");
-const timers = load("ext:deno_web/02_timers.js");
+const { clearInterval, clearTimeout, setInterval, setTimeout } = load("ext:deno_web/02_timers.js");
 const url = load("ext:deno_web/00_url.js");
 const urlPattern = load("ext:deno_web/01_urlpattern.js");
 const { DOMException } = load("ext:deno_web/01_dom_exception.js");
@@ -28,6 +28,9 @@ const { fetch } = load("ext:atoll_js/15_fetch.js");
 const { FixedLengthStream, IdentityTransformStream } = load("ext:atoll_js/16_streams.js");
 const { WebSocket, WebSocketPair } = load("ext:atoll_js/20_websocket.js");
 const { console } = load("ext:atoll_js/22_console.js");
+
+// The one that routes what a callback throws to the global error event.
+const enqueueMicrotask = globalThis.queueMicrotask;
 
 const ILLEGAL = Symbol("illegal constructor");
 
@@ -62,18 +65,18 @@ const timerFunctions = {
   setTimeout(callback, delay = undefined, ...args) {
     assertInHandler();
     checkCallback(callback, "setTimeout");
-    return timers.setTimeout(callback, delay, ...args);
+    return setTimeout(callback, delay, ...args);
   },
   setInterval(callback, delay = undefined, ...args) {
     assertInHandler();
     checkCallback(callback, "setInterval");
-    return timers.setInterval(callback, delay, ...args);
+    return setInterval(callback, delay, ...args);
   },
   clearTimeout(id = undefined) {
-    if (typeof id === "number") timers.clearTimeout(id);
+    if (typeof id === "number") clearTimeout(id);
   },
   clearInterval(id = undefined) {
-    if (typeof id === "number") timers.clearInterval(id);
+    if (typeof id === "number") clearInterval(id);
   },
 };
 
@@ -92,12 +95,12 @@ class Scheduler {
         reject(signal.reason);
         return;
       }
-      const id = timers.setTimeout(() => {
+      const id = setTimeout(() => {
         signal?.[abort.remove](onAbort);
         resolve();
       }, delay);
       const onAbort = () => {
-        timers.clearTimeout(id);
+        clearTimeout(id);
         reject(signal.reason);
       };
       signal?.[abort.add](onAbort);
@@ -186,7 +189,7 @@ const functions = {
   fetch,
   queueMicrotask(callback) {
     checkCallback(callback, "queueMicrotask");
-    core.queueMicrotask(callback);
+    enqueueMicrotask(callback);
   },
   reportError: event.reportError,
   structuredClone: messagePort.structuredClone,
@@ -221,6 +224,7 @@ function install() {
   });
   delete globalThis.SharedArrayBuffer;
   Object.setPrototypeOf(globalThis, ServiceWorkerGlobalScope.prototype);
+  Object.defineProperty(globalThis, webidl.brand, { value: webidl.brand });
   event.saveGlobalThisReference(globalThis);
   event.setEventTargetData(globalThis);
   event.defineEventHandler(globalThis, "error");

@@ -99,16 +99,10 @@ function dispatchFetch(id, source, method, url, hasBody) {
       result = fetch(request);
     }
     if (isResponse(result)) {
-      respond(id, result);
+      respondOrFail(id, result, ctx);
     } else {
       Promise.resolve(result).then(
-        (response) => {
-          try {
-            respond(id, response);
-          } catch (error) {
-            op_fail(id, BAD_RESPONSE, error, passesThrough(ctx));
-          }
-        },
+        (response) => respondOrFail(id, response, ctx),
         (error) => op_fail(id, EXCEPTION, error, passesThrough(ctx)),
       );
     }
@@ -116,6 +110,14 @@ function dispatchFetch(id, source, method, url, hasBody) {
     op_fail(id, EXCEPTION, error, passesThrough(ctx));
   } finally {
     setAsyncContext(outer);
+  }
+}
+
+function respondOrFail(id, response, ctx) {
+  try {
+    respond(id, response);
+  } catch (error) {
+    op_fail(id, BAD_RESPONSE, error, passesThrough(ctx));
   }
 }
 

@@ -205,7 +205,7 @@ impl JsInstance {
         if reply.is_closed() && ctx.cancel.is_cancelled() {
             return;
         }
-        let id = self.state.add(reply, ctx.clone());
+        let id = self.state.add(reply);
         let result = match event {
             Event::Fetch(request) => self.run_fetch(id, ctx, request),
             Event::Scheduled(scheduled) => self.run_scheduled(id, &scheduled),
@@ -356,7 +356,7 @@ fn take_bridge(runtime: &mut JsRuntime) -> Result<Bridge, Fault> {
         .and_then(|value| v8::Local::<v8::Object>::try_from(value).ok())
         .ok_or_else(|| internal("globalThis.__atoll is missing"))?;
     global.delete(scope, key.into());
-    let mut function = |name: &str| -> Result<v8::Global<v8::Function>, Fault> {
+    let function = |name: &str| -> Result<v8::Global<v8::Function>, Fault> {
         let key = v8::String::new(scope, name).ok_or_else(|| internal("no memory"))?;
         let value = object.get(scope, key.into()).ok_or_else(|| internal(name))?;
         let function = v8::Local::<v8::Function>::try_from(value).map_err(|_| internal(name))?;

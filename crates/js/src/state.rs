@@ -1,9 +1,9 @@
 //! What an isolate's ops share: the environment, the module table and the replies that are still owed.
 
 use atoll_model::WorkerVersion;
-use atoll_worker::{Environment, EventContext, Fault, Outcome, Reply};
+use atoll_worker::{Environment, Fault, Outcome, Reply};
 use slab::Slab;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -13,17 +13,9 @@ pub(crate) struct IsolateState {
     pub env: Environment,
     pub version: Arc<WorkerVersion>,
     /// Events whose handler has not answered. The key is the id that JavaScript holds.
-    pub pending: RefCell<Slab<PendingEvent>>,
+    pub pending: RefCell<Slab<Reply>>,
     /// Running outgoing fetches, by token.
     pub fetches: RefCell<Slab<CancellationToken>>,
-    /// Streamed responses, sockets and the like that outlive their handler.
-    pub streams: Cell<usize>,
-}
-
-/// An event whose handler has not answered.
-pub(crate) struct PendingEvent {
-    pub reply: Reply,
-    pub ctx: EventContext,
 }
 
 impl IsolateState {
@@ -33,31 +25,30 @@ impl IsolateState {
             version,
             pending: RefCell::default(),
             fetches: RefCell::default(),
-            streams: Cell::new(0),
         })
     }
 
     /// Registers an event; the id goes to JavaScript.
-    pub fn add(&self, reply: Reply, ctx: EventContext) -> u32 {
+    pub fn add(&self, reply: Reply) -> u32 {
         // Far fewer than 2^32 events fit in memory.
-        self.pending.borrow_mut().insert(PendingEvent { reply, ctx }) as u32
+        self.pending.borrow_mut().insert(reply) as u32
     }
 
     /// Answers an event. An id that was answered already is ignored: JavaScript can hold a stale one only after its
     /// isolate was terminated, when all were answered.
     pub fn answer(&self, id: u32, answer: Result<Outcome, Fault>) {
-        let pending = self.pending.borrow_mut().try_remove(id as usize);
-        if let Some(pending) = pending {
+        let reply = self.pending.borrow_mut().try_remove(id as usize);
+        if let Some(reply) = reply {
             // Nobody waiting any more is no error: the client went away.
-            let _ = pending.reply.send(answer);
+            let _ = reply.send(answer);
         }
     }
 
     /// Answers everything that is owed.
     pub fn answer_all(&self, fault: &Fault) {
         let all = std::mem::take(&mut *self.pending.borrow_mut());
-        for (_, pending) in all {
-            let _ = pending.reply.send(Err(fault.clone()));
+        for (_, reply) in all {
+            let _ = reply.send(Err(fault.clone()));
         }
     }
 }

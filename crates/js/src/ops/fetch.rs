@@ -98,17 +98,15 @@ pub(crate) fn op_fetch(
     #[string] url: String,
     #[string] headers: String,
     #[string] redirect: String,
-    #[string] text: Option<String>,
     #[buffer] bytes: Option<JsBuffer>,
     #[cppgc] source: Option<&Source>,
 ) -> impl Future<Output = Result<Reply, JsErrorBox>> + use<> {
     let state = state.borrow();
     let isolate = isolate(&state);
     let cancel = isolate.fetches.borrow().get(token as usize).cloned().unwrap_or_default();
-    let body = match (text, bytes, source) {
-        (Some(text), _, _) => Body::Full(Bytes::from(text)),
-        (_, Some(bytes), _) => Body::Full(Bytes::copy_from_slice(&bytes)),
-        (_, _, Some(source)) => source.take(),
+    let body = match (bytes, source) {
+        (Some(bytes), _) => Body::Full(Bytes::copy_from_slice(&bytes)),
+        (_, Some(source)) => source.take(),
         _ => Body::Empty,
     };
     let redirect = match redirect.as_str() {

@@ -1,0 +1,10 @@
+//! Workers run by the engine alone: a fake environment, one thread, no HTTP.
+//!
+//! Each case is a worker's source and what it answers. What needs the real edge, stores or network stands in the
+//! end-to-end specs.
+
+mod apis;
+mod driver;
+mod failures;
+mod modules;
+mod streams;
