@@ -61,7 +61,10 @@ fn main() -> ExitCode {
 
 /// Runs a test's future on a runtime of its own, which ends with it.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     // Without a runtime no test can run.
     runtime.expect("a runtime").block_on(future)
 }
@@ -78,7 +81,11 @@ fn find_specs() -> Vec<(String, PathBuf)> {
     let mut waiting = vec![root.clone()];
     while let Some(folder) = waiting.pop() {
         if folder.join("spec.toml").is_file() {
-            let name = folder.strip_prefix(&root).unwrap_or(&folder).to_string_lossy().replace('/', "::");
+            let name = folder
+                .strip_prefix(&root)
+                .unwrap_or(&folder)
+                .to_string_lossy()
+                .replace('/', "::");
             found.push((name, folder));
             continue;
         }

@@ -99,7 +99,10 @@ where
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    Ok(Answer { response: sender.send_request(request).await.context("no answer")?, reason: None })
+    Ok(Answer {
+        response: sender.send_request(request).await.context("no answer")?,
+        reason: None,
+    })
 }
 
 /// TLS to a server whose certificate nobody vouches for, with one protocol offered and taken.
@@ -112,7 +115,10 @@ async fn tls(stream: TcpStream, protocol: &'static [u8]) -> Result<tokio_rustls:
         .with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     let name = rustls::pki_types::ServerName::try_from("localhost")?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.context("TLS handshake")?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .context("TLS handshake")?;
     let taken = stream.get_ref().1.alpn_protocol();
     if taken != Some(protocol) {
         bail!("TLS chose the protocol {:?}", taken.map(String::from_utf8_lossy));

@@ -51,7 +51,11 @@ impl Received {
 }
 
 fn values<'a>(headers: &'a [(String, String)], name: &str) -> Vec<&'a str> {
-    headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+    headers
+        .iter()
+        .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
+        .collect()
 }
 
 /// What differs; empty if nothing does.
@@ -70,6 +74,8 @@ pub fn differences(expect: &Expect, received: &Received) -> Vec<String> {
         let actual = received.header(name);
         let holds = match expected {
             HeaderExpect::Present(present) => *present != actual.is_empty(),
+            // Several fields of one name mean the same as one with all the values (RFC 9110 5.3), cookies excepted.
+            HeaderExpect::Is(value) if name != "set-cookie" => !actual.is_empty() && text_is(value, &actual.join(", ")),
             HeaderExpect::Is(value) => actual.len() == 1 && text_is(value, actual[0]),
             HeaderExpect::All(values) => {
                 values.len() == actual.len() && values.iter().zip(&actual).all(|(value, actual)| text_is(value, actual))
@@ -130,7 +136,10 @@ fn body_differences(expect: &Expect, received: &Received, found: &mut Vec<String
         }
     }
     if let Some(expected) = &expect.json {
-        match (serde_json::from_str::<Value>(expected), serde_json::from_str::<Value>(&text)) {
+        match (
+            serde_json::from_str::<Value>(expected),
+            serde_json::from_str::<Value>(&text),
+        ) {
             (Err(error), _) => found.push(format!("the spec's JSON is wrong: {error}")),
             (_, Err(error)) => found.push(format!("body is no JSON: {error}")),
             (Ok(expected), Ok(actual)) => json_differences("", &expected, &actual, found),
@@ -140,7 +149,11 @@ fn body_differences(expect: &Expect, received: &Received, found: &mut Vec<String
 
 /// Whether a text is as expected: `/.../` is a pattern, anything else is the text itself.
 pub fn text_is(expected: &str, actual: &str) -> bool {
-    match expected.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|pattern| !pattern.is_empty()) {
+    match expected
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix('/'))
+        .filter(|pattern| !pattern.is_empty())
+    {
         Some(pattern) => Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(actual)),
         None => expected == actual,
     }
@@ -183,14 +196,22 @@ fn json_differences(at: &str, expected: &Value, actual: &Value, found: &mut Vec<
 pub fn self_test() -> Result<(), String> {
     let received = Received {
         status: 200,
-        headers: vec![("a".into(), "1".into()), ("b".into(), "x".into()), ("b".into(), "y".into())],
+        headers: vec![
+            ("a".into(), "1".into()),
+            ("b".into(), "x".into()),
+            ("b".into(), "y".into()),
+        ],
         body: br#"{"n":1,"list":["a",2]}"#.to_vec(),
         ..Received::default()
     };
     let check = |text: &str, count: usize| {
         let expect: Expect = toml::from_str(text).map_err(|error| format!("{text}: {error}"))?;
         let found = differences(&expect, &received);
-        if found.len() == count { Ok(()) } else { Err(format!("{text}: {found:?}, expected {count}")) }
+        if found.len() == count {
+            Ok(())
+        } else {
+            Err(format!("{text}: {found:?}, expected {count}"))
+        }
     };
     check("", 0)?;
     check("status = 404", 1)?;
@@ -199,8 +220,13 @@ pub fn self_test() -> Result<(), String> {
     check("headers = { a = \"/^[0-9]$/\", b = [\"x\", \"y\"] }", 0)?;
     check("headers = { a = \"/^[a-z]$/\", b = [\"y\", \"x\"] }", 2)?;
     check("headers = { b = \"x\" }", 1)?;
+    check("headers = { b = \"x, y\" }", 0)?;
+    check("headers = { c = \"/^$/\" }", 1)?;
     check("body = \"\"", 1)?;
-    check("length = 22\ncontains = [\"list\"]\nlacks = [\"none\"]\nmatches = \"^.n\"", 1)?;
+    check(
+        "length = 22\ncontains = [\"list\"]\nlacks = [\"none\"]\nmatches = \"^.n\"",
+        1,
+    )?;
     check("contains = [\"none\"]\nlacks = [\"list\"]", 2)?;
     check("json = '{\"n\":1.0,\"list\":[\"<match ^a$>\",\"<any>\"]}'", 0)?;
     check("json = '{\"n\":2,\"list\":[\"a\",2,3],\"more\":1}'", 3)?;

@@ -242,7 +242,9 @@ impl Step {
             bail!("`write` needs either `content` or `replace`");
         }
         if let Some(request) = &self.request
-            && !request.split_once(' ').is_some_and(|(_, path)| path.starts_with('/') || path == "*")
+            && !request
+                .split_once(' ')
+                .is_some_and(|(_, path)| path.starts_with('/') || path == "*")
         {
             bail!("`request` is \"METHOD /path\", not \"{request}\"");
         }
@@ -252,12 +254,18 @@ impl Step {
     /// One line that names the step in messages.
     pub fn title(&self) -> String {
         let (verb, what) = match self {
-            Self { request: Some(request), .. } => ("", request.as_str()),
+            Self {
+                request: Some(request), ..
+            } => ("", request.as_str()),
             Self { raw: Some(raw), .. } => ("raw ", raw.lines().next().unwrap_or("")),
-            Self { websocket: Some(path), .. } => ("websocket ", path.as_str()),
+            Self {
+                websocket: Some(path), ..
+            } => ("websocket ", path.as_str()),
             Self { write: Some(path), .. } => ("write ", path.as_str()),
             Self { log: Some(pattern), .. } => ("log ", pattern.as_str()),
-            Self { no_log: Some(pattern), .. } => ("no log ", pattern.as_str()),
+            Self {
+                no_log: Some(pattern), ..
+            } => ("no log ", pattern.as_str()),
             _ => ("restart", ""),
         };
         format!("{verb}{what}")

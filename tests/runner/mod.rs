@@ -43,7 +43,10 @@ impl Session {
             filled += &rest[..start];
             let Some(end) = rest[start..].find("}}") else { break };
             let name = &rest[start + 2..start + end];
-            filled += self.names.get(name).with_context(|| format!("nothing is called {{{{{name}}}}}"))?;
+            filled += self
+                .names
+                .get(name)
+                .with_context(|| format!("nothing is called {{{{{name}}}}}"))?;
             rest = &rest[start + end + 2..];
         }
         Ok(filled + rest)
@@ -71,11 +74,18 @@ pub async fn run(folder: &Path, spec: &Spec, subject: &Subject) -> Result<Option
     let fill = |text: &String| text.replace("{{ORIGIN}}", &names["ORIGIN"]);
     let start = Start {
         subject: subject.clone(),
-        directory: spec.directory.as_ref().map_or_else(|| project.clone(), |below| project.join(below)),
+        directory: spec
+            .directory
+            .as_ref()
+            .map_or_else(|| project.clone(), |below| project.join(below)),
         state: temporary.path().join("state"),
         port: 0,
         args: spec.args.iter().map(fill).collect(),
-        env: spec.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
+        env: spec
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), fill(value)))
+            .collect(),
     };
 
     if let Some(fails) = &spec.fails {
@@ -93,7 +103,15 @@ pub async fn run(folder: &Path, spec: &Spec, subject: &Subject) -> Result<Option
     }
 
     let server = Server::start(&start).await?;
-    let mut session = Session { server, start, project, origin, names, since: 0, _folder: temporary };
+    let mut session = Session {
+        server,
+        start,
+        project,
+        origin,
+        names,
+        since: 0,
+        _folder: temporary,
+    };
     session.learn_address();
     for (number, step) in spec.step.iter().enumerate() {
         if step.peer_differs.is_some() && subject.is_peer() {
@@ -102,7 +120,12 @@ pub async fn run(folder: &Path, spec: &Spec, subject: &Subject) -> Result<Option
         if let Err(error) = session.step(step).await {
             let lines = session.server.lines.since(0);
             let tail = lines[lines.len().saturating_sub(60)..].join("\n  | ");
-            bail!("step {} ({}): {error:#}\nprinted:\n  | {tail}", number + 1, step.title());
+            let about = &spec.about;
+            bail!(
+                "{about}\nstep {} ({}): {error:#}\nprinted:\n  | {tail}",
+                number + 1,
+                step.title()
+            );
         }
     }
     // Every spec also shows that an interrupt ends the server cleanly.

@@ -74,7 +74,10 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let origin = Self {
             address: listener.local_addr()?,
-            gates: Gates { open: Arc::default(), changed: watch::Sender::new(()) },
+            gates: Gates {
+                open: Arc::default(),
+                changed: watch::Sender::new(()),
+            },
         };
         let gates = origin.gates.clone();
         tokio::spawn(async move {
@@ -84,7 +87,9 @@ impl Origin {
                     let service = service_fn(move |request| answer(request, gates.clone()));
                     let builder = auto::Builder::new(TokioExecutor::new());
                     // A connection that a worker breaks off is no concern of the origin.
-                    let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+                    let _ = builder
+                        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -102,7 +107,9 @@ fn full(text: impl Into<Bytes>) -> Body {
 }
 
 fn pieces(frames: Vec<Result<&'static str, std::io::Error>>) -> Body {
-    let frames = frames.into_iter().map(|frame| frame.map(|text| Frame::data(Bytes::from_static(text.as_bytes()))));
+    let frames = frames
+        .into_iter()
+        .map(|frame| frame.map(|text| Frame::data(Bytes::from_static(text.as_bytes()))));
     BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames)))
 }
 
@@ -123,7 +130,10 @@ async fn answer(mut request: Request<Incoming>, gates: Gates) -> Result<Response
                 "headers": header_object(&head.headers),
                 "body": String::from_utf8_lossy(&body),
             });
-            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(
+                header::CONTENT_TYPE,
+                header::HeaderValue::from_static("application/json"),
+            );
             *response.body_mut() = full(echo.to_string());
         }
         "status" => {
@@ -134,11 +144,20 @@ async fn answer(mut request: Request<Incoming>, gates: Gates) -> Result<Response
         }
         "redirect" => {
             let left: u32 = rest.parse().unwrap_or(0);
-            let code = query.strip_prefix("code=").and_then(|code| code.parse().ok()).unwrap_or(StatusCode::FOUND);
-            let location = if left <= 1 { "/echo".to_owned() } else { format!("/redirect/{}?{query}", left - 1) };
+            let code = query
+                .strip_prefix("code=")
+                .and_then(|code| code.parse().ok())
+                .unwrap_or(StatusCode::FOUND);
+            let location = if left <= 1 {
+                "/echo".to_owned()
+            } else {
+                format!("/redirect/{}?{query}", left - 1)
+            };
             *response.status_mut() = code;
             // The location is made of ASCII digits and the request's own, already valid, query.
-            response.headers_mut().insert(header::LOCATION, location.parse().unwrap());
+            response
+                .headers_mut()
+                .insert(header::LOCATION, location.parse().unwrap());
         }
         "pieces" => {
             const PIECES: [&str; 5] = ["piece 1;", "piece 2;", "piece 3;", "piece 4;", "piece 5;"];
@@ -148,13 +167,18 @@ async fn answer(mut request: Request<Incoming>, gates: Gates) -> Result<Response
         "gzip" => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
             encoder.write_all(b"compressed text")?;
-            response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
             *response.body_mut() = full(encoder.finish()?);
         }
         "cookies" => {
             let headers = response.headers_mut();
             headers.append(header::SET_COOKIE, header::HeaderValue::from_static("a=1; Path=/"));
-            headers.append(header::SET_COOKIE, header::HeaderValue::from_static("b=2; Expires=Wed, 21 Oct 2026 07:28:00 GMT"));
+            headers.append(
+                header::SET_COOKIE,
+                header::HeaderValue::from_static("b=2; Expires=Wed, 21 Oct 2026 07:28:00 GMT"),
+            );
             headers.append("x-list", header::HeaderValue::from_static("one"));
             headers.append("x-list", header::HeaderValue::from_static("two"));
         }
@@ -165,7 +189,9 @@ async fn answer(mut request: Request<Incoming>, gates: Gates) -> Result<Response
         "open" => gates.open(rest),
         "never" => std::future::pending::<()>().await,
         "cut" => {
-            response.headers_mut().insert(header::CONTENT_LENGTH, header::HeaderValue::from_static("100"));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, header::HeaderValue::from_static("100"));
             *response.body_mut() = pieces(vec![Ok("start"), Err(std::io::Error::other("cut off as asked"))]);
         }
         "websocket" => return Ok(websocket(&mut request)),
@@ -183,7 +209,11 @@ fn header_object(headers: &HeaderMap) -> Value {
     let object: Map<String, Value> = names
         .into_iter()
         .map(|name| {
-            let values: Vec<_> = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            let values: Vec<_> = headers
+                .get_all(name)
+                .iter()
+                .map(|value| String::from_utf8_lossy(value.as_bytes()))
+                .collect();
             (name.to_owned(), Value::String(values.join(", ")))
         })
         .collect();
@@ -203,9 +233,10 @@ fn websocket(request: &mut Request<Incoming>) -> Response<Body> {
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         while let Some(Ok(message)) = socket.next().await {
             let reply = match message {
-                Message::Text(text) if text.as_str() == "close" => {
-                    Message::Close(Some(CloseFrame { code: 4001.into(), reason: "asked".into() }))
-                }
+                Message::Text(text) if text.as_str() == "close" => Message::Close(Some(CloseFrame {
+                    code: 4001.into(),
+                    reason: "asked".into(),
+                })),
                 Message::Text(_) | Message::Binary(_) => message,
                 _ => continue,
             };

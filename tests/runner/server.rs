@@ -40,9 +40,16 @@ impl Subject {
         }
         // This program is target/PROFILE/deps/e2e-HASH.
         let here = std::env::current_exe().context("find this program")?;
-        let path = here.ancestors().nth(2).map(|directory| directory.join("atoll")).unwrap_or_default();
+        let path = here
+            .ancestors()
+            .nth(2)
+            .map(|directory| directory.join("atoll"))
+            .unwrap_or_default();
         if !path.is_file() {
-            bail!("{} does not exist: `cargo build` makes it (or set ATOLL_BIN)", path.display());
+            bail!(
+                "{} does not exist: `cargo build` makes it (or set ATOLL_BIN)",
+                path.display()
+            );
         }
         Ok(Self::Atoll(path))
     }
@@ -79,7 +86,10 @@ pub struct Lines {
 
 impl Lines {
     fn new() -> Self {
-        Self { lines: Arc::default(), changed: watch::Sender::new(0) }
+        Self {
+            lines: Arc::default(),
+            changed: watch::Sender::new(0),
+        }
     }
 
     fn push(&self, line: String) {
@@ -94,7 +104,12 @@ impl Lines {
 
     /// Those from number `since` on.
     pub fn since(&self, since: usize) -> Vec<String> {
-        self.lines.lock().unwrap().get(since..).map(<[String]>::to_vec).unwrap_or_default()
+        self.lines
+            .lock()
+            .unwrap()
+            .get(since..)
+            .map(<[String]>::to_vec)
+            .unwrap_or_default()
     }
 
     /// Waits for a line from number `since` on that `wanted` takes.
@@ -137,7 +152,10 @@ impl Server {
             status = child.wait() => bail!("it ended with {} before it listened:\n{}", status?, lines.since(0).join("\n")),
         };
         let Some(address) = address else {
-            bail!("it did not listen within {START_DEADLINE:?}:\n{}", lines.since(0).join("\n"));
+            bail!(
+                "it did not listen within {START_DEADLINE:?}:\n{}",
+                lines.since(0).join("\n")
+            );
         };
         Ok(Self { child, lines, address })
     }
@@ -146,7 +164,10 @@ impl Server {
     pub async fn start_to_end(start: &Start) -> Result<(ExitStatus, Vec<String>)> {
         let (mut child, lines) = spawn(start)?;
         let Ok(status) = timeout(START_DEADLINE, child.wait()).await else {
-            bail!("it did not end within {START_DEADLINE:?}:\n{}", lines.since(0).join("\n"));
+            bail!(
+                "it did not end within {START_DEADLINE:?}:\n{}",
+                lines.since(0).join("\n")
+            );
         };
         // The readers end with the process's streams; give them the time to be scheduled.
         lines.wait(0, Duration::from_millis(300), |_| None::<()>).await;
@@ -198,25 +219,52 @@ fn spawn(start: &Start) -> Result<(Child, Lines)> {
     let mut command = match &start.subject {
         Subject::Atoll(path) => {
             let mut command = Command::new(path);
-            command.arg("dev").arg(&start.directory).args(["--json", "--port", &start.port.to_string(), "--persist-to"]);
+            command.arg("dev").arg(&start.directory).args([
+                "--json",
+                "--port",
+                &start.port.to_string(),
+                "--persist-to",
+            ]);
             command.arg(&start.state);
             command
         }
         Subject::Peer(path) => {
             let mut command = Command::new(path);
-            command.args(["dev", "--port", &start.port.to_string(), "--ip", "127.0.0.1", "--persist-to"]).arg(&start.state);
+            command
+                .args([
+                    "dev",
+                    "--port",
+                    &start.port.to_string(),
+                    "--ip",
+                    "127.0.0.1",
+                    "--persist-to",
+                ])
+                .arg(&start.state);
             command.args(["--show-interactive-dev-session=false", "--inspector-port", "0"]);
-            command.env("WRANGLER_SEND_METRICS", "false").env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
+            command
+                .env("WRANGLER_SEND_METRICS", "false")
+                .env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
             command
         }
     };
     command.args(&start.args).envs(&start.env);
     command.current_dir(&start.directory).env("NO_COLOR", "1");
     // A proxy of the machine is not part of what a spec says.
-    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+    for name in [
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ] {
         command.env_remove(name);
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn().with_context(|| format!("start {:?}", start.subject))?;
     let lines = Lines::new();
     // Both streams were asked for just above.
@@ -248,13 +296,18 @@ fn plain(line: &str) -> String {
 
 /// The address in the line that says that the server listens.
 fn address_in(line: &str) -> Option<std::net::SocketAddr> {
-    let ready = line.lines().any(|field| matches!(field, "event: ready" | "type: ready")) || line.contains("Ready on ");
+    let ready = line
+        .lines()
+        .any(|field| matches!(field, "event: ready" | "type: ready"))
+        || line.contains("Ready on ");
     if !ready {
         return None;
     }
     let at = line.find("://")? + 3;
     let rest = line[at..].replace("localhost", "127.0.0.1");
-    let end = rest.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ':'))).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ':')))
+        .unwrap_or(rest.len());
     rest[..end].parse().ok()
 }
 

@@ -17,10 +17,16 @@ impl Session {
     /// Opens a WebSocket and plays the script.
     pub(super) async fn talk(&self, path: &str, step: &Step) -> Result<()> {
         let stream = TcpStream::connect(self.server.address).await.context("connect")?;
-        let mut request = http::Request::builder().uri(format!("ws://{}{path}", self.server.address)).body(())?;
+        let mut request = http::Request::builder()
+            .uri(format!("ws://{}{path}", self.server.address))
+            .body(())?;
         let headers = request.headers_mut();
         *headers = self.headers(step)?;
-        for (name, value) in [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")] {
+        for (name, value) in [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+        ] {
             headers.insert(name, value.parse()?);
         }
         headers.insert("sec-websocket-key", generate_key().parse()?);
@@ -39,7 +45,9 @@ impl Session {
         let (head, _) = response.into_parts();
         check(step, &head, Vec::new())?;
         for (number, frame) in step.script.iter().enumerate() {
-            play(&mut socket, frame).await.with_context(|| format!("frame {} of the script", number + 1))?;
+            play(&mut socket, frame)
+                .await
+                .with_context(|| format!("frame {} of the script", number + 1))?;
         }
         Ok(())
     }
@@ -49,7 +57,11 @@ fn check(step: &Step, head: &http::response::Parts, body: Vec<u8>) -> Result<()>
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let received = Received {
         status: head.status.as_u16(),
-        headers: head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect(),
         body,
         ..Received::default()
     };
@@ -90,7 +102,10 @@ async fn play(socket: &mut WebSocketStream<TcpStream>, frame: &Frame) -> Result<
     }
     let reason = frame.reason.clone();
     if let Some(code) = frame.close {
-        let close = CloseFrame { code: code.into(), reason: reason.clone().unwrap_or_default().into() };
+        let close = CloseFrame {
+            code: code.into(),
+            reason: reason.clone().unwrap_or_default().into(),
+        };
         socket.send(Message::Close(Some(close))).await?;
     }
     if let Some(code) = frame.hear_close {

@@ -36,7 +36,14 @@ impl Session {
         }
         if let Some(pattern) = &step.no_log {
             let pattern = Regex::new(pattern)?;
-            return match self.server.lines.wait(self.since, SILENCE, |line| pattern.is_match(line).then(|| line.to_owned())).await {
+            return match self
+                .server
+                .lines
+                .wait(self.since, SILENCE, |line| {
+                    pattern.is_match(line).then(|| line.to_owned())
+                })
+                .await
+            {
                 Some(line) => bail!("printed: {line}"),
                 None => Ok(()),
             };
@@ -53,11 +60,20 @@ impl Session {
             let answer = timeout(DEADLINE, client::send_raw(self.server.address, raw.as_bytes()));
             let body = answer.await.context("the server did not close the connection")??;
             // A raw answer has no parts: the expectation is on its bytes alone.
-            return self.compare(step, &Received { status: 200, body, ..Received::default() });
+            return self.compare(
+                step,
+                &Received {
+                    status: 200,
+                    body,
+                    ..Received::default()
+                },
+            );
         }
         if let Some(path) = &step.websocket {
             let path = self.fill(path)?;
-            return timeout(DEADLINE, self.talk(&path, step)).await.context("nothing came")?;
+            return timeout(DEADLINE, self.talk(&path, step))
+                .await
+                .context("nothing came")?;
         }
         let started = tokio::time::Instant::now();
         loop {
@@ -71,7 +87,11 @@ impl Session {
 
     async fn wait_log(&self, pattern: &str) -> Result<()> {
         let pattern = Regex::new(&self.fill(pattern)?)?;
-        let line = self.server.lines.wait(self.since, DEADLINE, |line| pattern.is_match(line).then_some(())).await;
+        let line = self
+            .server
+            .lines
+            .wait(self.since, DEADLINE, |line| pattern.is_match(line).then_some(()))
+            .await;
         line.context("no such line was printed")
     }
 
@@ -110,7 +130,9 @@ impl Session {
         let count = step.parallel.unwrap_or(1);
         let all = futures_util::future::join_all((0..count).map(|_| timeout(DEADLINE, self.exchange(step)))).await;
         for result in all {
-            let Some(received) = result.context("no complete answer in time")?? else { continue };
+            let Some(received) = result.context("no complete answer in time")?? else {
+                continue;
+            };
             self.compare(step, &received)?;
             self.capture(step, &received)?;
         }
@@ -182,7 +204,10 @@ impl Session {
         };
         send_next(!in_step);
 
-        let secure = matches!(step.protocol, super::format::Protocol::H2 | super::format::Protocol::Https1);
+        let secure = matches!(
+            step.protocol,
+            super::format::Protocol::H2 | super::format::Protocol::Https1
+        );
         let mut builder = Request::builder().method(method);
         builder = match step.protocol {
             super::format::Protocol::Http1 | super::format::Protocol::Https1 => builder.uri(path),
@@ -195,7 +220,10 @@ impl Session {
         };
         let mut request = builder.body(upload).context("make the request")?;
         *request.headers_mut() = headers;
-        if matches!(step.protocol, super::format::Protocol::H2 | super::format::Protocol::H2c) {
+        if matches!(
+            step.protocol,
+            super::format::Protocol::H2 | super::format::Protocol::H2c
+        ) {
             request.headers_mut().remove("host");
         }
         let sent = client::send(self.server.address, step.protocol, request);
@@ -228,7 +256,11 @@ impl Session {
         if let Some(hang_up) = step.hang_up_after
             && received.body.len() < hang_up
         {
-            bail!("the body ended after {} bytes:\n{}", received.body.len(), received.show());
+            bail!(
+                "the body ended after {} bytes:\n{}",
+                received.body.len(),
+                received.show()
+            );
         }
         Ok(Some(received))
     }
@@ -255,7 +287,10 @@ impl Session {
             match frame.into_data() {
                 Ok(data) => received.body.extend_from_slice(&data),
                 Err(frame) => {
-                    received.trailers = frame.into_trailers().map(|trailers| texts(&trailers)).unwrap_or_default();
+                    received.trailers = frame
+                        .into_trailers()
+                        .map(|trailers| texts(&trailers))
+                        .unwrap_or_default();
                 }
             }
             while let Some(piece) = expected {
@@ -264,7 +299,10 @@ impl Session {
                     break;
                 }
                 if have != piece.as_bytes() {
-                    bail!("after {begun} bytes came {:?}, expected the piece {piece:?} alone", String::from_utf8_lossy(have));
+                    bail!(
+                        "after {begun} bytes came {:?}, expected the piece {piece:?} alone",
+                        String::from_utf8_lossy(have)
+                    );
                 }
                 begun = received.body.len();
                 expected = chunks.next();
@@ -312,9 +350,12 @@ impl Session {
                 received.header(header).first().map(|value| (*value).to_owned())
             } else if let Some(pointer) = from.strip_prefix("json:") {
                 let json: serde_json::Value = serde_json::from_slice(&received.body).context("the body is no JSON")?;
-                json.pointer(pointer).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                json.pointer(pointer)
+                    .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
             } else if let Some(pattern) = from.strip_prefix("match:") {
-                Regex::new(pattern)?.captures(&received.text()).and_then(|found| Some(found.get(1)?.as_str().to_owned()))
+                Regex::new(pattern)?
+                    .captures(&received.text())
+                    .and_then(|found| Some(found.get(1)?.as_str().to_owned()))
             } else {
                 bail!("`capture` cannot take \"{from}\"");
             };
@@ -327,5 +368,8 @@ impl Session {
 
 fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+        .collect()
 }

@@ -1,0 +1,6 @@
+import { a } from "./nowhere.js";
+export default {
+  fetch() {
+    return new Response(a);
+  },
+};

@@ -1,0 +1,6 @@
+import a from "no-such-package-here";
+export default {
+  fetch() {
+    return new Response(a);
+  },
+};

@@ -1,0 +1,3 @@
+export function deep(value) {
+  return value.property;
+}

@@ -1,0 +1,6 @@
+for (;;) {}
+export default {
+  fetch() {
+    return new Response("never");
+  },
+};

@@ -1,0 +1,3 @@
+let count = 0;
+export const next = () => `a: ${(count += 1)}`;
+export const current = () => count;

@@ -1,0 +1,2 @@
+import { current } from "./a.js";
+export default () => `b shares a: ${current()}`;

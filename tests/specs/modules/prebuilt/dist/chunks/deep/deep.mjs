@@ -1,0 +1,2 @@
+import { name } from "../chunk-abc.js";
+export const deep = name === "chunk" ? "deep" : "lost";
