@@ -179,3 +179,77 @@ fn expand_value(value: &str, pairs: &[(String, String)], outer: &[(String, Strin
     out.push_str(rest);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let check = |text: &str, expected: &[(&str, &str)], odd: &[u32]| {
+            let pairs = expected
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect();
+            assert_eq!(
+                parse(text),
+                Parsed {
+                    pairs,
+                    odd_lines: odd.to_vec()
+                },
+                "{text:?}"
+            );
+        };
+        check("", &[], &[]);
+        check("A=1", &[("A", "1")], &[]);
+        check("A=1\nB=2\r\nC=3\n", &[("A", "1"), ("B", "2"), ("C", "3")], &[]);
+        check("# comment\n\n  # another\nA=1", &[("A", "1")], &[]);
+        check("A = 1 ", &[("A", "1")], &[]);
+        check("  export A=1", &[("A", "1")], &[]);
+        check("exported=1", &[("exported", "1")], &[]);
+        check("A=", &[("A", "")], &[]);
+        check("A=1 # comment", &[("A", "1")], &[]);
+        check("A=1#not part", &[("A", "1")], &[]);
+        check("A=\"1 # part\" # comment", &[("A", "1 # part")], &[]);
+        check("A='1\\n2'", &[("A", "1\\n2")], &[]);
+        check("A=\"1\\n2\\r\"", &[("A", "1\n2\r")], &[]);
+        check("A=`it's \"x\"`", &[("A", "it's \"x\"")], &[]);
+        check("A=\"two\nlines\"\nB=1", &[("A", "two\nlines"), ("B", "1")], &[]);
+        check("A=\"two\r\nlines\"", &[("A", "two\nlines")], &[]);
+        check("A=\"open\nB=1", &[("A", "\"open"), ("B", "1")], &[]);
+        check("A=a=b==", &[("A", "a=b==")], &[]);
+        check("A: 1", &[("A", "1")], &[]);
+        check("a.b-c=1", &[("a.b-c", "1")], &[]);
+        check("A=1\nA=2", &[("A", "2")], &[]);
+        check("\u{feff}A=1", &[("A", "1")], &[]);
+        check("no value\nA=1\n=2", &[("A", "1")], &[1, 3]);
+        check("A=\"x\ny\"\nodd\n", &[("A", "x\ny")], &[3]);
+        check("Ä=1", &[], &[1]);
+    }
+
+    #[test]
+    fn references() {
+        let check = |text: &str, expected: &str| {
+            let outer = [
+                ("OUT".to_owned(), "outer".to_owned()),
+                ("EMPTY".to_owned(), String::new()),
+            ];
+            let expanded = expand(&parse(&format!("{text}\nA=1\nOUT=inner\nLOOP=$LOOP\n")).pairs, &outer);
+            assert_eq!(expanded[0].1, expected, "{text}");
+        };
+        check("X=$A", "1");
+        check("X=${A}2", "12");
+        check("X=a${A}b$A.c", "a1b1.c");
+        check("X=$NOPE!", "!");
+        check("X=$OUT", "outer");
+        check("X=${NOPE:-d}", "d");
+        check("X=${NOPE-$A}", "1");
+        check("X=${EMPTY:-d}", "d");
+        check("X=${EMPTY-d}", "");
+        check("X=\\$A", "$A");
+        check("X=10$", "10$");
+        check("X=$ 1", "$ 1");
+        check("X=${A", "${A");
+        check("X=$LOOP", "$LOOP");
+    }
+}
