@@ -4,6 +4,8 @@
 //! over several lines; only double quotes turn `\n` and `\r` into what they mean. Later lines win. A line that fits none of
 //! this is skipped and reported by its number alone, for it may hold a secret.
 
+use std::collections::HashMap;
+
 /// Key and value pairs in the order of the file, and the numbers of lines that are neither.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parsed {
@@ -110,74 +112,152 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// How deep references may go before they count as going in a circle.
-const EXPANSION_DEPTH_MAX: usize = 32;
+/// The most that references may make of one value, bytes: a few lines that each name the one before twice would otherwise
+/// fill memory.
+const EXPANDED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Replaces `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME-default}` in the values of `pairs` by other pairs or, before
-/// them, by `outer`; `\$` is a dollar sign. A name that is set nowhere is empty.
+/// them, by `outer`; `\$` is a dollar sign. A name that is set nowhere is empty. A reference that leads back to itself, or
+/// makes a value too long, stays as it is written.
 pub(crate) fn expand(pairs: &[(String, String)], outer: &[(String, String)]) -> Vec<(String, String)> {
+    let mut expansion = Expansion {
+        pairs,
+        outer,
+        done: HashMap::new(),
+        active: Vec::new(),
+    };
     pairs
         .iter()
-        .map(|(key, value)| (key.clone(), expand_value(value, pairs, outer, 0)))
+        .map(|(key, _)| (key.clone(), expansion.pair(key).unwrap_or_default()))
         .collect()
 }
 
-fn expand_value(value: &str, pairs: &[(String, String)], outer: &[(String, String)], depth: usize) -> String {
-    let lookup = |name: &str| -> Option<String> {
-        if let Some((_, value)) = outer.iter().find(|(key, _)| key == name) {
+struct Expansion<'a> {
+    pairs: &'a [(String, String)],
+    outer: &'a [(String, String)],
+    /// Values that are finished.
+    done: HashMap<&'a str, String>,
+    /// The keys whose values are being made.
+    active: Vec<&'a str>,
+}
+
+impl<'a> Expansion<'a> {
+    /// The finished value of a pair. `None` if there is none of that name or it is being made already.
+    fn pair(&mut self, name: &str) -> Option<String> {
+        if let Some(value) = self.done.get(name) {
             return Some(value.clone());
         }
-        let (_, value) = pairs.iter().find(|(key, _)| key == name)?;
-        // A circle ends in the text as it stands.
-        Some(if depth < EXPANSION_DEPTH_MAX {
-            expand_value(value, pairs, outer, depth + 1)
-        } else {
-            value.clone()
-        })
-    };
-    let mut out = String::with_capacity(value.len());
-    let mut rest = value;
-    while let Some(at) = rest.find('$') {
-        if rest[..at].ends_with('\\') {
-            out.push_str(&rest[..at - 1]);
-            out.push('$');
-            rest = &rest[at + 1..];
-            continue;
+        let (key, value) = self.pairs.iter().find(|(key, _)| key == name)?;
+        if self.active.contains(&key.as_str()) {
+            return None;
         }
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        let (braced, body) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-            Some((inner, _)) => (true, inner),
-            None => (false, after),
+        self.active.push(key);
+        let expanded = self.text(value);
+        self.active.pop();
+        self.done.insert(key, expanded.clone());
+        Some(expanded)
+    }
+
+    fn text(&mut self, value: &str) -> String {
+        let mut out = String::with_capacity(value.len());
+        let mut rest = value;
+        while let Some(at) = rest.find('$') {
+            if rest[..at].ends_with('\\') {
+                out.push_str(&rest[..at - 1]);
+                out.push('$');
+                rest = &rest[at + 1..];
+                continue;
+            }
+            out.push_str(&rest[..at]);
+            let after = &rest[at + 1..];
+            match Reference::parse(after) {
+                Some((reference, length)) => {
+                    match self
+                        .resolve(&reference)
+                        .filter(|text| out.len() + text.len() <= EXPANDED_BYTES_MAX)
+                    {
+                        Some(text) => out.push_str(&text),
+                        None => out.push_str(&rest[at..at + 1 + length]),
+                    }
+                    rest = &after[length..];
+                }
+                None => {
+                    out.push('$');
+                    rest = after;
+                }
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+
+    /// What stands in a reference's place; `None` if it leads back to itself.
+    fn resolve(&mut self, reference: &Reference<'_>) -> Option<String> {
+        let outer = self
+            .outer
+            .iter()
+            .find(|(key, _)| key == reference.name)
+            .map(|(_, value)| value.clone());
+        let found = match outer {
+            Some(value) => Some(value),
+            None if self.active.contains(&reference.name) => return None,
+            None => self.pair(reference.name),
         };
+        let found = found.filter(|value| !(reference.default_for_empty && value.is_empty()));
+        Some(match (found, reference.default) {
+            (Some(value), _) => value,
+            (None, Some(default)) => self.text(default),
+            (None, None) => String::new(),
+        })
+    }
+}
+
+/// What follows a dollar sign.
+struct Reference<'t> {
+    name: &'t str,
+    default: Option<&'t str>,
+    /// `:-`: an empty value gives way to the default too.
+    default_for_empty: bool,
+}
+
+impl<'t> Reference<'t> {
+    /// The reference at the start of `text`, which begins after the dollar sign, and its length in bytes.
+    fn parse(text: &'t str) -> Option<(Self, usize)> {
+        let braced = text
+            .strip_prefix('{')
+            .and_then(|inner| inner.split_once('}'))
+            .map(|(inner, _)| inner);
+        let body = braced.unwrap_or(text);
         let length = body
             .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
             .unwrap_or(body.len());
         let (name, tail) = body.split_at(length);
-        if name.is_empty() || (braced && !(tail.is_empty() || tail.starts_with('-') || tail.starts_with(":-"))) {
-            out.push('$');
-            rest = after;
-            continue;
+        if name.is_empty() {
+            return None;
         }
-        let found = lookup(name);
-        if braced {
-            let default = tail.strip_prefix(":-").or_else(|| tail.strip_prefix('-'));
-            let empty_counts = !tail.starts_with(":-");
-            match (found.filter(|value| empty_counts || !value.is_empty()), default) {
-                (Some(value), _) => out.push_str(&value),
-                (None, Some(default)) if depth < EXPANSION_DEPTH_MAX => {
-                    out.push_str(&expand_value(default, pairs, outer, depth + 1));
-                }
-                (None, _) => {}
-            }
-            rest = &after[body.len() + 2..];
-        } else {
-            out.push_str(&found.unwrap_or_default());
-            rest = tail;
+        if braced.is_none() {
+            return Some((
+                Self {
+                    name,
+                    default: None,
+                    default_for_empty: false,
+                },
+                length,
+            ));
         }
+        let default_for_empty = tail.starts_with(":-");
+        let default = tail.strip_prefix(":-").or_else(|| tail.strip_prefix('-'));
+        // The two braces.
+        let length = body.len() + 2;
+        (default.is_some() || tail.is_empty()).then_some((
+            Self {
+                name,
+                default,
+                default_for_empty,
+            },
+            length,
+        ))
     }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -251,5 +331,18 @@ mod tests {
         check("X=$ 1", "$ 1");
         check("X=${A", "${A");
         check("X=$LOOP", "$LOOP");
+        check("X=$X$X", "$X$X");
+        check("X=1${B}\nB=2${C}\nC=${X}", "12${X}");
+    }
+
+    #[test]
+    fn references_cannot_fill_memory() {
+        let mut text = String::from("A0=0123456789\n");
+        for n in 1..60 {
+            text.push_str(&format!("A{n}=$A{0}$A{0}\n", n - 1));
+        }
+        let expanded = expand(&parse(&text).pairs, &[]);
+        assert_eq!(expanded[3].1.len(), 80);
+        assert!(expanded.iter().all(|(_, value)| value.len() <= EXPANDED_BYTES_MAX));
     }
 }
