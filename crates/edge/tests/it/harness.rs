@@ -1,6 +1,7 @@
 //! A front with a fake dispatcher, and a raw HTTP/1 client.
 
 use async_trait::async_trait;
+use atoll_edge::assets::AssetServer;
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeError, EdgeOptions, ErrorDetail, Site, SiteFailure, Sites};
 use atoll_model::{TenantId, WorkerName};
 use atoll_worker::{
@@ -10,7 +11,7 @@ use atoll_worker::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,6 +19,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -318,27 +321,40 @@ impl Server {
 
     /// What binding an address that may be taken says.
     pub async fn try_bind(addr: SocketAddr) -> Result<Self, EdgeError> {
-        Self::bind(addr, options(), PATIENCE).await
+        Self::bind(addr, None, true, options(), PATIENCE).await
     }
 
     /// What binding with options that may be unusable says.
     pub async fn try_with(options: EdgeOptions) -> Result<Self, EdgeError> {
-        Self::bind(SocketAddr::from(([127, 0, 0, 1], 0)), options, PATIENCE).await
+        Self::bind(LOOPBACK, None, true, options, PATIENCE).await
     }
 
     pub async fn with(options: EdgeOptions, grace: Duration) -> Self {
-        Self::bind(SocketAddr::from(([127, 0, 0, 1], 0)), options, grace)
-            .await
-            .unwrap()
+        Self::serving(None, true, options, grace).await
     }
 
-    async fn bind(addr: SocketAddr, options: EdgeOptions, grace: Duration) -> Result<Self, EdgeError> {
+    pub async fn serving(
+        assets: Option<Arc<AssetServer>>,
+        worker: bool,
+        options: EdgeOptions,
+        grace: Duration,
+    ) -> Self {
+        Self::bind(LOOPBACK, assets, worker, options, grace).await.unwrap()
+    }
+
+    async fn bind(
+        addr: SocketAddr,
+        assets: Option<Arc<AssetServer>>,
+        worker: bool,
+        options: EdgeOptions,
+        grace: Duration,
+    ) -> Result<Self, EdgeError> {
         let (seen, seen_rx) = mpsc::unbounded_channel();
         let site = |failure| {
             Arc::new(Site {
                 tenant: TenantId::new("tenant"),
-                worker: Some(WorkerName::new("worker")),
-                assets: None,
+                worker: worker.then(|| WorkerName::new("worker")),
+                assets: assets.clone(),
                 failure,
             })
         };

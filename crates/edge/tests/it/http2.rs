@@ -2,7 +2,7 @@
 
 use crate::harness::{PATIENCE, Raw, Server, options, within};
 use atoll_edge::{EdgeOptions, TlsOptions};
-use atoll_worker::{BodyError, Frame, WsMessage};
+use atoll_worker::{BodyError, Frame};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -250,7 +250,6 @@ async fn websockets_over_a_stream() {
     // The connection goes on.
     let response = send(&mut client, get("/")).await;
     assert_eq!(text(response).await, "hello");
-    let _ = WsMessage::Text(String::new());
 }
 
 /// A front with a certificate of its own, and a client that trusts it.

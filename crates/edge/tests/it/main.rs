@@ -1,5 +1,6 @@
 //! The front over loopback sockets: a fake dispatcher behind it, raw bytes and real clients before it.
 
+mod assets;
 mod bodies;
 mod encoding;
 mod errors;

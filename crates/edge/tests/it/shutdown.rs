@@ -1,6 +1,6 @@
 //! Stopping: nothing that was accepted is lost, unless the grace runs out.
 
-use crate::harness::{PATIENCE, Server, options, within};
+use crate::harness::{Server, options, within};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -96,6 +96,17 @@ async fn a_stop_under_load_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_front_that_is_dropped_drops_its_connections() {
+    let mut server = Server::start().await;
+    let mut hanging = server.connect().await;
+    hanging.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (ctx, _) = server.held().await;
+    server.serving.abort();
+    within("cancellation", ctx.cancel.cancelled()).await;
+    hanging.assert_closed().await;
+}
+
+#[tokio::test]
 async fn a_busy_port_is_named() {
     let server = Server::start().await;
     let taken = Server::try_bind(server.addr).await;
@@ -104,5 +115,4 @@ async fn a_busy_port_is_named() {
         message.starts_with(&format!("cannot listen on {}: ", server.addr)),
         "{message}"
     );
-    let _ = PATIENCE;
 }

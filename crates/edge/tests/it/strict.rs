@@ -1,6 +1,6 @@
 //! What is malformed, ambiguous or too large is refused, and the connection with it.
 
-use crate::harness::{PATIENCE, Server, options};
+use crate::harness::{PATIENCE, Server, options, within};
 use atoll_edge::{EdgeLimits, EdgeOptions};
 use std::time::Duration;
 
@@ -291,6 +291,25 @@ async fn a_body_that_stands_still_ends_with_an_error() {
     let (_ctx, body) = server.held().await;
     let error = body.collect(100).await.unwrap_err();
     assert!(error.to_string().contains("sent nothing"), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_let_go() {
+    let limits = EdgeLimits {
+        write_timeout: Duration::from_millis(50),
+        ..EdgeLimits::default()
+    };
+    let mut server = Server::with(impatient(limits), PATIENCE).await;
+    let mut raw = server.connect().await;
+    raw.send("GET /gate HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let sender = server.stream().await;
+    let piece = bytes::Bytes::from(vec![b'x'; 64 * 1024]);
+    within("the end", async {
+        while sender.send_data(piece.clone()).await.is_ok() {}
+    })
+    .await;
+    assert_eq!(server.stop().await, 0);
+    drop(raw);
 }
 
 #[tokio::test]
