@@ -1,0 +1,291 @@
+//! One round from files to a serving worker: configuration, build command, bundle, apply. Each part runs only if what it depends
+//! on has changed; each failure is shown, given to the target, and leaves the session running.
+
+use super::changes::Changes;
+use super::report::{Reporter, Split};
+use crate::args::DevArgs;
+use crate::bundle::{self, BuildFailure, BuildInput, Built, Bundler};
+use crate::config::{self, ConfigError, Files, LoadOptions, Project};
+use crate::target::{DevAssets, DevFailure, DevProject, DevTarget};
+use atoll_model::{BindingSpec, TenantId, WorkerName, WorkerVersion};
+use atoll_stdx::Clock;
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// Who owns the workers of `atoll dev`: there is one tenant.
+pub const DEV_TENANT: &str = "local";
+
+/// What a session holds from one round to the next.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    /// The configuration that was last read without error.
+    pub project: Option<Arc<Project>>,
+    /// The modules that were last built without error.
+    pub built: Option<Arc<Built>>,
+    /// The files to wait for: those of the last build, and of the last that succeeded.
+    pub inputs: Vec<PathBuf>,
+    /// The last round failed to read or to build.
+    pub broken: bool,
+    /// What is served: the version's id, and how assets are.
+    pub applied: Option<String>,
+}
+
+/// What every round of a session uses.
+pub(super) struct Round {
+    pub args: Arc<DevArgs>,
+    pub load: LoadOptions,
+    pub persist_to: PathBuf,
+    pub files: Arc<dyn Files>,
+    pub bundler: Arc<dyn Bundler>,
+    pub target: Arc<dyn DevTarget>,
+    pub reporter: Arc<Reporter>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How a round ended.
+pub(super) struct Finished {
+    pub state: State,
+    pub ok: bool,
+    /// What was written at this time or later may not have been read.
+    pub read_from: SystemTime,
+}
+
+/// A part of a round that failed.
+struct Stop {
+    failure: DevFailure,
+    build: Option<BuildFailure>,
+}
+
+impl From<BuildFailure> for Stop {
+    fn from(build: BuildFailure) -> Self {
+        Self {
+            failure: DevFailure::from(&build),
+            build: Some(build),
+        }
+    }
+}
+
+impl From<ConfigError> for Stop {
+    fn from(error: ConfigError) -> Self {
+        Self {
+            failure: config_failure(&error),
+            build: None,
+        }
+    }
+}
+
+pub(super) fn config_failure(error: &ConfigError) -> DevFailure {
+    DevFailure {
+        title: error.title(),
+        detail: error.to_string(),
+    }
+}
+
+impl Round {
+    /// Reads the configuration, the flags laid over it.
+    pub(super) async fn read_config(&self) -> Result<Project, ConfigError> {
+        let (load, files) = (self.load.clone(), Arc::clone(&self.files));
+        let loaded = tokio::task::spawn_blocking(move || config::load(&load, &*files)).await;
+        let mut project = loaded.map_err(|error| ConfigError::Unreadable {
+            file: "the configuration".to_owned(),
+            cause: format!("reading it ended early: {error}"),
+        })??;
+        self.args.apply(&mut project, &self.load.cwd);
+        Ok(project)
+    }
+
+    /// Does what `changes` make necessary.
+    pub(super) async fn run(self: Arc<Self>, mut state: State, changes: Changes, first: bool) -> Finished {
+        let mut split = Split {
+            debounce: changes.since.map_or(Duration::ZERO, |since| since.elapsed()),
+            ..Split::default()
+        };
+        let mut read_from = SystemTime::now();
+        let result = self
+            .steps(&mut state, &changes, first, &mut split, &mut read_from)
+            .await;
+        split.total = changes.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let ok = match result {
+            Ok(false) => true,
+            Ok(true) => {
+                if !first {
+                    self.reporter.reloaded(&changes.reason, true, &split);
+                }
+                true
+            }
+            Err(stop) => {
+                self.reporter.failure(&stop.failure, stop.build.as_ref());
+                // A worker that failed to start has told the target by itself.
+                if state.broken {
+                    self.target.fail(stop.failure).await;
+                    state.applied = None;
+                }
+                if !first {
+                    self.reporter.reloaded(&changes.reason, false, &split);
+                }
+                false
+            }
+        };
+        Finished { state, ok, read_from }
+    }
+
+    /// Returns whether something new is served.
+    async fn steps(
+        &self,
+        state: &mut State,
+        changes: &Changes,
+        first: bool,
+        split: &mut Split,
+        read_from: &mut SystemTime,
+    ) -> Result<bool, Stop> {
+        // What was broken may be what did not change now.
+        let retry = state.broken;
+        let project = match &state.project {
+            Some(project) if first || !(changes.config || changes.all || retry) => Arc::clone(project),
+            _ => {
+                let started = Instant::now();
+                state.broken = true;
+                let project = Arc::new(self.read_config().await?);
+                split.config = started.elapsed();
+                self.warn_of_config(&project, state.project.as_deref());
+                state.project = Some(Arc::clone(&project));
+                project
+            }
+        };
+        state.broken = true;
+        let config = changes.config || changes.all || retry;
+        if let Some(command) = &project.build.command {
+            if config || changes.command {
+                let started = Instant::now();
+                let directory = project.build.cwd.as_ref().unwrap_or(&project.root);
+                let print = |line: &str| self.reporter.command_line(line);
+                bundle::command::run(command, directory, &print).await?;
+                split.command = started.elapsed();
+                *read_from = SystemTime::now();
+            }
+            project.check_files(&*self.files)?;
+        }
+        if config || changes.command || changes.source || state.built.is_none() {
+            let started = Instant::now();
+            match BuildInput::of(&project, std::slice::from_ref(&self.persist_to)) {
+                None => state.built = None,
+                Some(input) => self.build(&input, state).await?,
+            }
+            split.build = started.elapsed();
+            if let Some(built) = &state.built {
+                let bytes = built.modules.iter().map(|module| module.content.len()).sum();
+                self.reporter
+                    .built(built.modules.len(), bytes, built.warnings.len(), split);
+                for warning in &built.warnings {
+                    self.reporter.warning(warning);
+                }
+            }
+        }
+        state.broken = false;
+
+        let version = state.built.as_ref().map(|built| self.version(&project, built));
+        let id = version.as_ref().map_or(String::new(), |version| version.id.clone());
+        let assets = project.assets.clone();
+        let applied = format!("{id} {assets:?}");
+        if state.applied.as_ref() == Some(&applied) && !changes.assets && !changes.all {
+            return Ok(false);
+        }
+        let started = Instant::now();
+        let dev = DevProject {
+            worker: version,
+            assets: assets.map(|(directory, config)| DevAssets { directory, config }),
+            persist_to: self.persist_to.clone(),
+        };
+        state.applied = None;
+        self.target
+            .apply(dev)
+            .await
+            .map_err(|failure| Stop { failure, build: None })?;
+        split.apply = started.elapsed();
+        state.applied = Some(applied);
+        Ok(true)
+    }
+
+    async fn build(&self, input: &BuildInput, state: &mut State) -> Result<(), BuildFailure> {
+        match bundle::build(input, &*self.bundler).await {
+            Ok(built) => {
+                state.inputs.clone_from(&built.inputs);
+                state.built = Some(Arc::new(built));
+                Ok(())
+            }
+            Err(failure) => {
+                // The old ones too: the error may be in one that this build did not come to.
+                state.inputs.extend(failure.inputs.iter().cloned());
+                state.inputs.sort();
+                state.inputs.dedup();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Says what is odd in a configuration, once, and what of it needs a restart.
+    pub(super) fn warn_of_config(&self, project: &Project, before: Option<&Project>) {
+        for warning in &project.warnings {
+            if !before.is_some_and(|before| before.warnings.contains(warning)) {
+                self.reporter.warning(&warning.to_string());
+            }
+        }
+        if before.is_some_and(|before| before.dev != project.dev) {
+            self.reporter
+                .warning("the \"dev\" section changed: restart atoll dev for it to count");
+        }
+    }
+
+    fn version(&self, project: &Project, built: &Built) -> WorkerVersion {
+        WorkerVersion {
+            tenant: TenantId::new(DEV_TENANT),
+            name: WorkerName::new(project.name.as_str()),
+            id: version_id(project, built),
+            main_module: built.main_module.clone(),
+            modules: built.modules.clone(),
+            compat_date: project.compat_date,
+            compat_flags: project.compat_flags.clone(),
+            bindings: project.bindings.clone(),
+            crons: project.crons.clone(),
+            limits: project.limits.clone(),
+            created_ms: self.clock.now_ms(),
+        }
+    }
+}
+
+/// An id that depends on all that makes the version behave as it does, in the form of a UUID.
+fn version_id(project: &Project, built: &Built) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(project.name.as_bytes());
+    part(built.main_module.as_bytes());
+    for module in &built.modules {
+        part(module.name.as_bytes());
+        part(&[module.kind as u8]);
+        part(&module.content);
+        part(module.source_map.as_deref().unwrap_or_default());
+    }
+    for (name, spec) in &project.bindings {
+        part(name.as_bytes());
+        part(&binding_bytes(spec));
+    }
+    for text in project.compat_flags.iter().chain(&project.crons) {
+        part(text.as_bytes());
+    }
+    part(project.compat_date.to_string().as_bytes());
+    part(format!("{:?}", project.limits).as_bytes());
+    let digest = hash.finalize();
+    let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+fn binding_bytes(spec: &BindingSpec) -> Vec<u8> {
+    // Made of strings and JSON: always writable. Were it not, versions would only look more alike.
+    serde_json::to_vec(spec).unwrap_or_default()
+}

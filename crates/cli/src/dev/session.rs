@@ -1,0 +1,393 @@
+//! The loop of a session.
+
+use super::changes::{Changes, Contents, Interests};
+use super::reload::{Finished, Round, State, config_failure};
+use super::report::{Reporter, Style};
+use super::{Surroundings, listen, table};
+use crate::args::{DevArgs, LogLevel};
+use crate::config::{LoadOptions, LocalFiles, Project, normal_path};
+use crate::target::{DevFailure, DevTarget};
+use crate::terminal::{Input, Inputs};
+use crate::watch::{Burst, Watch};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// How long what is in flight may take to finish when the session ends.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// Where stored state is kept, relative to the configuration.
+const STATE_DIRECTORY: &str = ".atoll/state";
+
+/// Exit statuses.
+const OK: u8 = 0;
+const FAILED: u8 = 1;
+/// What shells give for a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+/// Serves until told to stop. Returns the exit status: 0 after a graceful stop, 1 if there was nothing to serve, 130 if told
+/// to stop twice.
+pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>) -> u8 {
+    let started = Instant::now();
+    let level = args
+        .log_level
+        .unwrap_or(if args.json { LogLevel::Debug } else { LogLevel::Log });
+    let reporter = Arc::new(Reporter {
+        colour: around.terminal.is_terminal() && !args.json && !around.forbids_colour(),
+        terminal: Arc::clone(&around.terminal),
+        json: args.json,
+        level,
+        clock: Arc::clone(&around.clock),
+    });
+    let mut round = Round {
+        load: LoadOptions {
+            cwd: around.cwd.clone(),
+            directory: args.directory.clone(),
+            config: args.config.clone(),
+            environment: args.env.clone(),
+            vars: args.vars.clone(),
+            env_files: args.env_files.clone(),
+            process_env: around.process_env.clone(),
+        },
+        args: Arc::new(args),
+        persist_to: PathBuf::new(),
+        files: Arc::new(LocalFiles),
+        bundler: Arc::clone(&around.bundler),
+        target,
+        reporter: Arc::clone(&reporter),
+        clock: Arc::clone(&around.clock),
+    };
+    let project = match round.read_config().await {
+        Ok(project) => Arc::new(project),
+        Err(error) => {
+            reporter.failure(&config_failure(&error), None);
+            return FAILED;
+        }
+    };
+    round.persist_to = persist_to(&round.args, &project, &around.cwd);
+
+    let listen = listen::settings(&round.args, &project.dev, &around.cwd);
+    let address = match round.target.listen(&listen).await {
+        Ok(address) => address,
+        Err(error) => {
+            let (title, detail) = listen::explain(&error);
+            reporter.failure(&DevFailure { title, detail }, None);
+            return FAILED;
+        }
+    };
+    let urls = listen::urls(address, listen.https);
+    introduce(&reporter, &project);
+    round.warn_of_config(&project, None);
+
+    let watch = if round.args.no_watch {
+        None
+    } else {
+        new_watch(&reporter)
+    };
+    let ignored = vec![round.persist_to.clone()];
+    let mut session = Session {
+        round: Arc::new(round),
+        reporter,
+        urls,
+        keys: around.keys,
+        inputs: around.inputs,
+        watch,
+        ignored,
+        interests: Interests::default(),
+        contents: Contents::default(),
+        state: State {
+            project: Some(project),
+            ..State::default()
+        },
+        waiting: Changes::everything("start"),
+        bursts: Vec::new(),
+        job: None,
+        ready: None,
+        started,
+    };
+    session.serve().await
+}
+
+fn new_watch(reporter: &Reporter) -> Option<Watch> {
+    Watch::new()
+        .inspect_err(|error| reporter.warning(&format!("files are not watched, reload with r: {error}")))
+        .ok()
+}
+
+fn persist_to(args: &DevArgs, project: &Project, cwd: &Path) -> PathBuf {
+    match &args.persist_to {
+        Some(directory) => normal_path(&cwd.join(directory)),
+        None => project
+            .user_config_path
+            .as_deref()
+            .and_then(Path::parent)
+            .unwrap_or(&project.root)
+            .join(STATE_DIRECTORY),
+    }
+}
+
+/// The name, and what the worker has access to.
+fn introduce(reporter: &Reporter, project: &Project) {
+    if reporter.json {
+        return;
+    }
+    let version = concat!("atoll ", env!("CARGO_PKG_VERSION"));
+    reporter.plain(&reporter.paint(Style::Bold, version));
+    let rows = table::rows(&project.bindings);
+    if rows.is_empty() {
+        reporter.say(&format!("{} has no bindings", project.name));
+        return;
+    }
+    reporter.say(&format!("{} has access to:", project.name));
+    for (index, line) in table::lines(&rows).iter().enumerate() {
+        let line = format!("  {line}");
+        let styled = match index {
+            0 => reporter.paint(Style::Dim, &line),
+            index if !rows[index - 1].built => reporter.paint(Style::Yellow, &line),
+            _ => line,
+        };
+        reporter.plain(&styled);
+    }
+}
+
+type Job = Pin<Box<dyn Future<Output = Finished> + Send>>;
+
+struct Session {
+    round: Arc<Round>,
+    reporter: Arc<Reporter>,
+    urls: Vec<String>,
+    keys: bool,
+    inputs: Inputs,
+    watch: Option<Watch>,
+    ignored: Vec<PathBuf>,
+    interests: Interests,
+    contents: Contents,
+    state: State,
+    /// What the next round is to do.
+    waiting: Changes,
+    /// What was noticed during a round: it is judged by what the round found.
+    bursts: Vec<Burst>,
+    job: Option<Job>,
+    /// Whether the first round succeeded, once it has ended.
+    ready: Option<bool>,
+    started: Instant,
+}
+
+/// What happened.
+enum Happening {
+    Input(Option<Input>),
+    Round(Finished),
+    Files(Burst),
+    Event(Option<crate::target::DevEvent>),
+}
+
+impl Session {
+    async fn serve(&mut self) -> u8 {
+        let mut events = self.round.target.events();
+        let mut open = true;
+        loop {
+            if self.job.is_none() && self.waiting.any() {
+                let changes = std::mem::take(&mut self.waiting);
+                let state = self.state.clone();
+                let round = Arc::clone(&self.round);
+                self.job = Some(Box::pin(round.run(state, changes, self.ready.is_none())));
+            }
+            let happening = {
+                let (job, watch) = (&mut self.job, &mut self.watch);
+                let finished = async {
+                    match job {
+                        Some(job) => job.await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let burst = async {
+                    match watch {
+                        Some(watch) => watch.next().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    input = self.inputs.recv() => Happening::Input(input),
+                    finished = finished => Happening::Round(finished),
+                    burst = burst => Happening::Files(burst),
+                    event = events.recv(), if open => Happening::Event(event),
+                }
+            };
+            match happening {
+                Happening::Input(Some(Input::Key(key))) => {
+                    if self.key(key) {
+                        return self.stop("key", &mut events).await;
+                    }
+                }
+                Happening::Input(Some(Input::Interrupt)) => return self.stop("interrupt", &mut events).await,
+                Happening::Input(Some(Input::Terminate) | None) => return self.stop("terminate", &mut events).await,
+                Happening::Round(finished) => self.finished(finished),
+                Happening::Files(burst) => self.noticed(burst),
+                Happening::Event(Some(event)) => self.reporter.event(event),
+                // Nothing more will be said; the session still reloads and stops.
+                Happening::Event(None) => open = false,
+            }
+        }
+    }
+
+    /// Returns whether to stop.
+    fn key(&mut self, key: char) -> bool {
+        match key.to_ascii_lowercase() {
+            'b' => {
+                let url = self.urls.first().map_or("", String::as_str);
+                if let Err(cause) = self.round.reporter.terminal.open_browser(url) {
+                    self.reporter
+                        .warning(&format!("no browser could be started ({cause}): open {url}"));
+                }
+            }
+            'd' => self.reporter.say("DevTools are not built yet"),
+            'c' => {
+                self.reporter.terminal.clear();
+                self.hints();
+            }
+            'r' => {
+                self.reporter.say("building again");
+                self.waiting.merge(Changes::everything("r"));
+            }
+            'x' | 'q' => return true,
+            _ => {}
+        }
+        false
+    }
+
+    fn hints(&self) {
+        if !self.keys {
+            return;
+        }
+        let hints = [
+            ("b", "open a browser"),
+            ("d", "DevTools (not built yet)"),
+            ("c", "clear console"),
+            ("r", "build again"),
+            ("x", "exit"),
+        ]
+        .map(|(key, meaning)| format!("{} {meaning}", self.reporter.paint(Style::Bold, &format!("[{key}]"))));
+        self.reporter.plain(&format!("  {}", hints.join("  ")));
+    }
+
+    fn finished(&mut self, finished: Finished) {
+        self.job = None;
+        // A change of the configuration may have moved them.
+        self.state = finished.state;
+        if self.ready.is_none() {
+            self.ready = Some(finished.ok);
+            let (name, rows) = match &self.state.project {
+                Some(project) => (project.name.clone(), table::rows(&project.bindings)),
+                None => (String::new(), Vec::new()),
+            };
+            let elapsed = self.started.elapsed();
+            self.reporter
+                .ready(&self.urls, &name, table::json(&rows), finished.ok, elapsed);
+            self.hints();
+        }
+        let before = std::mem::replace(&mut self.interests, Interests::of(&self.state, &self.ignored));
+        self.rewatch(finished.read_from);
+        for burst in std::mem::take(&mut self.bursts) {
+            self.judge(&burst, Some(&before));
+        }
+    }
+
+    /// Watches what matters now. What was written since `since` in a directory that was not watched before counts as changed.
+    fn rewatch(&mut self, since: SystemTime) {
+        let Some(watch) = &mut self.watch else { return };
+        let (added, problems) = watch.set(self.interests.directories());
+        for problem in problems {
+            self.reporter.warning(&problem);
+        }
+        for path in self.interests.written_since(since, &added) {
+            self.consider(&path, None, Instant::now());
+        }
+    }
+
+    fn noticed(&mut self, burst: Burst) {
+        if self.job.is_some() {
+            self.bursts.push(burst);
+            return;
+        }
+        self.judge(&burst, None);
+    }
+
+    fn judge(&mut self, burst: &Burst, before: Option<&Interests>) {
+        if burst.overflowed {
+            let mut changes = Changes::everything("many files");
+            changes.since = Some(burst.since);
+            self.waiting.merge(changes);
+        }
+        let mut moved = false;
+        for path in &burst.paths {
+            // A directory that came, went or was replaced: its watch is not what it was.
+            if let Some(watch) = &mut self.watch
+                && (watch.forget(path) || path.is_dir())
+            {
+                moved = true;
+            }
+            self.consider(path, before, burst.since);
+        }
+        if moved && !self.waiting.any() {
+            let age = burst.since.elapsed();
+            self.rewatch(SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH));
+        }
+    }
+
+    /// Adds what a change of `path` means to what the next round does.
+    fn consider(&mut self, path: &Path, before: Option<&Interests>, since: Instant) {
+        let mut changes = self.interests.classify(path);
+        if let Some(before) = before {
+            changes.merge(before.classify(path));
+        }
+        if !changes.any() {
+            return;
+        }
+        // A build command writes what is watched: writing the same again must not go round for ever.
+        let commanded = self
+            .state
+            .project
+            .as_ref()
+            .is_some_and(|project| project.build.command.is_some());
+        let compared = self.interests.is_file_of_interest(path) || changes.command;
+        if compared && !self.contents.changed(path) && (before.is_none() || commanded) {
+            return;
+        }
+        changes.since = Some(since);
+        self.waiting.merge(changes);
+    }
+
+    /// Ends gracefully, or at once if told a second time.
+    async fn stop(&mut self, reason: &str, events: &mut tokio::sync::mpsc::Receiver<crate::target::DevEvent>) -> u8 {
+        self.reporter.stopping(reason);
+        // A round in progress is given up; a build command with it.
+        self.job = None;
+        self.watch = None;
+        let target = Arc::clone(&self.round.target);
+        let shutdown = target.shutdown(GRACE);
+        tokio::pin!(shutdown);
+        let (mut listening, mut open) = (true, true);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                input = self.inputs.recv(), if listening => match input {
+                    Some(Input::Interrupt | Input::Key('x' | 'q')) => return INTERRUPTED,
+                    Some(_) => {}
+                    None => listening = false,
+                },
+                event = events.recv(), if open => match event {
+                    Some(event) => self.reporter.event(event),
+                    None => open = false,
+                },
+            }
+        }
+        // What was answered last was said last.
+        while let Ok(event) = events.try_recv() {
+            self.reporter.event(event);
+        }
+        OK
+    }
+}

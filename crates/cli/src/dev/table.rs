@@ -1,0 +1,129 @@
+//! The table of what a worker has access to.
+
+use atoll_model::BindingSpec;
+use serde_json::{Value, json};
+
+/// The longest value of a variable that the table shows, characters.
+const VALUE_CHARS_MAX: usize = 48;
+
+/// What one binding is, in words.
+pub(super) struct Row {
+    pub name: String,
+    pub kind: String,
+    pub target: String,
+    pub built: bool,
+}
+
+pub(super) fn rows(bindings: &[(String, BindingSpec)]) -> Vec<Row> {
+    let row = |(name, spec): &(String, BindingSpec)| {
+        let (kind, target, built) = match spec {
+            BindingSpec::Text { value } => ("variable", shorten(&Value::from(value.as_str()).to_string()), true),
+            BindingSpec::Json { value } => ("variable", shorten(&value.to_string()), true),
+            BindingSpec::Secret { .. } => ("secret", "(hidden)".to_owned(), true),
+            BindingSpec::Kv { namespace } => ("KV namespace", namespace.to_string(), true),
+            BindingSpec::Assets => ("static assets", String::new(), true),
+            BindingSpec::VersionMetadata => ("version metadata", String::new(), true),
+            BindingSpec::Unbuilt(unbuilt) => (unbuilt.kind.as_str(), unbuilt.target.clone(), false),
+        };
+        Row {
+            name: name.clone(),
+            kind: kind.to_owned(),
+            target,
+            built,
+        }
+    };
+    bindings.iter().map(row).collect()
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= VALUE_CHARS_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(VALUE_CHARS_MAX - 3).chain("...".chars()).collect()
+}
+
+/// The table as lines, the heading first.
+pub(super) fn lines(rows: &[Row]) -> Vec<String> {
+    let heading = [("Binding".to_owned(), "Kind".to_owned(), "Target".to_owned())];
+    let cells = rows.iter().map(|row| {
+        let mark = match (row.built, row.target.is_empty()) {
+            (true, _) => row.target.clone(),
+            (false, true) => "not built yet: throws when used".to_owned(),
+            (false, false) => format!("{} (not built yet: throws when used)", row.target),
+        };
+        (format!("env.{}", row.name), row.kind.clone(), mark)
+    });
+    let cells: Vec<_> = heading.into_iter().chain(cells).collect();
+    let width = |of: fn(&(String, String, String)) -> &String| {
+        cells.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
+    };
+    let (first, second) = (width(|row| &row.0), width(|row| &row.1));
+    cells
+        .iter()
+        .map(|(name, kind, target)| {
+            let line = format!("{name:first$}   {kind:second$}   {target}");
+            line.trim_end().to_owned()
+        })
+        .collect()
+}
+
+/// The rows for `--json`.
+pub(super) fn json(rows: &[Row]) -> Value {
+    let one = |row: &Row| json!({"name": row.name, "kind": row.kind, "target": row.target, "built": row.built});
+    rows.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atoll_model::{NamespaceId, UnbuiltBinding};
+
+    #[test]
+    fn the_table() {
+        let text = |value: &str| BindingSpec::Text { value: value.into() };
+        let unbuilt = |kind: &str, target: &str| {
+            BindingSpec::Unbuilt(UnbuiltBinding {
+                kind: kind.into(),
+                target: target.into(),
+            })
+        };
+        let bindings = [
+            ("NAME", text("a \"b\"")),
+            ("LONG", text(&"x".repeat(100))),
+            ("TOKEN", BindingSpec::Secret { value: "s3cret".into() }),
+            (
+                "LIST",
+                BindingSpec::Json {
+                    value: json!([1, {"a": 2}]),
+                },
+            ),
+            (
+                "KV",
+                BindingSpec::Kv {
+                    namespace: NamespaceId::new("abc"),
+                },
+            ),
+            ("ASSETS", BindingSpec::Assets),
+            ("DB", unbuilt("D1 database", "shop")),
+            ("AI", unbuilt("Workers AI", "")),
+        ]
+        .map(|(name, spec)| (name.to_owned(), spec));
+        let rows = rows(&bindings);
+        let long = format!("env.LONG     variable        \"{}...", "x".repeat(44));
+        let expected = [
+            "Binding      Kind            Target",
+            "env.NAME     variable        \"a \\\"b\\\"\"",
+            &long,
+            "env.TOKEN    secret          (hidden)",
+            "env.LIST     variable        [1,{\"a\":2}]",
+            "env.KV       KV namespace    abc",
+            "env.ASSETS   static assets",
+            "env.DB       D1 database     shop (not built yet: throws when used)",
+            "env.AI       Workers AI      not built yet: throws when used",
+        ];
+        assert_eq!(lines(&rows), expected);
+        let json = json(&rows);
+        assert_eq!(json[6]["built"], false);
+        assert!(!json.to_string().contains("s3cret"));
+    }
+}

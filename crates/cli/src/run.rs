@@ -1,0 +1,111 @@
+//! From a command line to an exit status.
+
+use crate::args::{Cli, Command, DevArgs, InitArgs, TypesArgs};
+use crate::config::{LoadOptions, LocalFiles};
+use crate::dev::{self, Surroundings};
+use crate::target::DevTarget;
+use crate::terminal::{self, SystemTerminal, Terminal};
+use crate::{completions, init, types};
+use atoll_stdx::SystemClock;
+use clap::CommandFactory as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Does what the command line says, within a tokio runtime (with I/O and time) that the caller made. `target` makes what
+/// `atoll dev` drives; it is called for that command alone, with its flags.
+///
+/// Exit statuses: 0 done, 1 failed (the reason is on standard error), 130 stopped by a second Ctrl-C. Wrong words are the
+/// parser's: 2.
+pub async fn run<F>(cli: Cli, target: F) -> ExitCode
+where
+    F: FnOnce(&DevArgs) -> Result<Arc<dyn DevTarget>, String>,
+{
+    let terminal = SystemTerminal;
+    let cwd = match std::env::current_dir() {
+        Ok(cwd) => cwd,
+        Err(error) => return failed(&terminal, &format!("the working directory cannot be had: {error}")),
+    };
+    match cli.command {
+        Command::Dev(args) => {
+            let target = match target(&args) {
+                Ok(target) => target,
+                Err(cause) => return failed(&terminal, &cause),
+            };
+            let interactive = args
+                .show_interactive_dev_session
+                .unwrap_or(!args.json && terminal.is_terminal());
+            // The keys' guard lives until the session has ended; its drop gives the terminal back.
+            let (inputs, keys) = match terminal::inputs(interactive) {
+                Ok(inputs) => inputs,
+                Err(error) => return failed(&terminal, &format!("signals cannot be handled: {error}")),
+            };
+            let around = Surroundings {
+                cwd,
+                process_env: process_env(),
+                clock: Arc::new(SystemClock),
+                terminal: Arc::new(terminal),
+                inputs,
+                keys: keys.is_some(),
+                bundler: Surroundings::default_bundler(),
+            };
+            ExitCode::from(dev::run(*args, around, target).await)
+        }
+        Command::Init(args) => new_project(&terminal, &cwd, &args),
+        Command::Types(args) => write_types(&terminal, cwd, args),
+        Command::Completions { shell } => {
+            // A reader that went away (`| head`) has what it wanted.
+            let _ = completions::write(&mut Cli::command(), "atoll", shell, &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Variables that are not UTF-8 are of no use to a worker.
+fn process_env() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn failed(terminal: &dyn Terminal, cause: &str) -> ExitCode {
+    terminal.err(&format!("error: {cause}\n"));
+    ExitCode::FAILURE
+}
+
+fn new_project(terminal: &dyn Terminal, cwd: &Path, args: &InitArgs) -> ExitCode {
+    match init::create(cwd, args.name.as_deref(), &args.template) {
+        Ok(created) if args.json => terminal.out(&format!("{}\n", created.json())),
+        Ok(created) => terminal.out(&format!("{}\n", created.summary().trim_end())),
+        Err(error) => return failed(terminal, &error.to_string()),
+    }
+    ExitCode::SUCCESS
+}
+
+fn write_types(terminal: &dyn Terminal, cwd: PathBuf, args: TypesArgs) -> ExitCode {
+    let options = LoadOptions {
+        cwd: cwd.clone(),
+        directory: args.directory,
+        config: args.config,
+        environment: args.env,
+        env_files: args.env_files,
+        process_env: process_env(),
+        vars: Vec::new(),
+    };
+    match types::run(&options, &LocalFiles) {
+        Ok((written, warnings)) => {
+            for warning in warnings {
+                terminal.err(&format!("warning: {warning}\n"));
+            }
+            let file = crate::config::display(&written.path, &cwd);
+            let did = if written.changed {
+                "wrote"
+            } else {
+                "nothing to change in"
+            };
+            terminal.out(&format!("{did} {file}: {} bindings\n", written.bindings));
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(terminal, &error.to_string()),
+    }
+}
