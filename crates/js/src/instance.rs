@@ -71,7 +71,10 @@ struct JsInterrupt {
 
 impl JsInterrupt {
     fn condemn(&self, fault: Fault) {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+        self.fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(fault);
     }
 
     fn condemned(&self) -> Option<Fault> {
@@ -87,7 +90,10 @@ impl Interrupt for JsInterrupt {
 }
 
 fn internal(what: &str) -> Fault {
-    Fault::new(FaultKind::Internal, format!("the JavaScript engine's own scripts are broken: {what}"))
+    Fault::new(
+        FaultKind::Internal,
+        format!("the JavaScript engine's own scripts are broken: {what}"),
+    )
 }
 
 impl JsInstance {
@@ -110,7 +116,10 @@ impl JsInstance {
         runtime.add_near_heap_limit_callback(move |current, _initial| {
             let fault = Fault::new(
                 FaultKind::ExceededMemory,
-                format!("the worker's JavaScript heap reached its limit of {} MiB", heap_max >> 20),
+                format!(
+                    "the worker's JavaScript heap reached its limit of {} MiB",
+                    heap_max >> 20
+                ),
             );
             on_full.terminate(fault);
             // V8 ends the process unless it is given room in which to unwind.
@@ -159,6 +168,14 @@ impl JsInstance {
         Fault::exception(FaultKind::Startup, from_core_error(error))
     }
 
+    fn stalled(&self) -> Fault {
+        let name = &self.state.version.main_module;
+        Fault::new(
+            FaultKind::Startup,
+            format!("a top-level await in the modules of {name} can never finish: nothing is left that could wake it"),
+        )
+    }
+
     fn call_bootstrap(&mut self) -> Result<(), Fault> {
         let function = self.bridge.bootstrap.clone();
         let bindings = self.state.env.bindings.clone();
@@ -167,7 +184,8 @@ impl JsInstance {
         for (index, (name, binding)) in bindings.iter().enumerate() {
             let index = v8::Integer::new(scope, i32::try_from(index).unwrap_or(i32::MAX)).into();
             let text = |scope: &mut v8::PinScope<'_, '_>, text: &str| -> v8::Global<v8::Value> {
-                let text = v8::String::new(scope, text).map_or_else(|| v8::undefined(scope).into(), v8::Local::<v8::Value>::from);
+                let text = v8::String::new(scope, text)
+                    .map_or_else(|| v8::undefined(scope).into(), v8::Local::<v8::Value>::from);
                 v8::Global::new(scope, text)
             };
             let mut local = |value: &str| {
@@ -180,7 +198,12 @@ impl JsInstance {
                 Binding::Kv(_) => vec![local(name), local("kv"), index],
                 Binding::Fetcher(_) => vec![local(name), local("fetcher"), index],
                 Binding::Unbuilt(unbuilt) => {
-                    vec![local(name), local("unbuilt"), local(&unbuilt.kind), local(&unbuilt.target)]
+                    vec![
+                        local(name),
+                        local("unbuilt"),
+                        local(&unbuilt.kind),
+                        local(&unbuilt.target),
+                    ]
                 }
             };
             list.push(v8::Array::new_with_elements(scope, &fields).into());
@@ -190,10 +213,18 @@ impl JsInstance {
     }
 
     fn call_start(&mut self, module: deno_core::ModuleId) -> Result<(), Fault> {
-        let namespace = self
-            .runtime
-            .get_module_namespace(module)
-            .map_err(|error| internal(&error.to_string()))?;
+        let reported = self.state.end_startup();
+        // A module that threw has no namespace; its exception went the way of unhandled rejections.
+        let namespace = match (self.runtime.get_module_namespace(module), reported) {
+            (Ok(namespace), reported) => {
+                if let Some(exception) = reported {
+                    self.state.env.logs.exception(None, exception);
+                }
+                namespace
+            }
+            (Err(_), Some(exception)) => return Err(Fault::exception(FaultKind::Startup, exception)),
+            (Err(error), None) => return Err(self.startup_fault(&error)),
+        };
         let function = self.bridge.start.clone();
         deno_core::scope!(scope, self.runtime);
         let namespace = v8::Local::new(scope, namespace).into();
@@ -214,7 +245,8 @@ impl JsInstance {
         if let Err(exception) = result
             && self.interrupt.condemned().is_none()
         {
-            self.state.answer(id, Err(Fault::exception(FaultKind::Exception, exception)));
+            self.state
+                .answer(id, Err(Fault::exception(FaultKind::Exception, exception)));
         }
     }
 
@@ -240,21 +272,23 @@ impl JsInstance {
         call(scope, &function, &[id, cron, time])
     }
 
-    fn poll_event_loop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.runtime.poll_event_loop(cx, PollEventLoopOptions::default()) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) => Poll::Ready(()),
+    /// One turn of V8's event loop: ready when nothing is left that could ever run.
+    fn poll_event_loop(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CoreError>> {
+        self.runtime.poll_event_loop(cx, PollEventLoopOptions::default())
+    }
+
+    /// As [`Self::poll_event_loop`] once the worker is ready: exceptions are reported, true when nothing is left.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.poll_event_loop(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(error)) => {
                 if self.interrupt.condemned().is_none() {
                     // The bridge reports uncaught exceptions itself; this one came from inside the engine.
-                    if let CoreErrorKind::Js(error) = error.as_kind() {
-                        self.state.env.logs.exception(None, from_js_error(error));
-                    } else {
-                        self.state.env.logs.exception(None, from_core_error(&error));
-                    }
+                    self.state.report(from_core_error(&error));
                     cx.waker().wake_by_ref();
                 }
-                Poll::Pending
+                false
             }
         }
     }
@@ -272,10 +306,19 @@ impl JsInstance {
         if matches!(self.phase, Phase::Created) {
             self.phase = self.begin()?;
         }
-        let idle = self.poll_event_loop(cx).is_ready();
+        let turn = self.poll_event_loop(cx);
         if let Some(fault) = self.interrupt.condemned() {
             return Err(fault);
         }
+        let idle = match turn {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => match error.as_kind() {
+                CoreErrorKind::Js(_) => return Err(self.startup_fault(&error)),
+                // The engine's words for a top-level await that nothing can wake.
+                _ => return Err(self.stalled()),
+            },
+        };
         let Phase::Evaluating {
             module,
             evaluation,
@@ -295,11 +338,7 @@ impl JsInstance {
             Poll::Pending if idle => {
                 *stalled += 1;
                 if *stalled > STALLED_TURNS_MAX {
-                    let name = &self.state.version.main_module;
-                    return Err(Fault::new(
-                        FaultKind::Startup,
-                        format!("a top-level await in the modules of {name} can never finish: nothing is left that could wake it"),
-                    ));
+                    return Err(self.stalled());
                 }
                 cx.waker().wake_by_ref();
                 Ok(false)
@@ -395,7 +434,7 @@ impl Instance for JsInstance {
                 return self.break_with(fault);
             }
         }
-        let idle = self.poll_event_loop(cx).is_ready();
+        let idle = self.poll_ready(cx);
         if let Some(fault) = self.interrupt.condemned() {
             return self.break_with(fault);
         }

@@ -33,7 +33,10 @@ impl Loader {
     }
 
     fn has_flag(&self, names: &[&str]) -> bool {
-        self.version.compat_flags.iter().any(|flag| names.contains(&flag.as_str()))
+        self.version
+            .compat_flags
+            .iter()
+            .any(|flag| names.contains(&flag.as_str()))
     }
 
     fn unresolved(&self, specifier: &str, from: &str) -> JsErrorBox {
@@ -52,15 +55,53 @@ impl Loader {
         } else {
             " Is the package installed and bundled?".to_owned()
         };
-        JsErrorBox::generic(format!("No such module \"{specifier}\", imported from \"{from}\".{hint}"))
+        JsErrorBox::generic(format!(
+            "No such module \"{specifier}\", imported from \"{from}\".{hint}"
+        ))
     }
 }
 
 const NODE_MODULES: [&str; 40] = [
-    "assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram",
-    "diagnostics_channel", "dns", "domain", "events", "fs", "fs/promises", "http", "http2", "https", "inspector",
-    "module", "net", "os", "path", "perf_hooks", "process", "punycode", "querystring", "readline", "stream",
-    "stream/web", "string_decoder", "timers", "tls", "tty", "url", "util", "v8", "vm", "worker_threads", "zlib",
+    "assert",
+    "async_hooks",
+    "buffer",
+    "child_process",
+    "cluster",
+    "console",
+    "constants",
+    "crypto",
+    "dgram",
+    "diagnostics_channel",
+    "dns",
+    "domain",
+    "events",
+    "fs",
+    "fs/promises",
+    "http",
+    "http2",
+    "https",
+    "inspector",
+    "module",
+    "net",
+    "os",
+    "path",
+    "perf_hooks",
+    "process",
+    "punycode",
+    "querystring",
+    "readline",
+    "stream",
+    "stream/web",
+    "string_decoder",
+    "timers",
+    "tls",
+    "tty",
+    "url",
+    "util",
+    "v8",
+    "vm",
+    "worker_threads",
+    "zlib",
 ];
 
 fn find<'a>(version: &'a WorkerVersion, name: &str) -> Option<&'a Module> {
@@ -121,17 +162,14 @@ pub(crate) fn url_of(name: &str) -> Result<ModuleSpecifier, JsErrorBox> {
 }
 
 impl ModuleLoader for Loader {
-    fn resolve(
-        &self,
-        specifier: &str,
-        referrer: &str,
-        _kind: ResolutionKind,
-    ) -> Result<ModuleSpecifier, JsErrorBox> {
+    fn resolve(&self, specifier: &str, referrer: &str, _kind: ResolutionKind) -> Result<ModuleSpecifier, JsErrorBox> {
         let from = referrer.strip_prefix(MODULE_URL_PREFIX).unwrap_or(referrer);
         let built_in = |specifier: &str| ModuleSpecifier::parse(specifier).map_err(JsErrorBox::from_err);
         match specifier {
             "cloudflare:workers" => return built_in(specifier),
-            "node:async_hooks" | "async_hooks" if self.has_flag(&["nodejs_compat", "nodejs_als", "nodejs_compat_v2"]) => {
+            "node:async_hooks" | "async_hooks"
+                if self.has_flag(&["nodejs_compat", "nodejs_als", "nodejs_compat_v2"]) =>
+            {
                 return built_in("node:async_hooks");
             }
             INTERNAL => {

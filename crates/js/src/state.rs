@@ -1,7 +1,7 @@
 //! What an isolate's ops share: the environment, the module table and the replies that are still owed.
 
 use atoll_model::WorkerVersion;
-use atoll_worker::{Environment, Fault, Outcome, Reply};
+use atoll_worker::{Environment, Fault, JsException, Outcome, Reply};
 use slab::Slab;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,6 +14,8 @@ pub(crate) struct IsolateState {
     pub version: Arc<WorkerVersion>,
     /// Events whose handler has not answered. The key is the id that JavaScript holds.
     pub pending: RefCell<Slab<Reply>>,
+    /// What was thrown while the modules were evaluated and no answer carries; the first. `None` once start-up is over.
+    pub startup_exception: RefCell<Option<Option<JsException>>>,
     /// Running outgoing fetches, by token.
     pub fetches: RefCell<Slab<CancellationToken>>,
 }
@@ -24,6 +26,7 @@ impl IsolateState {
             env,
             version,
             pending: RefCell::default(),
+            startup_exception: RefCell::new(Some(None)),
             fetches: RefCell::default(),
         })
     }
@@ -42,6 +45,21 @@ impl IsolateState {
             // Nobody waiting any more is no error: the client went away.
             let _ = reply.send(answer);
         }
+    }
+
+    /// An exception that no answer carries. During start-up it waits for the verdict: it may be why the modules failed.
+    pub fn report(&self, exception: JsException) {
+        match &mut *self.startup_exception.borrow_mut() {
+            Some(first) => {
+                first.get_or_insert(exception);
+            }
+            None => self.env.logs.exception(None, exception),
+        }
+    }
+
+    /// Start-up is over; returns what was reported meanwhile.
+    pub fn end_startup(&self) -> Option<JsException> {
+        self.startup_exception.borrow_mut().take().flatten()
     }
 
     /// Answers everything that is owed.

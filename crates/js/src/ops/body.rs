@@ -58,7 +58,9 @@ fn body_error(error: BodyError) -> JsErrorBox {
         BodyError::TooLarge { limit } => JsErrorBox::range_error(format!(
             "The body is larger than {limit} bytes, the most that can be read at once. Read it as a stream."
         )),
-        BodyError::Truncated => JsErrorBox::type_error("Network connection lost: the body ended before it was complete."),
+        BodyError::Truncated => {
+            JsErrorBox::type_error("Network connection lost: the body ended before it was complete.")
+        }
         other => JsErrorBox::type_error(other.to_string()),
     }
 }

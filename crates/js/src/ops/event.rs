@@ -251,13 +251,9 @@ pub(crate) fn op_fail(
 
 /// An exception that no answer carries.
 #[op2(fast)]
-pub(crate) fn op_report_exception(
-    scope: &mut v8::PinScope<'_, '_>,
-    state: &OpState,
-    error: v8::Local<'_, v8::Value>,
-) {
+pub(crate) fn op_report_exception(scope: &mut v8::PinScope<'_, '_>, state: &OpState, error: v8::Local<'_, v8::Value>) {
     let exception = exception(scope, error);
-    isolate(state).env.logs.exception(None, exception);
+    isolate(state).report(exception);
 }
 
 #[cfg(test)]

@@ -103,7 +103,12 @@ pub(crate) fn op_fetch(
 ) -> impl Future<Output = Result<Reply, JsErrorBox>> + use<> {
     let state = state.borrow();
     let isolate = isolate(&state);
-    let cancel = isolate.fetches.borrow().get(token as usize).cloned().unwrap_or_default();
+    let cancel = isolate
+        .fetches
+        .borrow()
+        .get(token as usize)
+        .cloned()
+        .unwrap_or_default();
     let body = match (bytes, source) {
         (Some(bytes), _) => Body::Full(Bytes::copy_from_slice(&bytes)),
         (_, Some(source)) => source.take(),

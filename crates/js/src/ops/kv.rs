@@ -13,9 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 fn namespace(state: &OpState, index: u32) -> Result<(Arc<dyn KvNamespace>, EventContext), JsErrorBox> {
     match isolate(state).env.bindings.get(index as usize) {
-        Some((_, Binding::Kv(namespace))) => {
-            Ok((namespace.clone(), call_context(state, CancellationToken::new())))
-        }
+        Some((_, Binding::Kv(namespace))) => Ok((namespace.clone(), call_context(state, CancellationToken::new()))),
         _ => Err(JsErrorBox::type_error("this binding is no KV namespace")),
     }
 }
@@ -128,7 +126,14 @@ pub(crate) fn op_kv_delete(
 }
 
 /// A page of keys: `[[name, expiration or null, metadata or null], ...]` and the cursor or null.
-pub(crate) type Page = (Vec<(String, deno_core::convert::OptionNull<f64>, deno_core::convert::OptionNull<String>)>, deno_core::convert::OptionNull<String>);
+pub(crate) type Page = (
+    Vec<(
+        String,
+        deno_core::convert::OptionNull<f64>,
+        deno_core::convert::OptionNull<String>,
+    )>,
+    deno_core::convert::OptionNull<String>,
+);
 
 /// Lists keys.
 #[op2]
@@ -148,10 +153,13 @@ pub(crate) fn op_kv_list(
     };
     Ok(async move {
         let page = namespace.list(&ctx, options).await.map_err(binding_error)?;
-        let keys = page
-            .keys
-            .into_iter()
-            .map(|key| (key.name, key.expiration.map(|secs| secs as f64).into(), key.metadata.into()));
+        let keys = page.keys.into_iter().map(|key| {
+            (
+                key.name,
+                key.expiration.map(|secs| secs as f64).into(),
+                key.metadata.into(),
+            )
+        });
         Ok((keys.collect(), page.cursor.into()))
     })
 }

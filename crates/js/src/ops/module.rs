@@ -19,7 +19,9 @@ fn with_module<T>(state: &OpState, name: &str, f: impl FnOnce(&Module) -> T) -> 
 #[op2]
 #[string]
 pub(crate) fn op_module_text(state: &OpState, #[string] name: &str) -> Result<String, JsErrorBox> {
-    with_module(state, name, |module| String::from_utf8_lossy(&module.content).into_owned())
+    with_module(state, name, |module| {
+        String::from_utf8_lossy(&module.content).into_owned()
+    })
 }
 
 /// A module as bytes; each call copies.

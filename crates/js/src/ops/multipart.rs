@@ -146,7 +146,9 @@ fn parse_disposition(value: &str) -> Result<(String, Option<String>), &'static s
     let mut filename = None;
     let mut rest = rest.trim_start_matches([' ', '\t', ';']);
     while !rest.is_empty() {
-        let (key, after) = rest.split_once('=').ok_or("a Content-Disposition parameter has no value")?;
+        let (key, after) = rest
+            .split_once('=')
+            .ok_or("a Content-Disposition parameter has no value")?;
         let (text, after) = if let Some(quoted) = after.strip_prefix('"') {
             let end = quoted.find('"').ok_or("a quoted parameter does not end")?;
             (unescape(&quoted[..end]), &quoted[end + 1..])
@@ -181,7 +183,13 @@ mod tests {
             (Ok(parts), Ok(expected)) => {
                 let flat: Vec<_> = parts
                     .iter()
-                    .map(|p| (p.name.as_str(), p.filename.as_deref(), std::str::from_utf8(&p.data).unwrap()))
+                    .map(|p| {
+                        (
+                            p.name.as_str(),
+                            p.filename.as_deref(),
+                            std::str::from_utf8(&p.data).unwrap(),
+                        )
+                    })
                     .collect();
                 assert_eq!(flat, expected, "{body:?}");
             }
@@ -193,17 +201,32 @@ mod tests {
     #[test]
     fn bodies() {
         let field = "Content-Disposition: form-data; name=\"a\"";
-        check(&format!("--B\r\n{field}\r\n\r\n1\r\n--B--\r\n"), Ok(&[("a", None, "1")]));
+        check(
+            &format!("--B\r\n{field}\r\n\r\n1\r\n--B--\r\n"),
+            Ok(&[("a", None, "1")]),
+        );
         check(&format!("--B\r\n{field}\r\n\r\n1\r\n--B--"), Ok(&[("a", None, "1")]));
         check(&format!("--B\r\n{field}\r\n\r\n\r\n--B--"), Ok(&[("a", None, "")]));
-        check(&format!("--B  \r\n{field}\r\n\r\n1\r\n--B\r\n{field}\r\n\r\n2\r\n--B--"), Ok(&[("a", None, "1"), ("a", None, "2")]));
-        check(&format!("preamble\r\n--B\r\n{field}\r\n\r\n1\r\n--B--"), Ok(&[("a", None, "1")]));
-        check(&format!("--B\r\n{field}; filename=\"x y.txt\"\r\nContent-Type: text/plain\r\n\r\n--Bx\r\n--B--"), Err("boundary"));
+        check(
+            &format!("--B  \r\n{field}\r\n\r\n1\r\n--B\r\n{field}\r\n\r\n2\r\n--B--"),
+            Ok(&[("a", None, "1"), ("a", None, "2")]),
+        );
+        check(
+            &format!("preamble\r\n--B\r\n{field}\r\n\r\n1\r\n--B--"),
+            Ok(&[("a", None, "1")]),
+        );
+        check(
+            &format!("--B\r\n{field}; filename=\"x y.txt\"\r\nContent-Type: text/plain\r\n\r\n--Bx\r\n--B--"),
+            Err("boundary"),
+        );
         check(
             &format!("--B\r\n{field}; filename=\"x%22y\"\r\n\r\nline\r\n--\r\nline\r\n--B--"),
             Ok(&[("a", Some("x\"y"), "line\r\n--\r\nline")]),
         );
-        check("--B\r\nContent-Disposition: form-data; filename=b; name=a\r\n\r\n1\r\n--B--", Ok(&[("a", Some("b"), "1")]));
+        check(
+            "--B\r\nContent-Disposition: form-data; filename=b; name=a\r\n\r\n1\r\n--B--",
+            Ok(&[("a", Some("b"), "1")]),
+        );
         check("--B--", Ok(&[]));
         check("", Err("does not occur"));
         check("--C\r\n", Err("does not occur"));
@@ -211,9 +234,18 @@ mod tests {
         check(&format!("--B\r\n{field}\r\n"), Err("do not end"));
         check("--B\r\n\r\n1\r\n--B--", Err("no colon"));
         check("--B\r\nX: y\r\n\r\n1\r\n--B--", Err("no Content-Disposition"));
-        check("--B\r\nContent-Disposition: attachment; name=a\r\n\r\n1\r\n--B--", Err("not form-data"));
-        check("--B\r\nContent-Disposition: form-data\r\n\r\n1\r\n--B--", Err("no name"));
-        check("--B\r\nContent-Disposition: form-data; name=\"a\r\n\r\n1\r\n--B--", Err("does not end"));
+        check(
+            "--B\r\nContent-Disposition: attachment; name=a\r\n\r\n1\r\n--B--",
+            Err("not form-data"),
+        );
+        check(
+            "--B\r\nContent-Disposition: form-data\r\n\r\n1\r\n--B--",
+            Err("no name"),
+        );
+        check(
+            "--B\r\nContent-Disposition: form-data; name=\"a\r\n\r\n1\r\n--B--",
+            Err("does not end"),
+        );
         check("--Bjunk\r\n", Err("not followed"));
     }
 

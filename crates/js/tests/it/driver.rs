@@ -7,8 +7,8 @@ use atoll_model::{
 };
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    Binding, BindingError, Body, Engine, Environment, Event, EventContext, Fault, Fetcher, Instance, InstanceState, Job,
-    JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Reply, Request, RequestHead, Response,
+    Binding, BindingError, Body, Engine, Environment, Event, EventContext, Fault, Fetcher, Instance, InstanceState,
+    Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Reply, Request, RequestHead, Response,
     ResponseHead,
 };
 use std::future::poll_fn;
@@ -25,7 +25,10 @@ pub struct Logs {
 
 impl LogSink for Logs {
     fn log(&self, record: LogRecord) {
-        self.lines.lock().unwrap().push(format!("{:?} {}", record.level, record.message));
+        self.lines
+            .lock()
+            .unwrap()
+            .push(format!("{:?} {}", record.level, record.message));
     }
 
     fn exception(&self, _request_id: Option<RequestId>, exception: JsException) {
@@ -45,10 +48,14 @@ impl Echo {
             return Err(BindingError::unavailable("connect to 127.0.0.1:1 refused"));
         }
         let mut head = ResponseHead::new(200);
-        head.headers.insert("x-method", request.head.method.as_str().parse().unwrap());
+        head.headers
+            .insert("x-method", request.head.method.as_str().parse().unwrap());
         head.headers.insert("x-url", request.head.url.parse().unwrap());
         for (name, value) in &request.head.headers {
-            head.headers.append(http::HeaderName::try_from(format!("echo-{name}")).unwrap(), value.clone());
+            head.headers.append(
+                http::HeaderName::try_from(format!("echo-{name}")).unwrap(),
+                value.clone(),
+            );
         }
         Ok(Response {
             head,
@@ -111,7 +118,10 @@ impl Driver {
 
     pub fn with(version: WorkerVersion) -> Self {
         atoll_js::init();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         let logs = Arc::new(Logs::default());
         let env = Environment {
             bindings: vec![
@@ -137,7 +147,11 @@ impl Driver {
             let _inside = runtime.enter();
             engine.instantiate(Arc::new(version), env).unwrap()
         };
-        Self { logs, instance, runtime }
+        Self {
+            logs,
+            instance,
+            runtime,
+        }
     }
 
     /// A worker of one module.
@@ -172,7 +186,13 @@ impl Driver {
         }))
     }
 
-    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Result<Response, Fault> {
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Result<Response, Fault> {
         let mut map = http::HeaderMap::new();
         for (name, value) in headers {
             map.append(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
@@ -225,7 +245,12 @@ pub fn check(code: &str, expected: &str) {
          return Response.json(await run() ?? null); }} }}"
     );
     let mut driver = Driver::source(&source);
-    let response = driver.request("POST", "/path?q=1", &[("x-a", "b"), ("cookie", "c=d")], Body::from("body"));
+    let response = driver.request(
+        "POST",
+        "/path?q=1",
+        &[("x-a", "b"), ("cookie", "c=d")],
+        Body::from("body"),
+    );
     match response {
         Ok(response) => assert_eq!(driver.text(response), expected, "{code}"),
         Err(fault) => panic!("{code}\n{fault}\n{:?}", fault.exception.as_ref().map(|e| &e.stack)),

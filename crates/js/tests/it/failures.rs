@@ -5,7 +5,9 @@ use atoll_model::ModuleKind::Esm;
 use atoll_worker::{Body, Fault, FaultKind, InstanceState};
 
 fn fault(source: &str) -> Fault {
-    Driver::source(source).request("GET", "/", &[], Body::Empty).unwrap_err()
+    Driver::source(source)
+        .request("GET", "/", &[], Body::Empty)
+        .unwrap_err()
 }
 
 #[track_caller]
@@ -18,36 +20,84 @@ fn check(source: &str, kind: FaultKind, message: &str) {
 #[test]
 fn handlers_that_fail() {
     use FaultKind::{BadResponse, Exception, NeverSettles, NoHandler, Startup};
-    check("export default { fetch() { throw new TypeError('boom'); } }", Exception, "TypeError: boom");
-    check("export default { async fetch() { await 0; throw new Error('later'); } }", Exception, "Error: later");
+    check(
+        "export default { fetch() { throw new TypeError('boom'); } }",
+        Exception,
+        "TypeError: boom",
+    );
+    check(
+        "export default { async fetch() { await 0; throw new Error('later'); } }",
+        Exception,
+        "Error: later",
+    );
     check("export default { fetch() { throw 'text'; } }", Exception, "text");
     check("export default { fetch() { throw null; } }", Exception, "null");
-    check("export default { fetch() { return Promise.reject(undefined); } }", Exception, "undefined");
-    check("export default { fetch() {} }", BadResponse, "did not resolve to 'Response'");
-    check("export default { fetch() { return 'text'; } }", BadResponse, "did not resolve to 'Response'");
-    check("export default { async fetch() { const r = new Response('x'); await r.text(); return r; } }", BadResponse, "already been used");
-    check("export default { fetch() { return new Response('x', {headers: {a: '\\x01'}}); } }", BadResponse, "Invalid value of header \"a\"");
-    check("export default { fetch() { return new Promise(() => {}); } }", NeverSettles, "never generate a response");
-    check("export default {}", NoHandler, "Handler does not export a fetch() function.");
+    check(
+        "export default { fetch() { return Promise.reject(undefined); } }",
+        Exception,
+        "undefined",
+    );
+    check(
+        "export default { fetch() {} }",
+        BadResponse,
+        "did not resolve to 'Response'",
+    );
+    check(
+        "export default { fetch() { return 'text'; } }",
+        BadResponse,
+        "did not resolve to 'Response'",
+    );
+    check(
+        "export default { async fetch() { const r = new Response('x'); await r.text(); return r; } }",
+        BadResponse,
+        "already been used",
+    );
+    check(
+        "export default { fetch() { return new Response('x', {headers: {a: '\\x01'}}); } }",
+        BadResponse,
+        "Invalid value of header \"a\"",
+    );
+    check(
+        "export default { fetch() { return new Promise(() => {}); } }",
+        NeverSettles,
+        "never generate a response",
+    );
+    check(
+        "export default {}",
+        NoHandler,
+        "Handler does not export a fetch() function.",
+    );
     check("export const x = 1;", NoHandler, "no default export");
     check("throw new Error('top')", Startup, "Error: top");
     check("await Promise.reject(new Error('top'))", Startup, "Error: top");
-    check("await new Promise(() => {})", Startup, "can never finish");
+    check("await new Promise(() => {})", Startup, "never resolved");
     check("export default {", Startup, "SyntaxError");
-    check("import './nothing.js'", Startup, "No such module \"./nothing.js\", imported from \"index.js\"");
+    check(
+        "import './nothing.js'",
+        Startup,
+        "No such module \"./nothing.js\", imported from \"index.js\"",
+    );
     check("import { missing } from 'cloudflare:workers'", Startup, "missing");
-    check("fetch('http://x/'); export default {}; await 1", Startup, "global scope");
+    check("await fetch('http://x/'); export default {};", Startup, "global scope");
     check("setTimeout(() => {}, 1)", Startup, "global scope");
     check("crypto.randomUUID()", Startup, "global scope");
 }
 
 #[test]
 fn frames_name_file_line_and_function() {
-    let fault = fault("export default {\n  fetch() { return helper(); }\n};\nfunction helper() {\n  throw new Error('here');\n}");
+    let fault = fault(
+        "export default {\n  fetch() { return helper(); }\n};\nfunction helper() {\n  throw new Error('here');\n}",
+    );
     let frame = &fault.exception.as_ref().unwrap().frames[0];
-    assert_eq!((frame.function.as_str(), frame.file.as_str(), frame.line, frame.column), ("helper", "index.js", 5, 9));
+    assert_eq!(
+        (frame.function.as_str(), frame.file.as_str(), frame.line, frame.column),
+        ("helper", "index.js", 5, 9)
+    );
     let stack = &fault.exception.unwrap().stack;
-    assert!(stack.starts_with("Error: here\n    at helper (index.js:5:9)\n    at Object.fetch (index.js:2:"), "{stack}");
+    assert!(
+        stack.starts_with("Error: here\n    at helper (index.js:5:9)\n    at Object.fetch (index.js:2:"),
+        "{stack}"
+    );
 }
 
 #[test]
@@ -62,14 +112,18 @@ fn source_maps_are_applied() {
     let mut main = module("index.js", Esm, "export default { fetch() { throw new Error('x'); } }");
     // Everything on line 1 comes from src/worker.ts line 10, column 0.
     main.source_map = Some(r#"{"version":3,"sources":["src/worker.ts"],"names":[],"mappings":"AASA"}"#.into());
-    let fault = Driver::with(version(vec![main])).request("GET", "/", &[], Body::Empty).unwrap_err();
+    let fault = Driver::with(version(vec![main]))
+        .request("GET", "/", &[], Body::Empty)
+        .unwrap_err();
     let frame = &fault.exception.unwrap().frames[0];
     assert_eq!((frame.file.as_str(), frame.line), ("src/worker.ts", 10));
 }
 
 #[test]
 fn one_request_fails_and_others_do_not() {
-    let mut driver = Driver::source("export default { fetch(r) { if (r.url.endsWith('/bad')) throw new Error('x'); return new Response('ok'); } }");
+    let mut driver = Driver::source(
+        "export default { fetch(r) { if (r.url.endsWith('/bad')) throw new Error('x'); return new Response('ok'); } }",
+    );
     assert!(driver.request("GET", "/bad", &[], Body::Empty).is_err());
     assert_eq!(driver.get("/"), "ok");
     assert_eq!(driver.settle(), InstanceState::Idle);
@@ -83,7 +137,14 @@ fn exceptions_outside_of_answers_are_reported() {
     );
     assert_eq!(driver.get("/"), "ok");
     driver.settle();
-    let mut messages: Vec<_> = driver.logs.exceptions.lock().unwrap().iter().map(|e| e.message.clone()).collect();
+    let mut messages: Vec<_> = driver
+        .logs
+        .exceptions
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|e| e.message.clone())
+        .collect();
     messages.sort();
     assert_eq!(messages, ["in microtask", "in timer", "in waitUntil", "unhandled"]);
 }
@@ -108,11 +169,18 @@ fn pass_through_is_told() {
 
 #[test]
 fn a_full_heap_breaks_the_isolate_and_nothing_else() {
-    let mut small = version(vec![module("index.js", Esm, "export default { fetch() { const all = []; for (;;) all.push(new Array(1000).fill({})); } }")]);
+    let mut small = version(vec![module(
+        "index.js",
+        Esm,
+        "export default { fetch() { const all = []; for (;;) all.push({ text: `${Math.random()}`.repeat(20), list: [1, 2, 3] }); } }",
+    )]);
     small.limits.heap_bytes = 32 << 20;
     let mut driver = Driver::with(small);
     let fault = driver.request("GET", "/", &[], Body::Empty).unwrap_err();
     assert_eq!(fault.kind, FaultKind::ExceededMemory);
     assert_eq!(driver.settle(), InstanceState::Broken);
-    assert_eq!(driver.request("GET", "/", &[], Body::Empty).unwrap_err().kind, FaultKind::ExceededMemory);
+    assert_eq!(
+        driver.request("GET", "/", &[], Body::Empty).unwrap_err().kind,
+        FaultKind::ExceededMemory
+    );
 }

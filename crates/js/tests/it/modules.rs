@@ -17,7 +17,11 @@ fn all_kinds_of_modules() {
         module("b.bin", Data, [1, 2, 3]),
         module("c.wasm", Wasm, [0, 97, 115, 109, 1, 0, 0, 0]),
         module("d.json", Json, "{\"x\": 1}"),
-        module("e.cjs", CommonJs, "const { z } = require('./lib/z.cjs'); module.exports = { y: z + 1 };"),
+        module(
+            "e.cjs",
+            CommonJs,
+            "const { z } = require('./lib/z.cjs'); module.exports = { y: z + 1 };",
+        ),
         module("lib/z.cjs", CommonJs, "exports.z = 1;"),
         module("lib/f.js", Esm, "import { h } from '../h.js'; export const f = h;"),
         module("lib/g.js", Esm, "export default 'g';"),
@@ -40,14 +44,24 @@ fn cloudflare_workers_module() {
 
 #[test]
 fn top_level_await_and_import_meta() {
-    let mut driver = Driver::source("const x = await Promise.resolve(5); export default { fetch() { return new Response(`${x} ${import.meta.url}`); } }");
+    let mut driver = Driver::source(
+        "const x = await Promise.resolve(5); export default { fetch() { return new Response(`${x} ${import.meta.url}`); } }",
+    );
     assert_eq!(driver.get("/"), "5 file:///index.js");
 }
 
 #[test]
 fn internals_cannot_be_imported() {
-    for specifier in ["atoll:internal", "ext:atoll_js/26_module_internal.js", "ext:core/ops", "node:fs", "cloudflare:nothing"] {
-        let mut driver = Driver::source(&format!("import x from '{specifier}'; export default {{ fetch() {{ return new Response(); }} }}"));
+    for specifier in [
+        "atoll:internal",
+        "ext:atoll_js/26_module_internal.js",
+        "ext:core/ops",
+        "node:fs",
+        "cloudflare:nothing",
+    ] {
+        let mut driver = Driver::source(&format!(
+            "import x from '{specifier}'; export default {{ fetch() {{ return new Response(); }} }}"
+        ));
         let fault = driver.request("GET", "/", &[], Body::Empty).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Startup, "{specifier}");
         assert!(fault.message.contains(specifier), "{fault}");
@@ -56,15 +70,27 @@ fn internals_cannot_be_imported() {
 
 #[test]
 fn scheduled() {
-    let mut driver = Driver::source("let seen = []; export default { async scheduled(c, env, ctx) { await 0; c.noRetry(); seen.push(c.cron, c.scheduledTime); }, fetch() { return Response.json(seen); } }");
-    let event = Event::Scheduled(ScheduledEvent { cron: "* * * * *".into(), scheduled_ms: 1000 });
-    assert!(matches!(driver.event(event, CancellationToken::new()), Ok(Outcome::Scheduled { no_retry: true })));
+    let mut driver = Driver::source(
+        "let seen = []; export default { async scheduled(c, env, ctx) { await 0; c.noRetry(); seen.push(c.cron, c.scheduledTime); }, fetch() { return Response.json(seen); } }",
+    );
+    let event = Event::Scheduled(ScheduledEvent {
+        cron: "* * * * *".into(),
+        scheduled_ms: 1000,
+    });
+    assert!(matches!(
+        driver.event(event, CancellationToken::new()),
+        Ok(Outcome::Scheduled { no_retry: true })
+    ));
     assert_eq!(driver.get("/"), r#"["* * * * *",1000]"#);
 }
 
 #[test]
 fn flags_open_node_modules() {
-    let mut without = version(vec![module("index.js", Esm, "import 'node:async_hooks'; export default { fetch() { return new Response(); } }")]);
+    let mut without = version(vec![module(
+        "index.js",
+        Esm,
+        "import 'node:async_hooks'; export default { fetch() { return new Response(); } }",
+    )]);
     without.compat_flags.clear();
     let fault = Driver::with(without).request("GET", "/", &[], Body::Empty).unwrap_err();
     assert!(fault.message.contains("nodejs_compat"), "{fault}");
