@@ -1,2 +1,54 @@
-//! (skeleton)
-fn main() {}
+//! The binary: it starts V8, makes the I/O runtime and gives the command line what it drives. All wiring of crates that
+//! must not know each other is here.
+
+mod dev;
+mod telemetry;
+
+use crate::dev::DevServer;
+use atoll_cli::target::DevTarget;
+use atoll_cli::{Cli, Command};
+use atoll_js::{JsEngine, JsEngineOptions};
+use atoll_pool::{Pool, PoolOptions};
+use atoll_stdx::SystemClock;
+use clap::Parser as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Threads of the I/O runtime. They move bytes and run no worker's code; a project on one machine needs no more.
+const IO_THREADS: usize = 2;
+/// How long what is left on the I/O runtime may take to end, after everything was shut down in order.
+const RUNTIME_GRACE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::Dev(_)) {
+        // Before any thread: V8's memory protection keys reach only threads that are made later.
+        atoll_js::init();
+    }
+    telemetry::init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(IO_THREADS)
+        .thread_name("atoll-io")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the system refuses threads or descriptors for the I/O runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(atoll_cli::run(cli, |_| dev_target()));
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    code
+}
+
+fn dev_target() -> Result<Arc<dyn DevTarget>, String> {
+    let engine = JsEngine::new(JsEngineOptions {
+        startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+    });
+    let pool = Pool::new(PoolOptions::default())
+        .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
+    Ok(Arc::new(DevServer::new(Arc::new(engine), pool, Arc::new(SystemClock))))
+}

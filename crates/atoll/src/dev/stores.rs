@@ -1,0 +1,128 @@
+//! Stored state below the project's `persist_to`. A store is opened when the first worker that needs it starts, so that
+//! a project without bindings leaves no files behind.
+
+use async_trait::async_trait;
+use atoll_cli::target::DevFailure;
+use atoll_host::{KvBindings, KvSource};
+use atoll_kv::Kv;
+use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerVersion};
+use atoll_stdx::{Clock, TaskGroup};
+use atoll_store::{LsmKeyspace, LsmOptions};
+use atoll_worker::{BindingError, EventContext, KvEntry, KvList, KvListOptions, KvNamespace, KvPut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The directory of the KV store, below `persist_to`.
+const KV_DIRECTORY: &str = "kv";
+/// How often expired keys are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+struct Open {
+    path: PathBuf,
+    keyspace: LsmKeyspace,
+    bindings: Arc<KvBindings>,
+    sweeper: TaskGroup,
+}
+
+/// The stores of `atoll dev`.
+pub(crate) struct DevStores {
+    clock: Arc<dyn Clock>,
+    kv: Mutex<Option<Open>>,
+}
+
+impl DevStores {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            kv: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.kv.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens what `version` is bound to.
+    pub(crate) async fn open_for(&self, version: &WorkerVersion, persist_to: &Path) -> Result<(), DevFailure> {
+        let needs_kv = version
+            .bindings
+            .iter()
+            .any(|(_, spec)| matches!(spec, BindingSpec::Kv { .. }));
+        let path = persist_to.join(KV_DIRECTORY);
+        if !needs_kv || self.lock().as_ref().is_some_and(|open| open.path == path) {
+            return Ok(());
+        }
+        let failure = |detail: String| DevFailure {
+            title: "The KV store cannot be opened".to_owned(),
+            detail,
+        };
+        tokio::fs::create_dir_all(&path)
+            .await
+            .map_err(|error| failure(format!("{}: {error}", path.display())))?;
+        let keyspace = LsmKeyspace::open(&path, LsmOptions::default())
+            .await
+            .map_err(|error| failure(error.to_string()))?;
+        let kv = Kv::new(Arc::new(keyspace.clone()), self.clock.clone());
+        let sweeper = TaskGroup::new();
+        kv.spawn_sweeper(&sweeper, SWEEP_INTERVAL);
+        let old = self.lock().replace(Open {
+            path,
+            keyspace,
+            bindings: Arc::new(KvBindings::new(kv)),
+            sweeper,
+        });
+        // Workers that still use the old one keep it open until they are gone.
+        if let Some(old) = old {
+            old.sweeper.drain(Duration::ZERO).await;
+        }
+        Ok(())
+    }
+
+    /// Finishes what is queued and closes. Operations from now on fail.
+    pub(crate) async fn close(&self, grace: Duration) {
+        let open = self.lock().take();
+        if let Some(open) = open {
+            open.sweeper.drain(grace).await;
+            open.keyspace.close().await;
+        }
+    }
+}
+
+impl KvSource for DevStores {
+    fn open(&self, tenant: &TenantId, namespace: &NamespaceId) -> Arc<dyn KvNamespace> {
+        let bindings = self.lock().as_ref().map(|open| open.bindings.clone());
+        match bindings {
+            Some(bindings) => bindings.open(tenant, namespace),
+            None => Arc::new(Closed),
+        }
+    }
+}
+
+/// A namespace of a store that is not open: the server is shutting down.
+struct Closed;
+
+fn closed<T>() -> Result<T, BindingError> {
+    Err(BindingError::unavailable(
+        "the KV store is closed: the server is shutting down",
+    ))
+}
+
+#[async_trait]
+impl KvNamespace for Closed {
+    async fn get(&self, _: &EventContext, _: Vec<String>) -> Result<Vec<Option<KvEntry>>, BindingError> {
+        closed()
+    }
+
+    async fn put(&self, _: &EventContext, _: KvPut) -> Result<(), BindingError> {
+        closed()
+    }
+
+    async fn delete(&self, _: &EventContext, _: Vec<String>) -> Result<(), BindingError> {
+        closed()
+    }
+
+    async fn list(&self, _: &EventContext, _: KvListOptions) -> Result<KvList, BindingError> {
+        closed()
+    }
+}
