@@ -154,3 +154,28 @@ fn what_is_told() {
         find("guestbook").unwrap().files.len()
     );
 }
+
+/// What the first command of the README needs: templates that ask for no `npm install` bundle without Node.js.
+#[cfg(feature = "bundler")]
+#[tokio::test]
+async fn templates_without_an_install_bundle_as_they_are() {
+    use crate::bundle::{BuildInput, build, bundler};
+    for (template, word) in [("hello", "Response.json"), ("guestbook", "class Hono")] {
+        let home = tempfile::tempdir().unwrap();
+        let created = create(home.path(), Some("app"), template).unwrap();
+        let options = LoadOptions {
+            cwd: created.directory,
+            directory: ".".into(),
+            ..LoadOptions::default()
+        };
+        let project = config::load(&options, &LocalFiles).unwrap();
+        let built = build(&BuildInput::of(&project, &[]).unwrap(), &*bundler())
+            .await
+            .unwrap();
+        assert_eq!(built.warnings, Vec::<String>::new());
+        assert_eq!(built.modules.len(), 1);
+        let code = std::str::from_utf8(&built.modules[0].content).unwrap();
+        assert!(code.contains(word), "{template}: {code}");
+        assert!(!find(template).unwrap().needs_install);
+    }
+}
