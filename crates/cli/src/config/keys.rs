@@ -86,7 +86,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("alias", Table, TopOnly, Used),
     key("define", Table, NotInherited, Used),
     key("upload_source_maps", Flag, Inherited, Accepted),
-    key("python_modules", Table, Inherited, Unbuilt),
+    // For workers in Python, which are refused by their entry; generated configurations always carry it.
+    key("python_modules", Table, Inherited, Accepted),
     // Serving.
     key("assets", Table, Inherited, Used),
     key("triggers", Table, Inherited, Used),

@@ -186,7 +186,9 @@ fn generated_configurations() {
          \"definedEnvironments\": [\"e\"], \"targetEnvironment\": \"e\", \"legacy_env\": true, \"jsx_factory\": \"React.createElement\", \
          \"name\": \"app-e\", \"main\": \"index.js\", \"no_bundle\": true, \"compatibility_date\": \"2026-08-01\", \
          \"assets\": { \"directory\": \"../client\" }, \"rules\": [{ \"type\": \"ESModule\", \"globs\": [\"**/*.js\"] }], \
-         \"ai\": {}, \"queues\": { \"producers\": [], \"consumers\": [] }, \"pages_build_output_dir\": null, \"migrations\": [], \
+         \"ai\": {}, \"logfwdr\": { \"bindings\": [] }, \"cloudchamber\": {}, \
+         \"python_modules\": { \"exclude\": [\"**/*.pyc\"] }, \"durable_objects\": { \"bindings\": [] }, \"unsafe\": {}, \
+         \"dev\": { \"ip\": \"localhost\", \"local_protocol\": \"http\", \"enable_containers\": true }, \"queues\": { \"producers\": [], \"consumers\": [] }, \"pages_build_output_dir\": null, \"migrations\": [], \
          \"triggers\": { \"crons\": null }, \"vars\": { \"A\": \"1\" } }";
     let user = "{ \"name\": \"app\", \"env\": { \"e\": {} } }";
     let mut memory = files(&[
