@@ -2,8 +2,10 @@
 //!
 //! It compiles in seconds and links neither V8 nor a store: whatever needs those is run as a program of its own.
 
+mod bench;
 mod campaign;
 mod command;
+mod npm;
 mod repository;
 mod test;
 mod tidy;
@@ -26,6 +28,8 @@ enum Command {
     Tidy,
     /// Install what the tests need, then run everything: format, lints, tidy, tests, specs, small campaigns.
     Test(test::Options),
+    /// Measure against peers in the same run.
+    Bench(bench::Options),
     /// Run one long campaign, such as `kv-kill`.
     Campaign(campaign::Options),
 }
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Tidy => tidy::command(),
         Command::Test(options) => test::command(&options),
+        Command::Bench(options) => bench::command(&options),
         Command::Campaign(options) => campaign::command(&options),
     };
     match result {

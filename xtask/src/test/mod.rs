@@ -5,11 +5,10 @@
 
 mod counts;
 
-use crate::{CommandResult, campaign, command, repository, tidy};
+use crate::{CommandResult, campaign, command, npm, repository, tidy};
 use anyhow::{Result, bail};
 use counts::Counts;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -35,7 +34,7 @@ pub fn command(options: &Options) -> CommandResult {
     };
 
     run.announce("install npm packages of the specs");
-    let npm = install(&root, options.no_install);
+    let npm = npm::install(&root, NPM_DIRECTORY, options.no_install);
     let npm_ready = npm.is_ok();
     match npm {
         Ok(how) => println!("{how}"),
@@ -184,28 +183,4 @@ fn watch(command: &mut Command) -> Result<(Counts, bool)> {
         }
     }
     Ok((counts, child.wait()?.success()))
-}
-
-/// Installs the npm packages that specs import, unless they are there; says what was done, or why not.
-fn install(root: &Path, no_install: bool) -> Result<String, String> {
-    let directory = root.join(NPM_DIRECTORY);
-    let wanted = std::fs::read(directory.join("package-lock.json"))
-        .map_err(|error| format!("{NPM_DIRECTORY}/package-lock.json: {error}"))?;
-    // A copy of the lock file inside marks a finished installation.
-    let mark = directory.join("node_modules/.installed-lock.json");
-    if std::fs::read(&mark).is_ok_and(|installed| installed == wanted) {
-        return Ok(format!("{NPM_DIRECTORY} is up to date"));
-    }
-    if no_install {
-        return Err(format!("{NPM_DIRECTORY} is not installed and --no-install was given"));
-    }
-    if !repository::has_program("npm") {
-        return Err("npm is not installed".to_owned());
-    }
-    let mut npm = Command::new("npm");
-    npm.current_dir(&directory)
-        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
-    command::run(&mut npm).map_err(|error| format!("{error:#}"))?;
-    std::fs::write(&mark, wanted).map_err(|error| format!("{}: {error}", mark.display()))?;
-    Ok(format!("{NPM_DIRECTORY} installed"))
 }

@@ -1,0 +1,117 @@
+//! `cargo xtask bench`: our release binary beside its peers, interleaved in one run on one machine.
+//!
+//! Rules: server on CPU 0, load generator on CPU 1; a fresh server for each run; rounds that go over all servers in turn; server
+//! CPU time per request as the first figure (throughput alone hides who was the limit); medians with the smallest and largest
+//! value; ratios made within a round; runs that other processes disturbed are dropped and counted; raw output is kept.
+
+mod http;
+mod load;
+mod process;
+mod report;
+mod start;
+
+use crate::{CommandResult, command, npm, repository};
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Servers that we are measured against, and what builds the cases.
+const PEERS: &str = "benches/peers";
+
+/// Arguments of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Server CPU per request: hello, JSON, Hono, KV read, streamed HTML; against workerd and deno.
+    Http(http::Options),
+    /// Start of an isolate and memory of idle ones; against workerd.
+    Start(start::Options),
+}
+
+/// `cargo xtask bench`.
+pub fn command(options: &Options) -> CommandResult {
+    match &options.what {
+        What::Http(options) => http::command(options),
+        What::Start(options) => start::command(options),
+    }
+}
+
+/// The programs of a run.
+struct Programs {
+    atoll: PathBuf,
+    workerd: PathBuf,
+    deno: PathBuf,
+    esbuild: PathBuf,
+}
+
+impl Programs {
+    /// Installs the peers and builds our release binary, unless one is given.
+    fn prepare(root: &Path, atoll: Option<&Path>) -> Result<Self> {
+        match npm::install(root, PEERS, false) {
+            Ok(how) => println!("{how}"),
+            Err(why) => bail!("the peers cannot be installed: {why}"),
+        }
+        let modules = root.join(PEERS).join("node_modules");
+        let atoll = match atoll {
+            Some(path) => path.to_owned(),
+            None => {
+                println!("building the release binary");
+                command::run(command::cargo().current_dir(root).args([
+                    "build",
+                    "--release",
+                    "--locked",
+                    "-p",
+                    "atoll",
+                ]))?;
+                repository::target_dir(root).join("release/atoll")
+            }
+        };
+        let programs = Self {
+            atoll,
+            workerd: modules.join("@cloudflare/workerd-linux-64/bin/workerd"),
+            deno: modules.join("@deno/linux-x64-glibc/deno"),
+            esbuild: modules.join("@esbuild/linux-x64/bin/esbuild"),
+        };
+        for path in [&programs.atoll, &programs.workerd, &programs.deno, &programs.esbuild] {
+            if !path.is_file() {
+                bail!("{} does not exist (the benchmarks run on Linux x86-64)", path.display());
+            }
+        }
+        Ok(programs)
+    }
+
+    /// What each says of its version.
+    fn versions(&self) -> Result<Vec<(String, String)>> {
+        let mut versions = Vec::new();
+        for (name, path) in [("atoll", &self.atoll), ("workerd", &self.workerd), ("deno", &self.deno)] {
+            let text = command::output(Command::new(path).arg("--version"))?;
+            versions.push((name.to_owned(), text.lines().next().unwrap_or("").to_owned()));
+        }
+        Ok(versions)
+    }
+}
+
+/// Where scratch files of a benchmark lie.
+fn scratch(root: &Path) -> Result<PathBuf> {
+    let path = repository::target_dir(root).join("bench");
+    std::fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
+    Ok(path)
+}
+
+/// Two CPUs are needed: one for the server, one for the load.
+fn check_machine() -> Result<()> {
+    let cpus = std::thread::available_parallelism()?.get();
+    if cpus < 2 {
+        bail!("the benchmarks need two CPUs, there is {cpus}");
+    }
+    if !repository::has_program("taskset") {
+        bail!("taskset (Debian package util-linux) is not installed");
+    }
+    Ok(())
+}

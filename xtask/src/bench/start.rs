@@ -1,0 +1,270 @@
+//! `cargo xtask bench start`: how long an isolate takes to start and what an idle one weighs, against workerd.
+//!
+//! Ours is asked through the binary itself: `atoll __bench-start --isolates N --bundle FILE` starts N isolates of the bundle,
+//! one after the other, keeps them, and prints one JSON object:
+//! `{"isolates": N, "start_us": [...], "rss_before": bytes, "rss_after": bytes}`, where a start is everything from "no isolate"
+//! to "its modules are evaluated". workerd has no such entry: a configuration with N services and N sockets is served, each
+//! is requested once, and a start is the time of that first request, which includes an HTTP exchange of some 0.1 ms.
+
+use super::process::{Server, free_port, get};
+use super::report::{Spread, Stamp, machine, number, percentile, table};
+use super::{Programs, check_machine, scratch};
+use crate::{command, repository};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Compatibility date that both get.
+const COMPATIBILITY_DATE: &str = "2026-10-01";
+/// Size of the large bundle, bytes.
+const LARGE_BYTES: usize = 1_000_000;
+
+/// Arguments of `cargo xtask bench start`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// How often each is measured.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Numbers of isolates.
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 500])]
+    isolates: Vec<usize>,
+    /// This binary instead of a fresh release build.
+    #[arg(long, value_name = "FILE")]
+    atoll: Option<PathBuf>,
+}
+
+/// What `atoll __bench-start` prints.
+#[derive(Deserialize)]
+struct Answer {
+    start_us: Vec<f64>,
+    rss_before: u64,
+    rss_after: u64,
+}
+
+/// One measured run.
+#[derive(Serialize)]
+struct Run {
+    round: usize,
+    bundle: &'static str,
+    server: &'static str,
+    isolates: usize,
+    start_us: Vec<f64>,
+    rss_per_isolate: f64,
+}
+
+/// `cargo xtask bench start`.
+pub fn command(options: &Options) -> Result<()> {
+    check_machine()?;
+    let root = repository::root();
+    let programs = Programs::prepare(&root, options.atoll.as_deref())?;
+    let scratch = scratch(&root)?.join("start");
+    std::fs::create_dir_all(&scratch)?;
+    let stamp = Stamp::now(&root)?;
+    let machine = machine()?;
+    let versions = programs.versions()?;
+    std::fs::copy(root.join("benches/http/hello.js"), scratch.join("hello.js"))
+        .context("copy benches/http/hello.js")?;
+    std::fs::write(scratch.join("large.js"), large_bundle())?;
+
+    let mut runs = Vec::new();
+    for round in 1..=options.rounds {
+        for bundle in ["hello", "large"] {
+            for &isolates in &options.isolates {
+                for server in ["atoll", "workerd"] {
+                    let run = match server {
+                        "atoll" => ours(&programs, &scratch, bundle, isolates, round),
+                        _ => workerd(&programs, &scratch, bundle, isolates, round),
+                    };
+                    let run = run.with_context(|| format!("{isolates} isolates of {bundle} in {server}"))?;
+                    println!(
+                        "round {round} {bundle:<6} {isolates:>4} isolates {server:<8} p50 {:>6} ms, p99 {:>6} ms, {:>6} MB each",
+                        milliseconds(&run.start_us, 0.5),
+                        milliseconds(&run.start_us, 0.99),
+                        number(run.rss_per_isolate / 1e6)
+                    );
+                    runs.push(run);
+                }
+            }
+        }
+    }
+
+    let mut text = format!(
+        "# Isolates: start and weight\n\nDate {}, commit {}. {machine}.\n",
+        stamp.date, stamp.commit
+    );
+    for (name, version) in versions.iter().filter(|(name, _)| name != "deno") {
+        let _ = writeln!(text, "{name}: {version}");
+    }
+    let _ = write!(
+        text,
+        "\nOn CPU 0, {} rounds; cells: median (min-max) over the rounds of each round's p50 and p99. `large` is a module of {} bytes\n\
+         of which a hundredth runs. A start of ours is from no isolate to evaluated modules; one of workerd is the first request to\n\
+         a service, HTTP included (its sockets and configuration are there already). RSS per isolate: growth of the process over N isolates.\n\n",
+        options.rounds, LARGE_BYTES
+    );
+    let head = [
+        "bundle",
+        "isolates",
+        "server",
+        "start p50 ms",
+        "start p99 ms",
+        "RSS MB per isolate",
+    ];
+    let mut rows = Vec::new();
+    for bundle in ["hello", "large"] {
+        for &isolates in &options.isolates {
+            for server in ["atoll", "workerd"] {
+                let of = |value: &dyn Fn(&Run) -> f64| {
+                    let kept = runs
+                        .iter()
+                        .filter(|run| run.bundle == bundle && run.isolates == isolates && run.server == server);
+                    Spread::of(kept.map(value)).map_or("-".to_owned(), |spread| spread.show())
+                };
+                let part = |part: f64| move |run: &Run| percentile(&run.start_us, part).unwrap_or(f64::NAN) / 1000.0;
+                rows.push(vec![
+                    bundle.to_owned(),
+                    isolates.to_string(),
+                    server.to_owned(),
+                    of(&part(0.5)),
+                    of(&part(0.99)),
+                    of(&|run: &Run| run.rss_per_isolate / 1e6),
+                ]);
+            }
+        }
+    }
+    text += &table(&head, &rows);
+    println!("\n{text}");
+    let json = json!({ "date": stamp.date, "commit": stamp.commit, "machine": machine, "runs": runs });
+    let path = stamp.keep(&root, "start", &text, &json)?;
+    println!("kept in {} and .json beside it", path.display());
+    Ok(())
+}
+
+fn milliseconds(start_us: &[f64], part: f64) -> String {
+    percentile(start_us, part).map_or("-".to_owned(), |value| number(value / 1000.0))
+}
+
+fn ours(programs: &Programs, scratch: &Path, bundle: &'static str, isolates: usize, round: usize) -> Result<Run> {
+    let mut atoll = Command::new("taskset");
+    atoll.args(["-c", "0"]).arg(&programs.atoll).args([
+        "__bench-start",
+        "--isolates",
+        &isolates.to_string(),
+        "--bundle",
+    ]);
+    atoll.arg(scratch.join(format!("{bundle}.js")));
+    let text = command::output(&mut atoll)?;
+    let answer: Answer = serde_json::from_str(&text).with_context(|| format!("read what it printed:\n{text}"))?;
+    if answer.start_us.len() != isolates {
+        bail!("it started {} isolates", answer.start_us.len());
+    }
+    Ok(Run {
+        round,
+        bundle,
+        server: "atoll",
+        isolates,
+        start_us: answer.start_us,
+        rss_per_isolate: (answer.rss_after as f64 - answer.rss_before as f64) / isolates as f64,
+    })
+}
+
+fn workerd(programs: &Programs, scratch: &Path, bundle: &'static str, isolates: usize, round: usize) -> Result<Run> {
+    let first = free_port()?;
+    // One service answers while the server starts; the others are the ones that are counted.
+    let mut config = String::from(
+        "using Workerd = import \"/workerd/workerd.capnp\";\nconst config :Workerd.Config = (services = [",
+    );
+    for n in 0..=isolates {
+        let _ = write!(config, "(name = \"s{n}\", worker = .w),");
+    }
+    config.push_str("], sockets = [");
+    let mut ports = vec![first];
+    // Listeners hold the ports until the configuration is whole, so that none is given twice.
+    let held: Vec<_> = (0..isolates)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0"))
+        .collect::<Result<_, _>>()?;
+    for listener in &held {
+        ports.push(listener.local_addr()?.port());
+    }
+    for (n, port) in ports.iter().enumerate() {
+        let _ = write!(
+            config,
+            "(name = \"h{n}\", address = \"127.0.0.1:{port}\", http = (), service = \"s{n}\"),"
+        );
+    }
+    let _ = write!(
+        config,
+        "]);\nconst w :Workerd.Worker = (modules = [(name = \"worker\", esModule = embed \"{bundle}.js\")], compatibilityDate = \"{COMPATIBILITY_DATE}\");\n"
+    );
+    let config = config.replace(",]", "]");
+    std::fs::write(scratch.join("config.capnp"), config)?;
+    drop(held);
+
+    let line = [
+        programs.workerd.to_string_lossy().into_owned(),
+        "serve".to_owned(),
+        "config.capnp".to_owned(),
+    ];
+    let server = Server::start(&line, scratch, first, "/", &scratch.join("server.log"))?;
+    let before = server.usage()?;
+    let mut start_us = Vec::with_capacity(isolates);
+    for port in &ports[1..] {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], *port));
+        let begin = Instant::now();
+        let answer = get(address, "/")?;
+        start_us.push(begin.elapsed().as_secs_f64() * 1e6);
+        if !answer.starts_with(b"HTTP/1.1 200") {
+            bail!("a service answered {:?}", String::from_utf8_lossy(&answer));
+        }
+    }
+    let after = server.usage()?;
+    Ok(Run {
+        round,
+        bundle,
+        server: "workerd",
+        isolates,
+        start_us,
+        rss_per_isolate: (after.rss as f64 - before.rss as f64) / isolates as f64,
+    })
+}
+
+/// A module of about a megabyte as bundles of applications are: many functions, some tables, little of it run at start-up.
+fn large_bundle() -> String {
+    let mut text = String::new();
+    let mut n = 0;
+    while text.len() < LARGE_BYTES {
+        let _ = write!(
+            text,
+            "const table{n} = [\"route {n}\", {{ method: \"GET\", weight: {n}, tags: [\"a{n}\", \"b{n}\"] }}];\n\
+             class Handler{n} {{\n  #state = {n};\n  constructor(options) {{\n    this.options = options;\n  }}\n  \
+             handle(request) {{\n    if (request.weight > this.#state) return table{n}[0];\n    \
+             return request.tags.map((tag) => `${{tag}}:${{this.#state}}`).filter((tag) => tag.length > {n}).join(\",\");\n  }}\n}}\n"
+        );
+        n += 1;
+    }
+    let _ = write!(text, "const handlers = [");
+    for used in (0..n).step_by(100) {
+        let _ = write!(text, "new Handler{used}(table{used}[1]),");
+    }
+    text + "];\nexport default {\n  fetch() {\n    return new Response(handlers[1].handle({ weight: 1, tags: [\"x\"] }) ?? \"\");\n  },\n};\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_large_bundle_is_large() {
+        let text = large_bundle();
+        assert!(
+            (LARGE_BYTES..LARGE_BYTES + 50_000).contains(&text.len()),
+            "{}",
+            text.len()
+        );
+        assert!(text.contains("new Handler0(table0[1])") && text.contains("export default"));
+    }
+}
