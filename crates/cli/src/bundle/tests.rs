@@ -300,16 +300,10 @@ async fn define_and_minify() {
          } };",
     )];
     let define = |input: &mut BuildInput| input.define = vec![("VERSION".into(), "\"1.2.3\"".into())];
-    let expected = [
-        "\"1.2.3\"",
-        "\"Cloudflare-Workers\"",
-        "\"development\"",
-        "!is-production",
-        "\n",
-    ];
+    let expected = ["\"1.2.3\"", "\"Cloudflare-Workers\"", "\"development\"", "\n"];
     check_with(&files, define, &expected).await;
     let production = |input: &mut BuildInput| input.development = false;
-    check_with(&files, production, &["is-production"]).await;
+    check_with(&files, production, &["is-production", "!VERSION, navigator"]).await;
     let minify = |input: &mut BuildInput| {
         input.minify = true;
         input.define = vec![
@@ -403,6 +397,39 @@ async fn other_modules() {
     assert!(built.inputs.contains(&fixture.input.root.join("src/page.html")));
     fixture.input.preserve_file_names = true;
     assert!(names(&fixture.build().await).contains(&"page.html"));
+}
+
+#[tokio::test]
+async fn modern_syntax() {
+    let files = [
+        (
+            "index.mts",
+            "import data from './d.json' with { type: 'json' };\n\
+             using held = { [Symbol.dispose]() {} };\n\
+             const later = await Promise.resolve(data.a);\n\
+             function sealed(target: unknown) { return target as any }\n\
+             @sealed class Old { @sealed method() {} }\n\
+             class Private { #x = 1; static { later } get x() { return this.#x } accessor y = 2 }\n\
+             export default { fetch: () => [Old, Private, held, import.meta.url, /[\\p{L}--a]/v] };",
+        ),
+        ("d.json", "{\"a\": 1}"),
+        (
+            "tsconfig.json",
+            "{\"compilerOptions\":{\"experimentalDecorators\":true}}",
+        ),
+    ];
+    check(
+        &files,
+        &[
+            "using held",
+            "await Promise",
+            "#x = 1",
+            "/v",
+            "!@sealed",
+            "import.meta.url",
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `ready` | `url`, `urls`, `worker`, `bindings` (`name`, `kind`, `target`, `built`), `ok` (the project builds and starts), `elapsed_ms` |
 //! | `build` | `modules`, `bytes`, `command_ms`, `build_ms`, `warnings` (their number) |
-//! | `reload` | `reason` (what changed), `ok`, `debounce_ms`, `config_ms`, `command_ms`, `build_ms`, `apply_ms`, `total_ms` |
+//! | `reload` | `reason` (the file that changed, or `by hand`), `ok`, `debounce_ms`, `config_ms`, `command_ms`, `build_ms`, `apply_ms`, `total_ms` |
 //! | `request` | `method`, `path`, `status`, `reason`, `elapsed_ms` |
 //! | `log` | `level` (`debug`, `log`, `info`, `warn`, `error`), `message` |
 //! | `exception` | `stack`, `file`, `line`, `column` (the last three may be null) |
@@ -17,6 +17,7 @@
 //!
 //! Milliseconds are numbers with fractions.
 
+use super::session::BY_HAND;
 use crate::args::LogLevel;
 use crate::bundle::BuildFailure;
 use crate::target::{DevEvent, DevFailure};
@@ -222,9 +223,13 @@ impl Reporter {
         part("command", split.command);
         part("build", split.build);
         part("start", split.apply);
-        let reason = printable(reason);
+        let cause = if reason == BY_HAND {
+            BY_HAND.to_owned()
+        } else {
+            format!("after a change of {}", printable(reason))
+        };
         self.say(&format!(
-            "{} after a change of {reason} in {} ({})",
+            "{} {cause} in {} ({})",
             self.paint(Style::Green, "reloaded"),
             human(split.total),
             parts.join(", ")

@@ -22,6 +22,9 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// Where stored state is kept, relative to the configuration.
 const STATE_DIRECTORY: &str = ".atoll/state";
 
+/// The reason of a round that a key asked for.
+pub(super) const BY_HAND: &str = "by hand";
+
 /// Exit statuses.
 const OK: u8 = 0;
 const FAILED: u8 = 1;
@@ -42,11 +45,17 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         level,
         clock: Arc::clone(&around.clock),
     });
+    // Real names: the bundler and the system's events know files by these, whatever links led here.
+    let real = |path: &Path| {
+        let path = around.cwd.join(path);
+        std::fs::canonicalize(&path).unwrap_or(path)
+    };
+    let cwd = real(Path::new(""));
     let mut round = Round {
         load: LoadOptions {
-            cwd: around.cwd.clone(),
-            directory: args.directory.clone(),
-            config: args.config.clone(),
+            directory: real(&args.directory),
+            config: args.config.as_deref().map(real),
+            cwd: cwd.clone(),
             environment: args.env.clone(),
             vars: args.vars.clone(),
             env_files: args.env_files.clone(),
@@ -67,9 +76,9 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
             return FAILED;
         }
     };
-    round.persist_to = persist_to(&round.args, &project, &around.cwd);
+    round.persist_to = persist_to(&round.args, &project, &cwd);
 
-    let listen = listen::settings(&round.args, &project.dev, &around.cwd);
+    let listen = listen::settings(&round.args, &project.dev, &cwd);
     let address = match round.target.listen(&listen).await {
         Ok(address) => address,
         Err(error) => {
@@ -136,7 +145,7 @@ fn introduce(reporter: &Reporter, project: &Project) {
     }
     let version = concat!("atoll ", env!("CARGO_PKG_VERSION"));
     reporter.plain(&reporter.paint(Style::Bold, version));
-    let rows = table::rows(&project.bindings);
+    let rows = rows(project);
     if rows.is_empty() {
         reporter.say(&format!("{} has no bindings", project.name));
         return;
@@ -151,6 +160,12 @@ fn introduce(reporter: &Reporter, project: &Project) {
         };
         reporter.plain(&styled);
     }
+}
+
+fn rows(project: &Project) -> Vec<table::Row> {
+    let assets = project.assets.as_ref();
+    let assets = assets.map(|(directory, _)| crate::bundle::relative(directory, &project.root));
+    table::rows(&project.bindings, assets.as_deref())
 }
 
 type Job = Pin<Box<dyn Future<Output = Finished> + Send>>;
@@ -249,8 +264,7 @@ impl Session {
                 self.hints();
             }
             'r' => {
-                self.reporter.say("building again");
-                self.waiting.merge(Changes::everything("r"));
+                self.waiting.merge(Changes::everything(BY_HAND));
             }
             'x' | 'q' => return true,
             _ => {}
@@ -280,7 +294,7 @@ impl Session {
         if self.ready.is_none() {
             self.ready = Some(finished.ok);
             let (name, rows) = match &self.state.project {
-                Some(project) => (project.name.clone(), table::rows(&project.bindings)),
+                Some(project) => (project.name.clone(), rows(project)),
                 None => (String::new(), Vec::new()),
             };
             let elapsed = self.started.elapsed();

@@ -14,14 +14,15 @@ pub(super) struct Row {
     pub built: bool,
 }
 
-pub(super) fn rows(bindings: &[(String, BindingSpec)]) -> Vec<Row> {
+/// `assets` is the directory of static assets, as it is to be shown.
+pub(super) fn rows(bindings: &[(String, BindingSpec)], assets: Option<&str>) -> Vec<Row> {
     let row = |(name, spec): &(String, BindingSpec)| {
         let (kind, target, built) = match spec {
             BindingSpec::Text { value } => ("variable", shorten(&Value::from(value.as_str()).to_string()), true),
             BindingSpec::Json { value } => ("variable", shorten(&value.to_string()), true),
             BindingSpec::Secret { .. } => ("secret", "(hidden)".to_owned(), true),
             BindingSpec::Kv { namespace } => ("KV namespace", namespace.to_string(), true),
-            BindingSpec::Assets => ("static assets", String::new(), true),
+            BindingSpec::Assets => ("static assets", assets.unwrap_or_default().to_owned(), true),
             BindingSpec::VersionMetadata => ("version metadata", String::new(), true),
             BindingSpec::Unbuilt(unbuilt) => (unbuilt.kind.as_str(), unbuilt.target.clone(), false),
         };
@@ -108,7 +109,7 @@ mod tests {
             ("AI", unbuilt("Workers AI", "")),
         ]
         .map(|(name, spec)| (name.to_owned(), spec));
-        let rows = rows(&bindings);
+        let rows = rows(&bindings, Some("public"));
         let long = format!("env.LONG     variable        \"{}...", "x".repeat(44));
         let expected = [
             "Binding      Kind            Target",
@@ -117,7 +118,7 @@ mod tests {
             "env.TOKEN    secret          (hidden)",
             "env.LIST     variable        [1,{\"a\":2}]",
             "env.KV       KV namespace    abc",
-            "env.ASSETS   static assets",
+            "env.ASSETS   static assets   public",
             "env.DB       D1 database     shop (not built yet: throws when used)",
             "env.AI       Workers AI      not built yet: throws when used",
         ];

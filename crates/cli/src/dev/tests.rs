@@ -154,6 +154,11 @@ fn write(root: &Path, name: &str, content: &str) {
 
 /// Starts `atoll dev --json --port 0` and `flags` over a project of `files`.
 fn start_with(files: &[(&str, &str)], flags: &str, target: Fake) -> Running {
+    start_after(files, flags, target, |_| {})
+}
+
+/// The same, after `prepare` had the project's directory.
+fn start_after(files: &[(&str, &str)], flags: &str, target: Fake, prepare: impl FnOnce(&Path)) -> Running {
     let directory = tempfile::tempdir().expect("a directory");
     let root = directory.path().canonicalize().expect("is there");
     for (name, content) in files {
@@ -166,6 +171,7 @@ fn start_with(files: &[(&str, &str)], flags: &str, target: Fake) -> Running {
         file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
             .expect("settable");
     }
+    prepare(&root);
     let port = if flags.contains("--port") { "" } else { "--port 0" };
     let line = format!("atoll dev {port} {flags}");
     let cli = Cli::read(line.split_whitespace()).expect("sound flags");
@@ -315,6 +321,21 @@ async fn serves_and_reloads() {
     assert_eq!(reload["ok"], true);
     let (code, _) = running.served();
     assert!(code.contains("second!") || code.contains("+ \"!\""), "{code}");
+    assert_eq!(running.stop().await, 0);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_behind_a_link() {
+    let target = Fake::new(false);
+    let files = FILES.map(|(name, content)| (format!("real/{name}"), content));
+    let files = files.each_ref().map(|(name, content)| (name.as_str(), *content));
+    let link = |root: &Path| std::os::unix::fs::symlink(root.join("real"), root.join("link")).expect("linked");
+    let mut running = start_after(&files, "--json link", target, link);
+    assert_eq!(running.next("ready").await["ok"], true);
+    running.write("link/src/word.ts", "export const word: string = 'second';\n");
+    assert_eq!(running.next("reload").await["reason"], "src/word.ts");
+    assert!(running.served().0.contains("second"));
     assert_eq!(running.stop().await, 0);
 }
 
@@ -487,7 +508,7 @@ async fn keys() {
     press(&running, 'z').await;
     press(&running, 'r').await;
     // Even though nothing has changed.
-    assert_eq!(running.next("reload").await["reason"], "r");
+    assert_eq!(running.next("reload").await["reason"], "by hand");
     assert_eq!(lock(&running.target.applied).len(), 2);
     assert_eq!(*lock(&running.terminal.opened), [url]);
     assert_eq!(*lock(&running.terminal.cleared), 1);
