@@ -3,7 +3,7 @@
 use crate::front::Front;
 use crate::identify::Origin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A client's connection.
@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     head_since: AtomicU64,
     /// When the last request ended, milliseconds since `opened`.
     idle_since: AtomicU64,
+    /// Bytes to come may be of a body that nobody reads.
+    unread_body: AtomicBool,
 }
 
 /// What a connection's deadlines say.
@@ -50,6 +52,7 @@ impl Connection {
             started: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
+            unread_body: AtomicBool::new(false),
         }
     }
 
@@ -76,6 +79,16 @@ impl Connection {
 
     pub(crate) fn started(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
+    }
+
+    /// A request's body was left unread: the library passes over what has come of it, or closes. From here on it is not
+    /// known here where a head begins.
+    pub(crate) fn leave_body_unread(&self) {
+        self.unread_body.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_unread_body(&self) -> bool {
+        self.unread_body.load(Ordering::Relaxed)
     }
 
     /// First bytes of a request's head have come.
@@ -110,6 +123,12 @@ impl Connection {
         } else {
             Verdict::Wait((limits.idle_timeout - spent).min(wait))
         }
+    }
+}
+
+impl InFlight {
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.0
     }
 }
 

@@ -6,7 +6,7 @@
 //! becomes a NUL, which no header line may hold, and the library answers 400 and closes.
 //!
 //! Heads are scanned that begin with a read while nothing is in flight. One that was pipelined behind a request goes by
-//! unscanned; the library's safe choice stands for it.
+//! unscanned, and so does what follows a body that nobody read; the library's safe choice stands for them.
 
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding";
 const CONTENT_LENGTH: &[u8] = b"content-length";

@@ -38,7 +38,7 @@ impl<S> Io<S> {
 
     fn scan(&mut self, bytes: &mut [u8]) {
         let Some(scan) = &mut self.scan else { return };
-        if bytes.is_empty() || self.connection.is_busy() {
+        if bytes.is_empty() || self.connection.is_busy() || self.connection.has_unread_body() {
             return;
         }
         let started = self.connection.started();

@@ -10,7 +10,7 @@ use crate::log::Pending;
 use crate::respond::{Ready, respond};
 use crate::site::Site;
 use crate::triggers::{self, Trigger};
-use crate::upload;
+use crate::upload::{self, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{RequestId, WorkerName};
 use atoll_worker::{Event, EventContext, Fault, FaultKind, Outcome, Request};
@@ -60,6 +60,7 @@ pub(crate) async fn handle(connection: Arc<Connection>, request: hyper::Request<
     let pending = Pending::new(connection.front.log.clone(), parts.method.clone(), target);
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let head_only = parts.method == http::Method::HEAD;
+    let body = Unread::new(body, &connection);
     let answer = match identify(parts, &connection.origin, &connection.front.options.limits) {
         Ok(identified) => {
             Exchange {
@@ -84,7 +85,7 @@ pub(crate) async fn handle(connection: Arc<Connection>, request: hyper::Request<
 /// A request that may be answered, on its connection.
 struct Exchange<'a> {
     connection: &'a Arc<Connection>,
-    body: Incoming,
+    body: Unread<'a>,
     upgrade: Option<OnUpgrade>,
     in_flight: InFlight,
 }

@@ -17,13 +17,37 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// A request's body that nobody has asked for yet.
+pub(crate) struct Unread<'a> {
+    incoming: Option<Incoming>,
+    connection: &'a Connection,
+}
+
+impl<'a> Unread<'a> {
+    pub(crate) fn new(incoming: Incoming, connection: &'a Connection) -> Self {
+        Self {
+            incoming: Some(incoming),
+            connection,
+        }
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if self.incoming.as_ref().is_some_and(|incoming| !incoming.is_end_stream()) {
+            self.connection.leave_body_unread();
+        }
+    }
+}
+
 /// Makes the worker's body of the client's.
 ///
 /// `cancel` is cancelled if the client breaks off.
-pub(crate) async fn receive(mut incoming: Incoming, connection: &Arc<Connection>, cancel: &CancellationToken) -> Body {
-    if incoming.is_end_stream() {
-        return Body::Empty;
-    }
+pub(crate) async fn receive(mut body: Unread<'_>, connection: &Arc<Connection>, cancel: &CancellationToken) -> Body {
+    let mut incoming = match body.incoming.take() {
+        Some(incoming) if !incoming.is_end_stream() => incoming,
+        _ => return Body::Empty,
+    };
     let length = incoming.size_hint().exact();
     let mut first: Option<Bytes> = None;
     if length.is_some_and(|length| length <= INLINE_BODY_BYTES_MAX) {
@@ -56,15 +80,17 @@ pub(crate) async fn receive(mut incoming: Incoming, connection: &Arc<Connection>
     // The bytes of a body are no idle connection, and no head.
     let in_flight = connection.hold();
     connection.front.helpers.spawn(async move {
-        let _in_flight = in_flight;
         match pump(&mut incoming, &sender, stall).await {
             Ok(()) => sender.finish(),
-            Err(BodyError::Canceled) => {}
+            Err(BodyError::Canceled) => in_flight.connection().leave_body_unread(),
             Err(error) => {
                 sender.fail(error);
                 cancel.cancel();
+                in_flight.connection().leave_body_unread();
             }
         }
+        drop(incoming);
+        drop(in_flight);
     });
     Body::Stream(receiver)
 }

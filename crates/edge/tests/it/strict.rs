@@ -233,6 +233,32 @@ async fn limits_have_their_statuses() {
     assert_eq!(server.get("/", &"X: y\r\n".repeat(99)).await.text(), "hello");
 }
 
+#[tokio::test]
+async fn a_body_that_looks_like_a_head_is_a_body() {
+    let server = Server::start().await;
+    let body = "x\nContent-Length: 1\nTransfer-Encoding: chunked\n\nGET /smuggled HTTP/1.1\r\n\r\n";
+    let mut raw = server.connect().await;
+    for (host, status) in [("a", 200), ("nowhere.test", 404), ("broken.test", 500), ("a", 200)] {
+        let head = format!(
+            "POST /ignore HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        raw.send(format!("{head}{body}")).await;
+        assert_eq!(raw.answer().await.status, status);
+    }
+    // In pieces, so that the body is read by itself.
+    raw.send(format!(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    ))
+    .await;
+    raw.head().await;
+    raw.send(body).await;
+    assert_eq!(raw.exactly(body.len()).await, body);
+    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(raw.answer().await.text(), "hello");
+}
+
 fn impatient(limits: EdgeLimits) -> EdgeOptions {
     EdgeOptions { limits, ..options() }
 }
