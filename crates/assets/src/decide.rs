@@ -111,9 +111,9 @@ impl Rules {
                 Route::Assets => {}
                 Route::Unsaid { patterns } => {
                     // With a list everything it does not name is the assets' business, their fallback included. Without
-                    // one only a browser's navigation gets the fallback; other requests are taken for the worker's.
+                    // one only a browser that opens a page gets the fallback; other requests are taken for the worker's.
                     let reads = *method == Method::GET || *method == Method::HEAD;
-                    fallback = reads && (patterns || is_navigation(headers));
+                    fallback = patterns || (reads && is_navigation(headers));
                     run_worker = true;
                 }
             }
@@ -137,9 +137,9 @@ impl Rules {
         };
         let path = rewritten.as_deref().unwrap_or(url.path());
         let name = decode_path(path);
-        let found = self.find(&name, fallback);
+        // A rewrite is the site's own word: the worker does not get what it points at, the fallback does.
+        let found = self.find(&name, fallback || rewritten.is_some());
         if let Found::Nothing = found {
-            // A rewrite is the site's own word: the worker does not get what it points at.
             let nothing = || self.ruled(url, Answer::empty(StatusCode::NOT_FOUND));
             return rewritten.is_some().then(nothing);
         }
@@ -159,7 +159,8 @@ impl Rules {
                 status,
             } => {
                 let canonical = encode_path(&name);
-                if rewritten.is_none() && canonical != path {
+                // A fallback page for a name such as `/../x`: a client must not be sent there.
+                if rewritten.is_none() && canonical != path && !is_suspicious(&name) {
                     return Some(self.ruled(url, redirect_to(&canonical, url)));
                 }
                 Some(self.asset(method, url, headers, key, entry, status))
@@ -177,8 +178,7 @@ impl Rules {
             Resolution::Redirect(to) => return Found::Redirect(to),
             Resolution::NotFound => {}
         }
-        // Somebody is trying something: no page for that, and no redirect to it.
-        if !fallback || is_suspicious(name) {
+        if !fallback {
             return Found::Nothing;
         }
         match self.not_found_handling {

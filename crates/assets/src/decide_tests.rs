@@ -178,7 +178,8 @@ fn one_spelling_per_file() {
 
 #[test]
 fn nothing_outside() {
-    let site = Site {
+    let site = Site::default();
+    let spa = Site {
         not_found: SinglePageApplication,
         ..Site::default()
     };
@@ -192,10 +193,12 @@ fn nothing_outside() {
         "/a/..%2f",
     ] {
         site.check(&format!("GET {path}"), "404");
+        // The fallback as it is: no redirect to `/../`.
+        spa.check(&format!("GET {path}"), "200 /index.html");
     }
     // What a URL parser resolves is an ordinary path.
-    site.check("GET /../../etc/passwd", "200 /index.html");
-    site.check("GET /%2e%2e/etc/passwd", "200 /index.html");
+    site.check("GET /../../etc/passwd", "404");
+    site.check("GET /%2e%2e/about", "200 /about.html");
     site.check("GET //evil.test/..", "307 -> /");
     site.check("GET //evil.test/%2e%2e/about.html", "307 -> /about");
 }
@@ -311,7 +314,8 @@ fn worker_before_the_assets() {
     some.check("GET /nope", "worker");
     let spa = first(patterns(), Caller::ClientOfWorker, SinglePageApplication);
     spa.check("GET /nope", "200 /index.html");
-    spa.check("POST /nope", "worker");
+    spa.check("POST /nope", "405");
+    spa.check("GET /..%2fapi/x", "200 /index.html");
     spa.check("GET /api/docs/x", "200 /index.html");
     spa.check("GET /api/x", "worker");
     // An escape cannot get a file served that the worker guards: it is redirected to the spelling that runs the worker.
@@ -364,6 +368,12 @@ fn redirects_win_over_files() {
     with_worker.check("GET /ghost", "404");
     with_worker.check("GET /page", "200 /about.html");
     with_worker.check("GET /else", "worker");
+    let with_fallback = Site {
+        not_found: SinglePageApplication,
+        ..with_worker
+    };
+    with_fallback.check("GET /ghost", "200 /index.html");
+    with_fallback.check("GET /else", "worker");
 }
 
 #[test]

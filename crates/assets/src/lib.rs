@@ -12,6 +12,8 @@
 mod conditional;
 mod content_type;
 mod decide;
+#[cfg(test)]
+mod garbage_tests;
 mod header_rules;
 mod html;
 mod ignore;
