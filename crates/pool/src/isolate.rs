@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::Sleep;
 
 /// How an isolate ended.
@@ -23,10 +23,10 @@ pub(crate) enum End {
     Finished,
     /// It never got through its start-up.
     NotStarted(Fault),
-    /// It broke later, at this age.
+    /// It broke later.
     Broken {
-        /// Time since its start-up was over.
-        age: Duration,
+        /// It got through at least one turn with an event first.
+        useful: bool,
     },
 }
 
@@ -79,7 +79,7 @@ async fn live(slot: &Arc<Slot>, id: u64) -> End {
             deadline: Box::pin(tokio::time::sleep(Duration::from_millis(startup_ms))),
             waited: Duration::ZERO,
         }),
-        ready_at: Instant::now(),
+        useful: false,
     };
     // Turns are bounded by permits; tokio's own budget would only cut them into pieces.
     let end = tokio::task::unconstrained(poll_fn(|cx| drive.run(cx))).await;
@@ -119,7 +119,8 @@ struct Drive {
     batch: Vec<Job>,
     /// `None` once the instance is ready.
     start: Option<Start>,
-    ready_at: Instant,
+    /// It got through a turn with an event.
+    useful: bool,
 }
 
 impl Drive {
@@ -167,6 +168,7 @@ impl Drive {
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<InstanceState, Fault> {
         let max = if self.start.is_none() { BATCH_MAX } else { 0 };
         self.slot.take(self.id, max, &mut self.batch);
+        let with_event = !self.batch.is_empty();
         let (batch, instance) = (&mut self.batch, &mut self.instance);
         let state = catch_unwind(AssertUnwindSafe(|| {
             for job in batch.drain(..) {
@@ -182,18 +184,16 @@ impl Drive {
         .map_err(|panic| panicked(&self.slot, &*panic))?;
         if self.start.is_some() && matches!(state, InstanceState::Idle | InstanceState::Busy) {
             self.start = None;
-            self.ready_at = Instant::now();
             self.member.started();
             self.slot.set_ready(Ok(()));
         }
+        self.useful |= with_event && state != InstanceState::Broken;
         Ok(state)
     }
 
     fn broken(&self, fault: Option<Fault>) -> End {
         if self.start.is_none() {
-            return End::Broken {
-                age: self.ready_at.elapsed(),
-            };
+            return End::Broken { useful: self.useful };
         }
         let fault = fault
             .or_else(|| self.instance.fault())

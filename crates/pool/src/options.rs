@@ -25,10 +25,9 @@ pub const BLOCKING_THREADS_MAX: usize = 4;
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 /// The longest pause between start attempts.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Isolates that may break one after the other, each younger than [`HEALTHY_AFTER`], before pauses begin.
+/// Isolates that may break one after the other, none of which got through a single turn with an event, before pauses
+/// begin.
 pub const BREAKS_WITHOUT_PAUSE: u32 = 3;
-/// An isolate that lived this long clears its worker's record.
-pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
 /// What a pool can be told.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::isolate::End;
-use crate::options::{BACKOFF_FIRST, BACKOFF_MAX, BREAKS_WITHOUT_PAUSE, HEALTHY_AFTER};
+use crate::options::{BACKOFF_FIRST, BACKOFF_MAX, BREAKS_WITHOUT_PAUSE};
 use crate::permits::Permits;
 use crate::pool::Shared;
 use atoll_model::WorkerVersion;
@@ -290,7 +290,7 @@ impl Slot {
         let end = if self.ready.borrow().is_none() {
             End::NotStarted(fault)
         } else {
-            End::Broken { age: Duration::ZERO }
+            End::Broken { useful: false }
         };
         self.ended(id, end);
     }
@@ -317,8 +317,8 @@ impl Slot {
                 self.shared.counters.start_failures.fetch_add(1, Ordering::Relaxed);
                 start = Some(fault);
             }
-            End::Broken { age } => {
-                state.breaks = if age >= HEALTHY_AFTER { 1 } else { state.breaks + 1 };
+            End::Broken { useful } => {
+                state.breaks = if useful { 1 } else { state.breaks + 1 };
                 if let Some(over @ 1..) = state.breaks.checked_sub(BREAKS_WITHOUT_PAUSE) {
                     let pause = backoff(over);
                     let text = format!(

@@ -294,6 +294,17 @@ fn a_worker_that_breaks_again_and_again_is_left_alone_for_a_while() {
 }
 
 #[test]
+fn a_worker_that_works_in_between_is_not_left_alone() {
+    check(options(1), |world| async move {
+        let slot = world.ready("a", limits()).await;
+        for _ in 0..20 {
+            echo(&slot).await;
+            assert_eq!(kind(&slot, "panic").await, FaultKind::Internal);
+        }
+    });
+}
+
+#[test]
 fn one_event_too_many_is_refused() {
     check(options(1), |world| async move {
         let limits = Limits {
