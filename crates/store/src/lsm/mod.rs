@@ -4,8 +4,9 @@
 //! blocks its caller. A read that hits the cache is ready at once; any other hops to a reader.
 //!
 //! Why not read the engine on the caller's thread: it has no way to say "not in memory", and one block read from a slow
-//! disk would stop an executor for milliseconds. What the choice costs is printed by the `read_costs` test: on two
-//! busy cores, optimized dependencies, 128 byte values: see the numbers there.
+//! disk would stop an executor for milliseconds. What that costs, by the `read_costs` test (dev profile, so this crate
+//! unoptimized; two cores busy with compilers; 128 byte values in the memory table): 0.5 us from the hot cache, 16 us
+//! with the hop, 0.4 us for the engine on the caller's thread. A cold read pays the hop, a hot one does not.
 //!
 //! Bounds: [`QUEUED_BYTES_MAX`] of batches wait for the committer (more callers wait their turn, first come first
 //! served), [`QUEUED_READS_MAX`] reads wait for the readers (more are refused).
