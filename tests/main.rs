@@ -45,9 +45,8 @@ fn main() -> ExitCode {
         let test = Trial::test(format!("specs::{name}"), move || {
             let spec = spec.map_err(|error| format!("spec.toml: {error:#}"))?;
             let subject = Subject::find().map_err(failed)?;
-            match block_on(runner::run(&folder, &spec, &subject)).map_err(failed)? {
-                Some(reason) => println!("not asked: {reason}"),
-                None => {}
+            if let Some(reason) = block_on(runner::run(&folder, &spec, &subject)).map_err(failed)? {
+                println!("not asked: {reason}");
             }
             Ok(())
         });

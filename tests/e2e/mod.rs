@@ -1,8 +1,91 @@
 //! What no spec can say: several processes, signals in the middle of a request, ports, templates.
 
+mod commands;
+mod isolation;
+mod port;
+mod shutdown;
+mod templates;
+
+use crate::runner::client::{self, Answer};
+use crate::runner::format::Protocol;
+use crate::runner::server::{Server, Start, Subject};
+use crate::{block_on, failed};
+use anyhow::Result;
+use http_body_util::BodyExt;
 use libtest_mimic::Trial;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// All tests; those that need npm packages are ignored without them.
-pub fn tests(_npm: bool) -> Vec<Trial> {
-    Vec::new()
+pub fn tests(npm: bool) -> Vec<Trial> {
+    vec![
+        trial(
+            "shutdown::finishes_what_is_in_flight",
+            shutdown::finishes_what_is_in_flight,
+        ),
+        trial(
+            "shutdown::second_signal_does_not_wait",
+            shutdown::second_signal_does_not_wait,
+        ),
+        trial("shutdown::terminate_is_clean", shutdown::terminate_is_clean),
+        trial("port::busy_port_names_a_free_one", port::busy_port_names_a_free_one),
+        trial(
+            "isolation::a_stuck_worker_stops_no_one_else",
+            isolation::a_stuck_worker_stops_no_one_else,
+        ),
+        trial(
+            "isolation::two_servers_keep_their_state_apart",
+            isolation::two_servers_keep_their_state_apart,
+        ),
+        trial("templates::hello", templates::hello),
+        trial("templates::guestbook", templates::guestbook),
+        trial("templates::hono", templates::hono).with_ignored_flag(!npm),
+        trial("templates::nothing_is_overwritten", templates::nothing_is_overwritten),
+        trial("commands::answers", commands::answers),
+        trial("commands::types", commands::types),
+    ]
+}
+
+fn trial<F>(name: &str, test: fn() -> F) -> Trial
+where
+    F: Future<Output = Result<()>> + 'static,
+{
+    Trial::test(format!("e2e::{name}"), move || block_on(test()).map_err(failed))
+}
+
+/// How to start our binary on `directory`, with state of its own.
+fn start(directory: &Path, state: &Path) -> Result<Start> {
+    Ok(Start {
+        subject: Subject::find()?,
+        directory: directory.to_owned(),
+        state: state.to_owned(),
+        port: 0,
+        args: Vec::new(),
+        env: BTreeMap::new(),
+    })
+}
+
+/// A project of one module and a configuration.
+fn write_project(directory: &Path, worker: &str, config: &str) -> Result<()> {
+    std::fs::create_dir_all(directory)?;
+    std::fs::write(directory.join("worker.js"), worker)?;
+    let config =
+        format!("{{ \"name\": \"test\", \"main\": \"worker.js\", \"compatibility_date\": \"2026-08-01\"{config} }}\n");
+    std::fs::write(directory.join("wrangler.jsonc"), config)?;
+    Ok(())
+}
+
+/// Sends a GET; gives back the head and the unread body.
+async fn get(server: &Server, path: &str) -> Result<Answer> {
+    let request = http::Request::get(path)
+        .header("host", server.address.to_string())
+        .body(client::whole(Vec::new()))?;
+    client::send(server.address, Protocol::Http1, request).await
+}
+
+/// Sends a GET; gives back status and whole body.
+async fn get_text(server: &Server, path: &str) -> Result<(u16, String)> {
+    let (head, body) = get(server, path).await?.response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok((head.status.as_u16(), String::from_utf8_lossy(&body).into_owned()))
 }

@@ -19,7 +19,10 @@ pub struct Spec {
     /// The worker imports npm packages (of `tests/npm`).
     #[serde(default)]
     pub npm: bool,
-    /// The folder, below the spec's, that `dev` is given.
+    /// The project's folder in the repository, if it is not the spec's own.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// The folder, below the project's, that `dev` is given.
     #[serde(default)]
     pub directory: Option<String>,
     /// Why the peer is not asked: what it does otherwise.

@@ -61,7 +61,10 @@ pub async fn run(folder: &Path, spec: &Spec, subject: &Subject) -> Result<Option
     let origin = Origin::start().await.context("start the origin")?;
     let temporary = tempfile::tempdir().context("make a temporary folder")?;
     let project = temporary.path().join("project");
-    copy(folder, &project)?;
+    match &spec.project {
+        Some(other) => copy(&repository().join(other), &project)?,
+        None => copy(folder, &project)?,
+    }
     if spec.npm {
         let packages = repository().join("tests/npm/node_modules");
         if !packages.is_dir() {

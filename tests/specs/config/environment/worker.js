@@ -1,1 +1,1 @@
-export default { fetch() { return new Response("x"); } };
+export default { fetch(request, env) { return new Response(env.FROM ?? "top"); } };

@@ -1,0 +1,83 @@
+//! What one worker does to others: nothing.
+
+use super::{get_text, start, write_project};
+use crate::runner::DEADLINE;
+use crate::runner::server::Server;
+use anyhow::{Context, Result, bail};
+
+/// A worker in an endless loop: assets are still served, the process still ends when told to.
+pub async fn a_stuck_worker_stops_no_one_else() -> Result<()> {
+    const WORKER: &str = r#"
+export default {
+  async fetch(request) {
+    if (new URL(request.url).pathname === "/loop") {
+      console.log("looping");
+      await null;
+      for (;;) {}
+    }
+    return new Response("worker");
+  },
+};
+"#;
+    let folder = tempfile::tempdir()?;
+    let project = folder.path().join("project");
+    write_project(&project, WORKER, ", \"assets\": { \"directory\": \"public\" }")?;
+    std::fs::create_dir(project.join("public"))?;
+    std::fs::write(project.join("public/file.txt"), "asset")?;
+    let mut server = Server::start(&start(&project, &folder.path().join("state"))?).await?;
+    let stuck = tokio::net::TcpStream::connect(server.address).await?;
+    stuck.writable().await?;
+    stuck.try_write(format!("GET /loop HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).as_bytes())?;
+    let looping = |line: &str| line.contains("looping").then_some(());
+    server
+        .lines
+        .wait(0, DEADLINE, looping)
+        .await
+        .context("the loop did not begin")?;
+    for _ in 0..20 {
+        let answer = tokio::time::timeout(DEADLINE, get_text(&server, "/file.txt"));
+        let (status, text) = answer.await.context("no asset was served while the worker looped")??;
+        if (status, text.as_str()) != (200, "asset") {
+            bail!("the asset is {status} {text}");
+        }
+    }
+    drop(stuck);
+    server.signal(libc::SIGINT)?;
+    server.ended().await?;
+    Ok(())
+}
+
+/// Two servers of the same project with different state directories share nothing.
+pub async fn two_servers_keep_their_state_apart() -> Result<()> {
+    const WORKER: &str = r#"
+export default {
+  async fetch(request, { KV }) {
+    const count = Number((await KV.get("count")) ?? 0) + 1;
+    await KV.put("count", String(count));
+    return new Response(String(count));
+  },
+};
+"#;
+    let folder = tempfile::tempdir()?;
+    let project = folder.path().join("project");
+    write_project(
+        &project,
+        WORKER,
+        ", \"kv_namespaces\": [{ \"binding\": \"KV\", \"id\": \"1\" }]",
+    )?;
+    let first = Server::start(&start(&project, &folder.path().join("one"))?).await?;
+    let second = Server::start(&start(&project, &folder.path().join("two"))?).await?;
+    for (server, expected) in [
+        (&first, "1"),
+        (&first, "2"),
+        (&second, "1"),
+        (&first, "3"),
+        (&second, "2"),
+    ] {
+        let (status, text) = get_text(server, "/").await?;
+        if (status, text.as_str()) != (200, expected) {
+            bail!("{status} {text}, expected {expected}");
+        }
+    }
+    Ok(())
+}
