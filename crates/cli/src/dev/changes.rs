@@ -110,7 +110,7 @@ impl Interests {
             if project.find_additional_modules {
                 interests.source_trees.push(project.base_dir.clone());
             }
-            if state.broken {
+            if state.failed.is_some() {
                 // What is missing may come anywhere among the sources.
                 interests.source_trees.extend(main.parent().map(Path::to_path_buf));
                 interests.sources.insert(project.root.join("node_modules"));

@@ -7,6 +7,7 @@ use crate::args::DevArgs;
 use crate::bundle::{self, BuildFailure, BuildInput, Built, Bundler};
 use crate::config::{self, ConfigError, Files, LoadOptions, Project};
 use crate::target::{DevAssets, DevFailure, DevProject, DevTarget};
+use crate::types;
 use atoll_model::{BindingSpec, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::Clock;
 use sha2::{Digest, Sha256};
@@ -27,10 +28,21 @@ pub(super) struct State {
     pub built: Option<Arc<Built>>,
     /// The files to wait for: those of the last build, and of the last that succeeded.
     pub inputs: Vec<PathBuf>,
-    /// The last round failed to read or to build.
-    pub broken: bool,
+    /// Where the last round failed, if it did before there was something to serve.
+    pub failed: Option<Stage>,
     /// What is served: the version's id, and how assets are.
     pub applied: Option<String>,
+}
+
+/// The parts of a round that a project can break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Reading the configuration.
+    Config,
+    /// The project's own build command, or what it should have made.
+    Command,
+    /// Bundling.
+    Build,
 }
 
 /// What every round of a session uses.
@@ -119,7 +131,7 @@ impl Round {
             Err(stop) => {
                 self.reporter.failure(&stop.failure, stop.build.as_ref());
                 // A worker that failed to start has told the target by itself.
-                if state.broken {
+                if state.failed.is_some() {
                     self.target.fail(stop.failure).await;
                     state.applied = None;
                 }
@@ -141,13 +153,15 @@ impl Round {
         split: &mut Split,
         read_from: &mut SystemTime,
     ) -> Result<bool, Stop> {
-        // What was broken may be what did not change now.
-        let retry = state.broken;
+        // What failed is done again if what changed may have mended it. A build command may write assets: were it run again for
+        // those alone, it could go on for ever.
+        let failed = state.failed;
+        let read = changes.config || changes.all || failed == Some(Stage::Config);
         let project = match &state.project {
-            Some(project) if first || !(changes.config || changes.all || retry) => Arc::clone(project),
+            Some(project) if first || !read => Arc::clone(project),
             _ => {
                 let started = Instant::now();
-                state.broken = true;
+                state.failed = Some(Stage::Config);
                 let project = Arc::new(self.read_config().await?);
                 split.config = started.elapsed();
                 self.warn_of_config(&project, state.project.as_deref());
@@ -155,21 +169,28 @@ impl Round {
                 project
             }
         };
-        state.broken = true;
-        let config = changes.config || changes.all || retry;
+        if read {
+            self.write_types(&project).await;
+        }
+        let mut build = read || changes.command || changes.source;
         if let Some(command) = &project.build.command {
-            if config || changes.command {
+            if read || changes.command || (failed == Some(Stage::Command) && changes.source) {
                 let started = Instant::now();
+                state.failed = Some(Stage::Command);
                 let directory = project.build.cwd.as_ref().unwrap_or(&project.root);
                 let print = |line: &str| self.reporter.command_line(line);
                 bundle::command::run(command, directory, &print).await?;
+                project.check_files(&*self.files)?;
                 split.command = started.elapsed();
                 *read_from = SystemTime::now();
+                build = true;
+            } else if failed == Some(Stage::Command) {
+                return Ok(false);
             }
-            project.check_files(&*self.files)?;
         }
-        if config || changes.command || changes.source || state.built.is_none() {
+        if build {
             let started = Instant::now();
+            state.failed = Some(Stage::Build);
             match BuildInput::of(&project, std::slice::from_ref(&self.persist_to)) {
                 None => state.built = None,
                 Some(input) => self.build(&input, state).await?,
@@ -183,8 +204,10 @@ impl Round {
                     self.reporter.warning(warning);
                 }
             }
+        } else if failed == Some(Stage::Build) {
+            return Ok(false);
         }
-        state.broken = false;
+        state.failed = None;
 
         let version = state.built.as_ref().map(|built| self.version(&project, built));
         let id = version.as_ref().map_or(String::new(), |version| version.id.clone());
@@ -236,6 +259,24 @@ impl Round {
         if before.is_some_and(|before| before.dev != project.dev) {
             self.reporter
                 .warning("the \"dev\" section changed: restart atoll dev for it to count");
+        }
+    }
+
+    /// With `dev.generate_types`, writes the types of the bindings. They are for the editor: a failure stops nothing.
+    async fn write_types(&self, project: &Project) {
+        if !project.dev.generate_types {
+            return;
+        }
+        let (load, files) = (self.load.clone(), Arc::clone(&self.files));
+        let written = tokio::task::spawn_blocking(move || types::run(&load, &*files)).await;
+        match written {
+            Ok(Ok((written, _))) if written.changed => {
+                let file = bundle::relative(&written.path, &project.root);
+                self.reporter.say(&format!("wrote {file}"));
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => self.reporter.warning(&format!("the types were not written: {error}")),
+            Err(error) => self.reporter.warning(&format!("the types were not written: {error}")),
         }
     }
 

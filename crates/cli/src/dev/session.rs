@@ -145,6 +145,10 @@ fn introduce(reporter: &Reporter, project: &Project) {
     }
     let version = concat!("atoll ", env!("CARGO_PKG_VERSION"));
     reporter.plain(&reporter.paint(Style::Bold, version));
+    bindings(reporter, project);
+}
+
+fn bindings(reporter: &Reporter, project: &Project) {
     let rows = rows(project);
     if rows.is_empty() {
         reporter.say(&format!("{} has no bindings", project.name));
@@ -289,8 +293,12 @@ impl Session {
 
     fn finished(&mut self, finished: Finished) {
         self.job = None;
-        // A change of the configuration may have moved them.
-        self.state = finished.state;
+        let known = std::mem::replace(&mut self.state, finished.state).project;
+        if let (Some(known), Some(project)) = (&known, &self.state.project)
+            && known.bindings != project.bindings
+        {
+            bindings(&self.reporter, project);
+        }
         if self.ready.is_none() {
             self.ready = Some(finished.ok);
             let (name, rows) = match &self.state.project {

@@ -479,6 +479,41 @@ async fn a_build_command_runs_first() {
     assert_eq!(running.stop().await, 0);
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_command_that_writes_assets_does_not_go_round() {
+    let files = [
+        (
+            "wrangler.toml",
+            "name = 'app'\nmain = 'src/index.js'\ncompatibility_date = '2026-08-01'\n[assets]\ndirectory = 'public'\n\
+             [build]\ncommand = 'mkdir -p public; date +%s%N > public/stamp; echo ran >> runs'\nwatch_dir = 'lib'\n",
+        ),
+        ("src/index.js", "export default {\n"),
+    ];
+    let mut running = start(&files);
+    assert_eq!(running.next("ready").await["ok"], false);
+    // Each round is told: as long as there are more, they would come before this one's.
+    running.write("src/index.js", "export default { fetch() { return 'mended' } }\n");
+    while running.next("reload").await["ok"] != true {}
+    running.inputs.send(Input::Key('r')).await.expect("it runs");
+    while running.next("reload").await["reason"] != "by hand" {}
+    // Only the start and the key ask for the command.
+    let runs = fs::read_to_string(running.root.join("runs")).expect("it ran");
+    assert_eq!(runs, "ran\nran\n");
+    assert_eq!(running.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_are_written_if_configured() {
+    let config = CONFIG.1.replacen('{', "{ \"dev\": { \"generate_types\": true },", 1);
+    let files = [("wrangler.jsonc", config.as_str()), FILES[1], FILES[2]];
+    let mut running = start(&files);
+    assert_eq!(running.next("ready").await["ok"], true);
+    let types = fs::read_to_string(running.root.join("worker-configuration.d.ts")).expect("written");
+    assert!(types.contains("KV"), "{types}");
+    assert_eq!(running.stop().await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prebuilt_modules_are_followed() {
     let files = [

@@ -40,6 +40,7 @@ pub fn collect(input: &BuildInput) -> Result<Built, BuildFailure> {
 }
 
 /// Collects the modules beside the entry, not the entry.
+#[cfg(feature = "bundler")]
 pub(crate) fn collect_additional(input: &BuildInput, rules: &Rules) -> Result<Built, BuildFailure> {
     let mut collector = Collector::new(input, rules);
     let result = collector.additional();
