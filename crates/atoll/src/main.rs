@@ -10,7 +10,6 @@ use atoll_cli::{Cli, Command};
 use atoll_js::{JsEngine, JsEngineOptions};
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
-use clap::Parser as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ const IO_THREADS: usize = 2;
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if matches!(cli.command, Command::Dev(_)) {
         // Before any thread: V8's memory protection keys reach only threads that are made later.
         atoll_js::init();
