@@ -11,7 +11,7 @@ mod reload;
 mod report;
 mod session;
 mod table;
-#[cfg(test)]
+#[cfg(all(test, feature = "bundler"))]
 mod tests;
 
 pub use reload::DEV_TENANT;

@@ -90,9 +90,12 @@ impl From<ConfigError> for Stop {
 }
 
 pub(super) fn config_failure(error: &ConfigError) -> DevFailure {
+    let (title, detail) = (error.title(), error.to_string());
+    // What the heading says already is not said again.
+    let rest = detail.strip_prefix(&format!("{title}: ")).map(str::to_owned);
     DevFailure {
-        title: error.title(),
-        detail: error.to_string(),
+        detail: rest.unwrap_or(detail),
+        title,
     }
 }
 
