@@ -159,7 +159,8 @@ class Response {
   }
 
   get statusText() {
-    return this.#statusText === "" && this.#type !== "error" ? STATUS_TEXT[this.#status] ?? "" : this.#statusText;
+    // One from the network has the standard phrase where the protocol carried none; one made here has what it was given.
+    return this.#statusText === "" && this.#url !== "" ? STATUS_TEXT[this.#status] ?? "" : this.#statusText;
   }
 
   get headers() {

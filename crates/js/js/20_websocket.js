@@ -152,7 +152,9 @@ class WebSocket extends EventTarget {
       else op_ws_send_binary(this.#native, message[1]);
     } else if (this.#peer !== null) {
       const peer = this.#peer;
-      queueMicrotask(() => peer.#deliver(message));
+      // At once to an end that does not listen yet: it may leave with a response before a microtask runs.
+      if (!peer.#accepted) peer.#early.push(message);
+      else queueMicrotask(() => peer.#deliver(message));
     }
   }
 
@@ -161,7 +163,8 @@ class WebSocket extends EventTarget {
     if (this.#native !== null) op_ws_close(this.#native, code ?? 0, reason);
     else if (this.#peer !== null) {
       const peer = this.#peer;
-      queueMicrotask(() => peer.#deliver([2, code ?? null, reason]));
+      if (!peer.#accepted) peer.#early.push([2, code ?? null, reason]);
+      else queueMicrotask(() => peer.#deliver([2, code ?? null, reason]));
     }
   }
 

@@ -104,6 +104,8 @@ impl JsInstance {
             module_loader: Some(Rc::new(Loader::new(version))),
             extensions: extensions(Some(state.clone())),
             startup_snapshot: options.startup_snapshot,
+            // Where `structuredClone` puts the buffers that it transfers.
+            shared_array_buffer_store: Some(deno_core::SharedArrayBufferStore::default()),
             create_params: Some(v8::CreateParams::default().heap_limits(0, heap_max)),
             ..Default::default()
         })
@@ -388,6 +390,8 @@ fn call(
 fn take_bridge(runtime: &mut JsRuntime) -> Result<Bridge, Fault> {
     deno_core::scope!(scope, runtime);
     let context = scope.get_current_context();
+    // `eval` and `new Function` throw an EvalError: code comes from the deployment alone.
+    context.set_allow_generation_from_strings(false);
     let global = context.global(scope);
     let key = v8::String::new(scope, "__atoll").ok_or_else(|| internal("no memory"))?;
     let object = global
