@@ -145,7 +145,7 @@ pub fn command(options: &Options) -> Result<()> {
         };
         options.cases.iter().map(find).collect::<Result<_>>()?
     };
-    let stamp = Stamp::now(&root)?;
+    let stamp = Stamp::now(&root, options.atoll.is_some())?;
     let machine = machine()?;
     let versions = programs.versions()?;
     write_projects(&root, &programs, &scratch)?;

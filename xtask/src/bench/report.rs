@@ -108,13 +108,13 @@ pub fn machine() -> Result<String> {
 pub struct Stamp {
     /// `YYYY-MM-DD`
     pub date: String,
-    /// Abbreviated; `-changed` if files differ from it.
+    /// Abbreviated; `-changed` if files differ from it, `-given` if the binary was not built from here.
     pub commit: String,
 }
 
 impl Stamp {
-    /// Of now and here.
-    pub fn now(root: &Path) -> Result<Self> {
+    /// Of now and here; `given` if the binary was not built for this run.
+    pub fn now(root: &Path, given: bool) -> Result<Self> {
         let git = |arguments: &[&str]| command::output(Command::new("git").current_dir(root).args(arguments));
         let mut commit = git(&["rev-parse", "--short=10", "HEAD"])?.trim().to_owned();
         let ours = [
@@ -128,6 +128,9 @@ impl Stamp {
         ];
         if !git(&ours)?.trim().is_empty() {
             commit += "-changed";
+        }
+        if given {
+            commit += "-given";
         }
         let date = command::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?
             .trim()
