@@ -30,6 +30,8 @@ class WebSocket extends EventTarget {
   #protocol = "";
   #url = null;
   #attachment = null;
+  // Left with a response, and coupled: who passes on what still arrives here.
+  #relay = null;
   #closeSent = false;
   #closeReceived = false;
 
@@ -114,6 +116,10 @@ class WebSocket extends EventTarget {
 
   #deliver(message) {
     if (this.#closeReceived) return;
+    if (this.#relay !== null) {
+      this.#relay.#passOn(message);
+      return;
+    }
     if (!this.#accepted) {
       this.#early.push(message);
       return;
@@ -156,6 +162,11 @@ class WebSocket extends EventTarget {
       if (!peer.#accepted) peer.#early.push(message);
       else queueMicrotask(() => peer.#deliver(message));
     }
+  }
+
+  #passOn(message) {
+    if (message[0] === 2) this.#transmitClose(message[1] ?? undefined, message[2]);
+    else this.#transmit(message);
   }
 
   #transmitClose(code, reason) {
@@ -270,11 +281,9 @@ class WebSocket extends EventTarget {
     peer.#peer = null;
     socket.#peer = null;
     // What the peer sent before the response is on its way first.
-    for (const message of socket.#early) {
-      if (message[0] === 2) peer.#transmitClose(message[1] ?? undefined, message[2]);
-      else peer.#transmit(message);
-    }
+    for (const message of socket.#early) peer.#passOn(message);
     socket.#early = [];
+    socket.#relay = peer;
     if (peer.#accepted) peer.#receive();
   }
 

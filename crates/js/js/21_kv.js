@@ -42,13 +42,12 @@ function convert(value, type) {
   }
 }
 
-// undefined stays out of the options that go on.
+// -1 stands for "not given".
 function seconds(value, name) {
   if (value === undefined || value === null) return -1;
-  const number = Number(value);
-  if (!Number.isFinite(number)) throw new Error(`KV PUT failed: 400 Invalid ${name} of ${value}. Please specify integer greater than 0.`);
-  if (!Number.isInteger(number) || number <= 0) {
-    throw new Error(`KV PUT failed: 400 Invalid ${name} of ${value}. Please specify integer greater than 0.`);
+  const number = Math.trunc(Number(value));
+  if (!(number > 0)) {
+    throw new Error(`KV PUT failed: 400 Invalid ${name} of ${number || 0}. Please specify integer greater than 0.`);
   }
   return number;
 }
@@ -94,7 +93,7 @@ class KvNamespace {
       const value = entry === null ? null : convert(entry[0], type);
       result.set(
         key,
-        withMetadata ? { value, metadata: entry === null || entry[1] === null ? null : JSON.parse(entry[1]) } : value,
+        withMetadata && entry !== null ? { value, metadata: entry[1] === null ? null : JSON.parse(entry[1]) } : value,
       );
     });
     return result;
@@ -114,6 +113,7 @@ class KvNamespace {
     else if (core.isAnyArrayBuffer(value)) bytes = new Uint8Array(value);
     else if (ArrayBuffer.isView(value)) bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
     else if (value instanceof ReadableStream) bytes = await readableStreamCollectIntoUint8Array(value);
+    else if (["number", "boolean", "bigint"].includes(typeof value)) bytes = core.encode(`${value}`);
     else {
       throw new TypeError("KV put() accepts only strings, ArrayBuffers, ArrayBufferViews, and ReadableStreams as values.");
     }
@@ -130,10 +130,9 @@ class KvNamespace {
     if (options !== undefined && options !== null && typeof options !== "object") {
       throw new TypeError("KV list(): the options must be an object");
     }
-    const limit = options?.limit === undefined || options.limit === null ? 1000 : Number(options.limit);
-    if (!Number.isInteger(limit) || limit < 1) {
-      throw new Error(`KV GET failed: 400 Invalid key_count_limit of ${options.limit}. Please specify an integer greater than 0.`);
-    }
+    // The platform takes what is no positive number as its default.
+    const wish = Math.trunc(Number(options?.limit));
+    const limit = wish > 0 ? wish : 1000;
     const page = await op_kv_list(
       this.#index,
       options?.prefix === undefined || options.prefix === null ? "" : `${options.prefix}`,

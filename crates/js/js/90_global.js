@@ -19,16 +19,6 @@ const url = load("ext:deno_web/00_url.js");
 const urlPattern = load("ext:deno_web/01_urlpattern.js");
 const { DOMException } = load("ext:deno_web/01_dom_exception.js");
 
-// Ops name the DOMException that they mean by an error class of their own.
-for (
-  const name of [
-    "DataError", "IndexSizeError", "InvalidAccessError", "InvalidCharacterError", "InvalidStateError", "NotSupportedError",
-    "OperationError", "QuotaExceededError", "SyntaxError", "TypeMismatchError",
-  ]
-) {
-  core.registerErrorBuilder(`DOMException${name}`, (message) => new DOMException(message, name));
-}
-
 const { assertInHandler, AsyncLocalStorage } = load("ext:atoll_js/00_context.js");
 const { Headers } = load("ext:atoll_js/10_headers.js");
 const { FormData } = load("ext:atoll_js/11_formdata.js");

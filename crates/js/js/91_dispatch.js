@@ -15,6 +15,7 @@ const {
 } = core.ops;
 const { setAsyncContext, getAsyncContext } = core;
 const { PromiseRejectionEvent, ErrorEvent } = core.loadExtScript("ext:deno_web/02_event.js");
+const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const performance = core.loadExtScript("ext:deno_web/15_performance.js");
 const { Frame, leaveGlobalScope } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
@@ -201,6 +202,17 @@ core.setUnhandledPromiseRejectionHandler((promise, reason) => {
   if (globalThis.dispatchEvent(event)) op_report_exception(reason);
   return true;
 });
+
+// Ops name the DOMException they throw: "DOMException" and its name.
+for (
+  const name of [
+    "AbortError", "DataCloneError", "DataError", "EncodingError", "InvalidAccessError", "InvalidCharacterError",
+    "InvalidStateError", "NetworkError", "NotAllowedError", "NotFoundError", "NotReadableError", "NotSupportedError",
+    "OperationError", "QuotaExceededError", "SyntaxError", "TimeoutError", "TypeMismatchError",
+  ]
+) {
+  core.registerErrorBuilder(`DOMException${name}`, (message) => new DOMException(message, name));
+}
 
 install();
 Object.defineProperty(globalThis, "__atoll", {

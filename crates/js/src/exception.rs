@@ -85,7 +85,8 @@ fn frame(frame: &JsStackFrame) -> Option<Frame> {
     })
 }
 
-fn stack(error: &JsError, exception: &JsException, depth: usize) -> String {
+/// The text of a stack: the first line, then a line for each frame.
+pub(crate) fn format_stack(exception: &JsException) -> String {
     let mut text = match (exception.name.is_empty(), exception.message.is_empty()) {
         (true, _) => format!("Uncaught {}", exception.message),
         (false, true) => exception.name.clone(),
@@ -105,6 +106,11 @@ fn stack(error: &JsError, exception: &JsException, depth: usize) -> String {
             write!(text, "\n    at {function} ({file}:{line}:{column})")
         };
     }
+    text
+}
+
+fn stack(error: &JsError, exception: &JsException, depth: usize) -> String {
+    let mut text = format_stack(exception);
     if let Some(cause) = &error.cause
         && depth < CAUSES_MAX
     {

@@ -12,6 +12,7 @@
 use crate::engine::JsEngineOptions;
 use crate::exception::{from_core_error, from_js_error};
 use crate::extension::extensions;
+use crate::interrupt::{JsInterrupt, MainContext};
 use crate::modules::{Loader, url_of};
 use crate::ops::body::Source;
 use crate::state::IsolateState;
@@ -25,7 +26,7 @@ use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, v8};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// How often the event loop may say "nothing to do" while modules are still being evaluated before that counts as never
@@ -63,32 +64,6 @@ pub(crate) struct JsInstance {
     runtime: JsRuntime,
 }
 
-struct JsInterrupt {
-    isolate: v8::IsolateHandle,
-    /// Why the isolate was terminated; the first reason counts.
-    fault: Mutex<Option<Fault>>,
-}
-
-impl JsInterrupt {
-    fn condemn(&self, fault: Fault) {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(fault);
-    }
-
-    fn condemned(&self) -> Option<Fault> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Interrupt for JsInterrupt {
-    fn terminate(&self, fault: Fault) {
-        self.condemn(fault);
-        self.isolate.terminate_execution();
-    }
-}
-
 fn internal(what: &str) -> Fault {
     Fault::new(
         FaultKind::Internal,
@@ -104,16 +79,15 @@ impl JsInstance {
             module_loader: Some(Rc::new(Loader::new(version))),
             extensions: extensions(Some(state.clone())),
             startup_snapshot: options.startup_snapshot,
-            // Where `structuredClone` puts the buffers that it transfers.
+            // Without a store, structuredClone would not detach what it transfers.
             shared_array_buffer_store: Some(deno_core::SharedArrayBufferStore::default()),
             create_params: Some(v8::CreateParams::default().heap_limits(0, heap_max)),
             ..Default::default()
         })
         .map_err(|error| internal(&error.to_string()))?;
-        let interrupt = Arc::new(JsInterrupt {
-            isolate: runtime.v8_isolate().thread_safe_handle(),
-            fault: Mutex::new(None),
-        });
+        let context = runtime.main_context();
+        runtime.v8_isolate().set_slot(MainContext(context));
+        let interrupt = JsInterrupt::new(runtime.v8_isolate().thread_safe_handle());
         let on_full = interrupt.clone();
         runtime.add_near_heap_limit_callback(move |current, _initial| {
             let fault = Fault::new(
@@ -123,7 +97,7 @@ impl JsInstance {
                     heap_max >> 20
                 ),
             );
-            on_full.terminate(fault);
+            on_full.terminate_blindly(fault);
             // V8 ends the process unless it is given room in which to unwind.
             current + HEAP_HEADROOM_BYTES
         });
@@ -164,7 +138,7 @@ impl JsInstance {
     }
 
     fn startup_fault(&self, error: &CoreError) -> Fault {
-        if let Some(fault) = self.interrupt.condemned() {
+        if let Some(fault) = self.interrupt.fault() {
             return fault;
         }
         Fault::exception(FaultKind::Startup, from_core_error(error))
@@ -210,6 +184,8 @@ impl JsInstance {
             };
             list.push(v8::Array::new_with_elements(scope, &fields).into());
         }
+        // No `eval` and no `new Function`: they throw an EvalError, as on the platform.
+        scope.get_current_context().set_allow_generation_from_strings(false);
         let list = v8::Array::new_with_elements(scope, &list).into();
         call(scope, &function, &[list]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
     }
@@ -245,7 +221,7 @@ impl JsInstance {
         };
         // The bridge catches whatever a handler throws; only a termination passes it.
         if let Err(exception) = result
-            && self.interrupt.condemned().is_none()
+            && self.interrupt.fault().is_none()
         {
             self.state
                 .answer(id, Err(Fault::exception(FaultKind::Exception, exception)));
@@ -285,7 +261,7 @@ impl JsInstance {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(error)) => {
-                if self.interrupt.condemned().is_none() {
+                if self.interrupt.fault().is_none() {
                     // The bridge reports uncaught exceptions itself; this one came from inside the engine.
                     self.state.report(from_core_error(&error));
                     cx.waker().wake_by_ref();
@@ -309,7 +285,7 @@ impl JsInstance {
             self.phase = self.begin()?;
         }
         let turn = self.poll_event_loop(cx);
-        if let Some(fault) = self.interrupt.condemned() {
+        if let Some(fault) = self.interrupt.fault() {
             return Err(fault);
         }
         let idle = match turn {
@@ -434,12 +410,12 @@ impl Instance for JsInstance {
         }
         while let Some(job) = self.jobs.pop_front() {
             self.run_job(job);
-            if let Some(fault) = self.interrupt.condemned() {
+            if let Some(fault) = self.interrupt.fault() {
                 return self.break_with(fault);
             }
         }
         let idle = self.poll_ready(cx);
-        if let Some(fault) = self.interrupt.condemned() {
+        if let Some(fault) = self.interrupt.fault() {
             return self.break_with(fault);
         }
         if !idle {

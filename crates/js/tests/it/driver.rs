@@ -228,12 +228,8 @@ impl Driver {
         self.text(response)
     }
 
-    pub fn run_for_a_turn(&mut self) {
-        let instance = &mut self.instance;
-        self.runtime.block_on(poll_fn(|cx| {
-            instance.poll(cx);
-            Poll::Ready(())
-        }));
+    pub fn interrupt(&self) -> Arc<dyn atoll_worker::Interrupt> {
+        self.instance.interrupt()
     }
 }
 

@@ -184,3 +184,42 @@ fn a_full_heap_breaks_the_isolate_and_nothing_else() {
         FaultKind::ExceededMemory
     );
 }
+
+#[test]
+fn an_interrupted_loop_says_where_it_was() {
+    let mut driver = Driver::source("export default {\n  fetch() { spin(); }\n};\nfunction spin() {\n  for (;;) {}\n}");
+    let interrupt = driver.interrupt();
+    let stop = std::thread::spawn(move || {
+        // The loop has no end, so however late this comes it finds the loop running or about to.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        interrupt.terminate(Fault::new(FaultKind::ExceededCpu, "too long"));
+    });
+    let fault = driver.request("GET", "/", &[], Body::Empty).unwrap_err();
+    stop.join().unwrap();
+    assert_eq!(fault.kind, FaultKind::ExceededCpu);
+    let frame = &fault.exception.unwrap().frames[0];
+    assert_eq!((frame.function.as_str(), frame.file.as_str(), frame.line), ("spin", "index.js", 5));
+}
+
+/// Loops that V8's optimizing compiler has got hold of: it may drop interrupt checks (see `V8_FLAGS`).
+#[test]
+fn optimized_loops_can_be_interrupted() {
+    let check = |body: &str| {
+        let source = format!("const kept = []; export default {{ fetch() {{ {body} }} }};");
+        let mut driver = Driver::source(&source);
+        let interrupt = driver.interrupt();
+        let stop = std::thread::spawn(move || {
+            // Long enough for the loop to be optimized while it runs. A loop that was not yet optimized ends too.
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            interrupt.terminate(Fault::new(FaultKind::ExceededCpu, "too long"));
+        });
+        let fault = driver.request("GET", "/", &[], Body::Empty).unwrap_err();
+        stop.join().unwrap();
+        assert_eq!(fault.kind, FaultKind::ExceededCpu, "{body}");
+    };
+    check("while (true) new Array(1000).fill(kept.length);");
+    check("while (true) { const a = new Array(1000).fill(1); if (kept.length < 10) kept.push(a); }");
+    check("let n = 0; while (true) for (let i = 0; i < 10; i++) n += i;");
+    check("while (true) [3, 1, 2].map((x) => x * 2).filter((x) => x > 2).indexOf(6);");
+    check("let s = 0; while (true) { for (const x of [1, 2, 3]) s ^= x; }");
+}

@@ -1,0 +1,97 @@
+//! Stopping a turn from another thread, and saying where it was.
+//!
+//! [`JsInterrupt::terminate`] asks V8 to call back at the next point where JavaScript can be interrupted. There, on the
+//! isolate's own thread, the stack is noted and the execution ended. Native builtins and some loops without such points
+//! do not notice either request until they return; what must be stopped all the same needs a process of its own.
+
+use crate::exception::from_js_error;
+use atoll_worker::{Fault, Interrupt, JsException};
+use deno_core::error::JsError;
+use deno_core::v8;
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The isolate's only context, in a slot of the isolate, for [`on_interrupt`].
+pub(crate) struct MainContext(pub v8::Global<v8::Context>);
+
+#[derive(Debug, Default)]
+struct Condemned {
+    /// Why; the first reason counts.
+    fault: Option<Fault>,
+    /// Where the code was, as an exception thrown there would say.
+    place: Option<JsException>,
+}
+
+/// Stops one isolate.
+pub(crate) struct JsInterrupt {
+    isolate: v8::IsolateHandle,
+    condemned: Mutex<Condemned>,
+    /// For the callback, which gets a bare pointer.
+    this: std::sync::Weak<Self>,
+}
+
+impl JsInterrupt {
+    pub fn new(isolate: v8::IsolateHandle) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            isolate,
+            condemned: Mutex::default(),
+            this: this.clone(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Condemned> {
+        self.condemned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the isolate must stop, and where it was; `None` while it need not.
+    pub fn fault(&self) -> Option<Fault> {
+        let condemned = self.lock();
+        let mut fault = condemned.fault.clone()?;
+        if fault.exception.is_none() {
+            fault.exception.clone_from(&condemned.place);
+        }
+        Some(fault)
+    }
+
+    /// Ends the execution without noting where it is: for callers inside the garbage collector, which may not look.
+    pub fn terminate_blindly(&self, fault: Fault) {
+        self.lock().fault.get_or_insert(fault);
+        self.isolate.terminate_execution();
+    }
+}
+
+impl Interrupt for JsInterrupt {
+    fn terminate(&self, fault: Fault) {
+        self.lock().fault.get_or_insert(fault);
+        let Some(this) = self.this.upgrade() else { return };
+        let data = Arc::into_raw(this).cast_mut().cast::<c_void>();
+        if !self.isolate.request_interrupt(on_interrupt, data) {
+            // The isolate is gone, and with it the callback.
+            // SAFETY: `data` came from `Arc::into_raw` above and nobody else has it.
+            drop(unsafe { Arc::from_raw(data.cast::<Self>()) });
+        }
+    }
+}
+
+unsafe extern "C" fn on_interrupt(isolate: v8::UnsafeRawIsolatePtr, data: *mut c_void) {
+    // SAFETY: `terminate` made the pointer with `Arc::into_raw` and V8 calls back once.
+    let interrupt = unsafe { Arc::from_raw(data.cast::<JsInterrupt>()) };
+    // SAFETY: V8 calls on the isolate's thread, with the isolate it was asked to interrupt.
+    let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
+    let message = interrupt.lock().fault.as_ref().map(|fault| fault.message.clone()).unwrap_or_default();
+    let place = place(&mut isolate, &message);
+    interrupt.lock().place = place;
+    isolate.terminate_execution();
+}
+
+/// An exception made here and now: its stack is that of the interrupted code.
+fn place(isolate: &mut v8::Isolate, message: &str) -> Option<JsException> {
+    let context = isolate.get_slot::<MainContext>()?.0.clone();
+    v8::scope!(let scope, isolate);
+    let context = v8::Local::new(scope, context);
+    let scope = &mut v8::ContextScope::new(scope, context);
+    let message = v8::String::new(scope, message)?;
+    let error = v8::Exception::error(scope, message);
+    let exception = from_js_error(&JsError::from_v8_exception(scope, error));
+    (!exception.frames.is_empty()).then_some(exception)
+}
