@@ -1,15 +1,18 @@
 //! The binary: it starts V8, makes the I/O runtime and gives the command line what it drives. All wiring of crates that
 //! must not know each other is here.
 
+mod bench_start;
 mod dev;
 mod telemetry;
 
 use crate::dev::DevServer;
 use atoll_cli::target::DevTarget;
 use atoll_cli::{Cli, Command};
+use atoll_egress::TlsRoots;
 use atoll_js::{JsEngine, JsEngineOptions};
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,10 @@ const IO_THREADS: usize = 2;
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|word| word == "__bench-start") {
+        return bench_start(&words);
+    }
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if matches!(cli.command, Command::Dev(_)) {
         // Before any thread: V8's memory protection keys reach only threads that are made later.
@@ -43,11 +50,51 @@ fn main() -> ExitCode {
     code
 }
 
-fn dev_target() -> Result<Arc<dyn DevTarget>, String> {
-    let engine = JsEngine::new(JsEngineOptions {
+/// The hidden command of the start benchmark.
+fn bench_start(words: &[String]) -> ExitCode {
+    atoll_js::init();
+    let run = || {
+        let words = bench_start::Words::read(words)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        let pool = Pool::new(PoolOptions::default()).map_err(|error| error.to_string())?;
+        runtime.block_on(bench_start::run(&words, Arc::new(engine()), &pool))
+    };
+    match run() {
+        Ok(json) => {
+            println!("{json}");
+            // A thousand isolates need not be taken apart one by one.
+            std::process::exit(0)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn engine() -> JsEngine {
+    JsEngine::new(JsEngineOptions {
         startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
-    });
+    })
+}
+
+fn dev_target() -> Result<Arc<dyn DevTarget>, String> {
     let pool = Pool::new(PoolOptions::default())
         .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
-    Ok(Arc::new(DevServer::new(Arc::new(engine), pool, Arc::new(SystemClock))))
+    let clock = Arc::new(SystemClock);
+    Ok(Arc::new(DevServer::new(Arc::new(engine()), pool, tls_roots()?, clock)))
+}
+
+/// The authorities that outgoing requests trust: the public ones, and those of the file that `SSL_CERT_FILE` names.
+fn tls_roots() -> Result<TlsRoots, String> {
+    let mut roots = TlsRoots::default();
+    if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
+        roots
+            .add_pem_file(Path::new(&file))
+            .map_err(|error| format!("SSL_CERT_FILE: {error}"))?;
+    }
+    Ok(roots)
 }

@@ -206,7 +206,7 @@ core.setUnhandledPromiseRejectionHandler((promise, reason) => {
 // Ops name the DOMException they throw: "DOMException" and its name.
 for (
   const name of [
-    "AbortError", "DataCloneError", "DataError", "EncodingError", "InvalidAccessError", "InvalidCharacterError",
+    "AbortError", "DataCloneError", "DataError", "EncodingError", "IndexSizeError", "InvalidAccessError", "InvalidCharacterError",
     "InvalidStateError", "NetworkError", "NotAllowedError", "NotFoundError", "NotReadableError", "NotSupportedError",
     "OperationError", "QuotaExceededError", "SyntaxError", "TimeoutError", "TypeMismatchError",
   ]

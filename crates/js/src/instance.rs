@@ -184,8 +184,6 @@ impl JsInstance {
             };
             list.push(v8::Array::new_with_elements(scope, &fields).into());
         }
-        // No `eval` and no `new Function`: they throw an EvalError, as on the platform.
-        scope.get_current_context().set_allow_generation_from_strings(false);
         let list = v8::Array::new_with_elements(scope, &list).into();
         call(scope, &function, &[list]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
     }

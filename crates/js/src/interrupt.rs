@@ -78,7 +78,12 @@ unsafe extern "C" fn on_interrupt(isolate: v8::UnsafeRawIsolatePtr, data: *mut c
     let interrupt = unsafe { Arc::from_raw(data.cast::<JsInterrupt>()) };
     // SAFETY: V8 calls on the isolate's thread, with the isolate it was asked to interrupt.
     let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
-    let message = interrupt.lock().fault.as_ref().map(|fault| fault.message.clone()).unwrap_or_default();
+    let message = interrupt
+        .lock()
+        .fault
+        .as_ref()
+        .map(|fault| fault.message.clone())
+        .unwrap_or_default();
     let place = place(&mut isolate, &message);
     interrupt.lock().place = place;
     isolate.terminate_execution();

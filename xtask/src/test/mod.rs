@@ -60,11 +60,13 @@ pub fn command(options: &Options) -> CommandResult {
             command::run(command::cargo().current_dir(&root).args(arguments))
         },
     );
+    // Always the whole workspace: Cargo unifies features over the packages it is given, and another choice of packages would
+    // compile the dependencies, V8's included, again.
     let built = run.check("build the binary", || {
         command::run(
             command::cargo()
                 .current_dir(&root)
-                .args(["build", "--locked", "-p", "atoll"]),
+                .args(["build", "--locked", "--workspace"]),
         )
     });
 
@@ -79,15 +81,27 @@ pub fn command(options: &Options) -> CommandResult {
         tests.args(["test", "--locked", "--no-fail-fast"]);
     }
     // The specs need the binary that was just built and have a step of their own; the binary has no tests but those.
-    tests.args(["--workspace", "--exclude", "atoll-e2e"]);
+    tests.arg("--workspace");
+    if nextest {
+        tests.args(["-E", "not package(atoll-e2e)"]);
+    } else {
+        tests.args(["--exclude", "atoll-e2e"]);
+    }
     run.count(&mut tests);
 
     run.announce("specs and end-to-end tests");
     if built {
         let mut specs = command::cargo();
-        specs
-            .current_dir(&root)
-            .args(["test", "--locked", "-p", "atoll-e2e", "--", "--test-threads", "2"]);
+        specs.current_dir(&root).args([
+            "test",
+            "--locked",
+            "--workspace",
+            "--test",
+            "e2e",
+            "--",
+            "--test-threads",
+            "2",
+        ]);
         specs.env("ATOLL_BIN", repository::target_dir(&root).join("debug/atoll"));
         specs.env("ATOLL_TEST_NPM", if npm_ready { "ready" } else { "missing" });
         run.count(&mut specs);

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use atoll_cli::target::{DevAssets, DevEvent, DevFailure, DevListen, DevProject, DevTarget, ListenError};
 use atoll_edge::assets::AssetServer;
 use atoll_edge::{Edge, EdgeError, EdgeOptions, ErrorDetail, Site, SiteFailure, TlsOptions};
-use atoll_egress::{AddressPolicy, Egress, EgressOptions};
+use atoll_egress::{AddressPolicy, Egress, EgressOptions, TlsRoots};
 use atoll_host::{Host, HostOptions, Reach};
 use atoll_model::{TenantId, WorkerName};
 use atoll_pool::Pool;
@@ -63,11 +63,14 @@ pub struct DevServer {
 }
 
 impl DevServer {
-    /// A server that is not listening yet. Must be called inside the tokio runtime that serves.
-    pub fn new(engine: Arc<dyn Engine>, pool: Pool, clock: Arc<dyn Clock>) -> Self {
+    /// A server that is not listening yet; workers' requests trust `roots`. Must be called inside the tokio runtime that
+    /// serves.
+    pub fn new(engine: Arc<dyn Engine>, pool: Pool, roots: TlsRoots, clock: Arc<dyn Clock>) -> Self {
         let egress_tasks = TaskGroup::new();
         let policy = AddressPolicy::public_and_loopback();
-        let egress = Egress::new(EgressOptions::new(policy, Handle::current(), egress_tasks.clone()));
+        let mut options = EgressOptions::new(policy, Handle::current(), egress_tasks.clone());
+        options.roots = roots;
+        let egress = Egress::new(options);
         let stores = Arc::new(DevStores::new(clock.clone()));
         let reach = Reach {
             kv: stores.clone(),

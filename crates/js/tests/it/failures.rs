@@ -198,7 +198,10 @@ fn an_interrupted_loop_says_where_it_was() {
     stop.join().unwrap();
     assert_eq!(fault.kind, FaultKind::ExceededCpu);
     let frame = &fault.exception.unwrap().frames[0];
-    assert_eq!((frame.function.as_str(), frame.file.as_str(), frame.line), ("spin", "index.js", 5));
+    assert_eq!(
+        (frame.function.as_str(), frame.file.as_str(), frame.line),
+        ("spin", "index.js", 5)
+    );
 }
 
 /// Loops that V8's optimizing compiler has got hold of: it may drop interrupt checks (see `V8_FLAGS`).
