@@ -80,6 +80,9 @@ pub struct Step {
     pub trailers: BTreeMap<String, String>,
     /// Of a request: so many at the same time, each held to the expectation.
     pub parallel: Option<usize>,
+    /// Of a request: the body is gzip and is compared decoded, also while it streams.
+    #[serde(default)]
+    pub gunzip: bool,
     /// Of a request: again and again until the expectation holds, at most [`super::DEADLINE`].
     #[serde(default)]
     pub retry: bool,

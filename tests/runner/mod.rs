@@ -73,8 +73,19 @@ pub async fn run(folder: &Path, spec: &Spec, subject: &Subject) -> Result<Option
         std::os::unix::fs::symlink(&packages, project.join("node_modules")).context("link node_modules")?;
     }
     let mut names = BTreeMap::new();
+    let certificate = temporary.path().join("origin.pem");
+    std::fs::write(&certificate, &origin.certificate).context("write the origin's certificate")?;
     names.insert("ORIGIN".to_owned(), format!("http://{}", origin.address));
-    let fill = |text: &String| text.replace("{{ORIGIN}}", &names["ORIGIN"]);
+    names.insert(
+        "TLS_ORIGIN".to_owned(),
+        format!("https://localhost:{}", origin.tls_address.port()),
+    );
+    names.insert("TLS_CERTIFICATE".to_owned(), certificate.to_string_lossy().into_owned());
+    let fill = |text: &String| {
+        names.iter().fold(text.clone(), |text, (name, value)| {
+            text.replace(&format!("{{{{{name}}}}}"), value)
+        })
+    };
     let start = Start {
         subject: subject.clone(),
         directory: spec

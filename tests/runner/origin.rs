@@ -29,8 +29,10 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::{TlsAcceptor, rustls};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -43,6 +45,10 @@ type Body = BoxBody<Bytes, std::io::Error>;
 pub struct Origin {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for TLS, HTTP/2 and HTTP/1.1 by ALPN, as `localhost`.
+    pub tls_address: SocketAddr,
+    /// The certificate that it shows there, PEM; it is its own authority.
+    pub certificate: String,
     gates: Gates,
 }
 
@@ -72,8 +78,12 @@ impl Origin {
     /// Listens on a free port.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let tls_listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (acceptor, certificate) = acceptor()?;
         let origin = Self {
             address: listener.local_addr()?,
+            tls_address: tls_listener.local_addr()?,
+            certificate,
             gates: Gates {
                 open: Arc::default(),
                 changed: watch::Sender::new(()),
@@ -82,14 +92,18 @@ impl Origin {
         let gates = origin.gates.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let gates = gates.clone();
+                tokio::spawn(serve(stream, gates.clone()));
+            }
+        });
+        let gates = origin.gates.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = tls_listener.accept().await {
+                let (acceptor, gates) = (acceptor.clone(), gates.clone());
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| answer(request, gates.clone()));
-                    let builder = auto::Builder::new(TokioExecutor::new());
-                    // A connection that a worker breaks off is no concern of the origin.
-                    let _ = builder
-                        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                        .await;
+                    // A client that refuses the certificate is what some specs expect.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve(stream, gates).await;
+                    }
                 });
             }
         });
@@ -100,6 +114,30 @@ impl Origin {
     pub fn open(&self, gate: &str) {
         self.gates.open(gate);
     }
+}
+
+/// Serves one connection, HTTP/1.1 or HTTP/2.
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, gates: Gates) {
+    let service = service_fn(move |request| answer(request, gates.clone()));
+    let builder = auto::Builder::new(TokioExecutor::new());
+    // A connection that a worker breaks off is no concern of the origin.
+    let _ = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .await;
+}
+
+/// TLS with a certificate made just now.
+fn acceptor() -> Result<(TlsAcceptor, String)> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let key =
+        rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok((TlsAcceptor::from(Arc::new(config)), made.cert.pem()))
 }
 
 fn full(text: impl Into<Bytes>) -> Body {

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use regex::Regex;
+use std::io::Read as _;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -276,6 +277,7 @@ impl Session {
         let mut expected = chunks.next();
         let mut gate = 0;
         let mut begun = 0;
+        let mut encoded = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = match frame {
                 Ok(frame) => frame,
@@ -285,6 +287,10 @@ impl Session {
                 }
             };
             match frame.into_data() {
+                Ok(data) if step.gunzip => {
+                    encoded.extend_from_slice(&data);
+                    received.body = gunzip(&encoded);
+                }
                 Ok(data) => received.body.extend_from_slice(&data),
                 Err(frame) => {
                     received.trailers = frame
@@ -364,6 +370,14 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// What can be decoded of the beginning of a gzip stream.
+fn gunzip(encoded: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    // The error of a stream that is not yet whole is no error here; what came before it has been decoded.
+    let _ = flate2::read::GzDecoder::new(encoded).read_to_end(&mut decoded);
+    decoded
 }
 
 fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
