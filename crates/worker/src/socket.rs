@@ -189,7 +189,8 @@ mod tests {
     #[tokio::test]
     async fn room_ends_with_the_reader() {
         let (a, b) = pair();
-        a.tx.send(WsMessage::Binary(vec![0; BUFFERED_BYTES_MAX + 1].into())).unwrap();
+        a.tx.send(WsMessage::Binary(vec![0; BUFFERED_BYTES_MAX + 1].into()))
+            .unwrap();
         let mut room = Box::pin(a.tx.room());
         assert!(room.as_mut().now_or_never().is_none());
         drop(b);
