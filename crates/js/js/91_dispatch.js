@@ -202,6 +202,8 @@ core.setUnhandledPromiseRejectionHandler((promise, reason) => {
   if (globalThis.dispatchEvent(event)) op_report_exception(reason);
   return true;
 });
+// What an event's listener throws is told, and no more: the other listeners and the request go on.
+core.reportUnhandledException = (error) => op_report_exception(error);
 
 // Ops name the DOMException they throw: "DOMException" and its name.
 for (
