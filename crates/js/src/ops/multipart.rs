@@ -177,7 +177,10 @@ fn unescape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn check(body: &str, expected: Result<&[(&str, Option<&str>, &str)], &str>) {
+    /// Name, file name and content of each part; or a piece of the error.
+    type Expected<'a> = Result<&'a [(&'a str, Option<&'a str>, &'a str)], &'a str>;
+
+    fn check(body: &str, expected: Expected<'_>) {
         let got = parse(body.as_bytes(), b"B");
         match (got, expected) {
             (Ok(parts), Ok(expected)) => {
