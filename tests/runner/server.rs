@@ -136,6 +136,8 @@ impl Lines {
 /// A running server.
 pub struct Server {
     child: Child,
+    /// Its process group: it and what it started.
+    group: Option<i32>,
     /// What it printed. A line of JSON is shown as the texts in it.
     pub lines: Lines,
     /// Where it listens.
@@ -157,7 +159,13 @@ impl Server {
                 lines.since(0).join("\n")
             );
         };
-        Ok(Self { child, lines, address })
+        let group = child.id().and_then(|pid| i32::try_from(pid).ok());
+        Ok(Self {
+            child,
+            group,
+            lines,
+            address,
+        })
     }
 
     /// Starts the program and waits for its end; gives back how it ended and what it printed.
@@ -215,6 +223,15 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            // SAFETY: `kill` takes plain numbers. The group was made for this server; what it left behind ends with it.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+    }
+}
+
 fn spawn(start: &Start) -> Result<(Child, Lines)> {
     let mut command = match &start.subject {
         Subject::Atoll(path) => {
@@ -264,6 +281,7 @@ fn spawn(start: &Start) -> Result<(Child, Lines)> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn().with_context(|| format!("start {:?}", start.subject))?;
     let lines = Lines::new();
