@@ -46,7 +46,7 @@ function convert(value, type) {
 function seconds(value, name) {
   if (value === undefined || value === null) return -1;
   const number = Math.trunc(Number(value));
-  if (!(number > 0)) {
+  if (!(number > 0 && number <= Number.MAX_SAFE_INTEGER)) {
     throw new Error(`KV PUT failed: 400 Invalid ${name} of ${number || 0}. Please specify integer greater than 0.`);
   }
   return number;

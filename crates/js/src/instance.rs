@@ -85,6 +85,8 @@ impl JsInstance {
             ..Default::default()
         })
         .map_err(|error| internal(&error.to_string()))?;
+        // A thread that waits uses no CPU, so no CPU limit would ever end it.
+        runtime.v8_isolate().set_allow_atomics_wait(false);
         let context = runtime.main_context();
         runtime.v8_isolate().set_slot(MainContext(context));
         let interrupt = JsInterrupt::new(runtime.v8_isolate().thread_safe_handle());

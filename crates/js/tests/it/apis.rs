@@ -270,3 +270,11 @@ fn console_lines() {
     assert_eq!(lines[5], "Info   in");
     assert_eq!(lines[6], "Error Assertion failed: no");
 }
+
+#[test]
+fn nothing_blocks_the_thread() {
+    check(
+        "try { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0) } catch (e) { return e.name }",
+        r#""TypeError""#,
+    );
+}
