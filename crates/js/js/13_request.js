@@ -10,8 +10,9 @@ const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { AbortSignal, newSignal, signalAbort, createDependentAbortSignal } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
+const { TransformStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { Headers, freezeHeaders, headersFromWire, setDefaultHeader } = core.loadExtScript("ext:atoll_js/10_headers.js");
-const { Body, extractBody, mixinBody } = core.loadExtScript("ext:atoll_js/12_body.js");
+const { Body, extractBody, mixinBody, STREAM } = core.loadExtScript("ext:atoll_js/12_body.js");
 
 const NATIVE = Symbol("native");
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -137,7 +138,7 @@ class Request {
       if (inputBody.isUnusable) throw new TypeError("Cannot construct a Request with a Request object that has already been used.");
       // The input's body moves here; the input counts as used.
       this.#body = new Body(inputBody.kind, inputBody.value, inputBody.length);
-      if (inputBody.kind === 3) {
+      if (inputBody.kind === STREAM) {
         const { readable, writable } = new TransformStream();
         inputBody.value.pipeTo(writable).catch(() => {});
         this.#body = Body.stream(readable);

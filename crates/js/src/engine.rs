@@ -8,8 +8,7 @@ use std::sync::Arc;
 /// How isolates are made.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct JsEngineOptions {
-    /// V8's heap after the extensions' scripts ran, of exactly this build. Without it each isolate runs them itself, which
-    /// takes some hundred times longer.
+    /// V8's heap after the extensions' scripts ran, of exactly this build. Without it each isolate runs them itself at its start.
     pub startup_snapshot: Option<&'static [u8]>,
 }
 

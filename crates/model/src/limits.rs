@@ -9,11 +9,13 @@ pub struct Limits {
     pub heap_bytes: u64,
     /// How long module evaluation may take before the worker counts as broken, milliseconds of wall time.
     pub startup_ms: u64,
-    /// CPU that one event may use, milliseconds.
+    /// CPU that one turn of the isolate may use, milliseconds. An event whose work is spread over many turns is not stopped
+    /// by it yet.
     pub cpu_ms: u64,
     /// Events that wait for or run in one worker; one more is refused.
     pub in_flight_max: u32,
-    /// Sub-requests (outgoing fetches, binding calls) of one event.
+    /// Sub-requests (outgoing fetches, binding calls) of one event. Kept with the version, not enforced yet: nothing counts
+    /// them by event so far.
     pub subrequests_max: u32,
 }
 

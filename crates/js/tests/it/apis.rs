@@ -262,7 +262,7 @@ fn console_lines() {
     assert_eq!(lines[0], "Log a { b: [ 1 ] } é");
     assert_eq!(lines[1], "Warn x-5");
     assert!(
-        lines[2].starts_with("Error Error: boom\n    at Object.fetch (file:///index.js") || lines[2].contains("boom"),
+        lines[2].starts_with("Error Error: boom\n    at Object.fetch (file:///index.js:1:"),
         "{}",
         lines[2]
     );
