@@ -1,6 +1,7 @@
 // What the facades of modules that are not ECMAScript import (src/modules.rs): only a facade can import this.
 (function () {
 const { core } = __bootstrap;
+const { nodeModule } = core.loadExtScript("ext:atoll_js/27_node.js");
 const { op_cjs_resolve, op_module_bytes, op_module_text } = core.ops;
 
 // module name -> its module object, for CommonJS.
@@ -43,6 +44,8 @@ function require(from, specifier) {
   // [kind, name]
   const [kind, name] = op_cjs_resolve(from, `${specifier}`);
   switch (kind) {
+    case "node":
+      return nodeModule(name);
     case "commonjs":
       return cjs(name);
     case "text":
@@ -58,5 +61,5 @@ function require(from, specifier) {
   }
 }
 
-return { cjs, data, json, text, wasm };
+return { cjs, data, json, node: nodeModule, text, wasm };
 })();

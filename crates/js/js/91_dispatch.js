@@ -26,6 +26,7 @@ const { Fetcher, pump } = core.loadExtScript("ext:atoll_js/15_fetch.js");
 const { coupleWebSocket, isWebSocket, leaveWebSocket } = core.loadExtScript("ext:atoll_js/20_websocket.js");
 const { KvNamespace } = core.loadExtScript("ext:atoll_js/21_kv.js");
 const { env, ExecutionContext, passesThrough, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { installNode } = core.loadExtScript("ext:atoll_js/27_node.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
@@ -36,8 +37,8 @@ const NO_HANDLER = 2;
 // The default export, once the modules have been evaluated.
 let entry;
 
-// bindings: [[name, kind, value, extra], ...]. Runs before the worker's modules.
-function bootstrap(bindings) {
+// bindings: [[name, kind, value, extra], ...]; flags: names; date: "YYYY-MM-DD". Runs before the worker's modules.
+function bootstrap(bindings, flags, date) {
   for (const [name, kind, value, extra] of bindings) {
     let binding;
     switch (kind) {
@@ -58,6 +59,7 @@ function bootstrap(bindings) {
     }
     Object.defineProperty(env, name, { value: binding, writable: true, enumerable: true, configurable: true });
   }
+  installNode(flags, date);
   performance.setTimeOrigin();
   delete globalThis.Deno;
   delete globalThis.__bootstrap;

@@ -69,12 +69,13 @@ deno_core::extension!(
         "24_module_workers.js",
         "25_module_async_hooks.js",
         "26_module_internal.js",
+        "27_node.js",
         "90_global.js",
         "91_dispatch.js",
     ],
     synthetic_esm = [
         "cloudflare:workers" = "ext:atoll_js/24_module_workers.js",
-        "node:async_hooks" = "ext:atoll_js/25_module_async_hooks.js",
+        "atoll:async_hooks" = "ext:atoll_js/25_module_async_hooks.js",
         "atoll:internal" = "ext:atoll_js/26_module_internal.js",
     ],
     js = [dir "js", "99_main.js"],
@@ -93,6 +94,7 @@ pub(crate) fn extensions(isolate: Option<Rc<IsolateState>>) -> Vec<Extension> {
         deno_webidl::deno_webidl::init(),
         deno_web::deno_web::init(blobs, None, false, deno_web::InMemoryBroadcastChannel::default()),
         deno_crypto::deno_crypto::init(None),
+        atoll_node::extension(),
         atoll_js::init(isolate),
     ]
 }

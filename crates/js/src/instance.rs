@@ -187,7 +187,12 @@ impl JsInstance {
             list.push(v8::Array::new_with_elements(scope, &fields).into());
         }
         let list = v8::Array::new_with_elements(scope, &list).into();
-        call(scope, &function, &[list]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
+        let version = &self.state.version;
+        let flags: Vec<_> = version.compat_flags.iter().map(|flag| one_byte(scope, flag)).collect();
+        let flags = v8::Array::new_with_elements(scope, &flags).into();
+        let date = one_byte(scope, &version.compat_date.to_string());
+        call(scope, &function, &[list, flags, date])
+            .map_err(|exception| Fault::exception(FaultKind::Startup, exception))
     }
 
     fn call_start(&mut self, module: deno_core::ModuleId) -> Result<(), Fault> {

@@ -22,6 +22,9 @@ pub(crate) struct Loader {
 /// The specifier that facades import.
 const INTERNAL: &str = "atoll:internal";
 
+/// Node.js modules.
+const NODE_PREFIX: &str = "node:";
+
 impl Loader {
     pub fn new(version: Arc<WorkerVersion>) -> Self {
         Self { version }
@@ -43,9 +46,9 @@ impl Loader {
         let bare = specifier.strip_prefix("node:").unwrap_or(specifier);
         let hint = if specifier.starts_with("node:") || NODE_MODULES.contains(&bare) {
             let flag = if self.has_flag(&["nodejs_compat", "nodejs_als"]) {
-                "It is a Node.js module that this version of Atoll does not have yet (it has node:async_hooks)."
+                "It is a Node.js module that this version of Atoll does not have."
             } else {
-                "It is a Node.js module: add \"nodejs_compat\" to compatibility_flags (this version of Atoll has node:async_hooks only)."
+                "It is a Node.js module: add \"nodejs_compat\" to compatibility_flags."
             };
             format!(" {flag}")
         } else if specifier.starts_with("cloudflare:") {
@@ -167,21 +170,23 @@ impl ModuleLoader for Loader {
         let built_in = |specifier: &str| ModuleSpecifier::parse(specifier).map_err(JsErrorBox::from_err);
         match specifier {
             "cloudflare:workers" => return built_in(specifier),
-            "node:async_hooks" | "async_hooks"
-                if self.has_flag(&["nodejs_compat", "nodejs_als", "nodejs_compat_v2"]) =>
-            {
-                return built_in("node:async_hooks");
+            "node:async_hooks" | "async_hooks" if self.has_flag(&["nodejs_als"]) && !has_node(&self.version) => {
+                return built_in("atoll:async_hooks");
             }
             INTERNAL => {
                 let importer = resolve_name(&self.version, referrer, "");
-                if importer.is_some_and(|module| module.kind != ModuleKind::Esm) {
+                if referrer.starts_with(NODE_PREFIX) || importer.is_some_and(|module| module.kind != ModuleKind::Esm) {
                     return built_in(specifier);
                 }
             }
             _ => {}
         }
-        match resolve_name(&self.version, specifier, from) {
-            Some(module) => url_of(&module.name),
+        // A module of the worker's own comes before a Node.js module of the same bare name.
+        if let Some(module) = resolve_name(&self.version, specifier, from) {
+            return url_of(&module.name);
+        }
+        match node_module(&self.version, specifier) {
+            Some(name) => built_in(&format!("{NODE_PREFIX}{name}")),
             None => Err(self.unresolved(specifier, from)),
         }
     }
@@ -192,6 +197,9 @@ impl ModuleLoader for Loader {
         _referrer: Option<&ModuleLoadReferrer>,
         _options: ModuleLoadOptions,
     ) -> ModuleLoadResponse {
+        if let Some(name) = url.as_str().strip_prefix(NODE_PREFIX) {
+            return ModuleLoadResponse::Sync(node_facade(name, url));
+        }
         let Some(module) = resolve_name(&self.version, url.as_str(), "") else {
             let error = JsErrorBox::generic(format!("No such module \"{url}\"."));
             return ModuleLoadResponse::Sync(Err(error));
@@ -208,6 +216,35 @@ impl ModuleLoader for Loader {
         // Sources lie in the developer's project, which the engine cannot see: trust the map.
         Some(true)
     }
+}
+
+/// True if the worker has Node.js modules.
+fn has_node(version: &WorkerVersion) -> bool {
+    let flags = &version.compat_flags;
+    flags
+        .iter()
+        .any(|flag| flag == "nodejs_compat" || flag == "nodejs_compat_v2")
+}
+
+/// The Node.js module that a specifier means to this worker, named without `node:`.
+pub(crate) fn node_module<'a>(version: &WorkerVersion, specifier: &'a str) -> Option<&'a str> {
+    let name = specifier.strip_prefix(NODE_PREFIX).unwrap_or(specifier);
+    (has_node(version) && atoll_node::is_public(name)).then_some(name)
+}
+
+/// The ECMAScript module that stands for a Node.js module: default export and named exports.
+fn node_facade(name: &str, url: &ModuleSpecifier) -> Result<ModuleSource, JsErrorBox> {
+    let names = atoll_node::exports(name).ok_or_else(|| JsErrorBox::generic(format!("No such module \"{url}\".")))?;
+    let code = format!(
+        "import {{ node }} from \"{INTERNAL}\"; const all = node(\"{name}\"); export default all; export const {{ {} }} = all;",
+        names.join(", ")
+    );
+    Ok(ModuleSource::new(
+        ModuleType::JavaScript,
+        ModuleSourceCode::String(code.into()),
+        url,
+        None,
+    ))
 }
 
 fn source(module: &Module, url: &ModuleSpecifier) -> Result<ModuleSource, JsErrorBox> {

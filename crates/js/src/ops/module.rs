@@ -1,6 +1,6 @@
 //! The content of modules that are not ECMAScript, for their facades (`js/26_module_internal.js`).
 
-use crate::modules::{kind_name, resolve_name};
+use crate::modules::{kind_name, node_module, resolve_name};
 use crate::ops::isolate;
 use atoll_model::Module;
 use deno_core::convert::Uint8Array;
@@ -38,6 +38,9 @@ pub(crate) fn op_cjs_resolve(
     #[string] specifier: &str,
 ) -> Result<(String, String), JsErrorBox> {
     let isolate = isolate(state);
+    if let Some(name) = node_module(&isolate.version, specifier) {
+        return Ok(("node".to_owned(), name.to_owned()));
+    }
     let module = resolve_name(&isolate.version, specifier, from)
         .ok_or_else(|| JsErrorBox::generic(format!("No such module \"{specifier}\", required from \"{from}\".")))?;
     Ok((kind_name(module.kind).to_owned(), module.name.clone()))

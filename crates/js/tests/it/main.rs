@@ -7,4 +7,5 @@ mod apis;
 mod driver;
 mod failures;
 mod modules;
+mod node;
 mod streams;

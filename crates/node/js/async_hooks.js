@@ -1,0 +1,4 @@
+// exports: AsyncLocalStorage, AsyncResource
+const { AsyncLocalStorage, AsyncResource } = internal.context;
+
+module.exports = { AsyncLocalStorage, AsyncResource };

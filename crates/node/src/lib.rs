@@ -1,0 +1,25 @@
+//! The Node.js modules that a worker with `nodejs_compat` can import: their JavaScript (`js/`) and the ops beneath.
+//!
+//! Nothing here runs, and nothing of it is compiled, until a worker imports a module: the sources are static text, a module
+//! is compiled at its first `require` in an isolate, and V8's code cache of it is shared by all isolates of the process.
+//!
+//! Each file of `js/` is the body of a function `(exports, require, module, internal)`. `require` knows these modules only,
+//! with or without `node:`; files under `js/internal/` can be required by the others and never by a worker. A public
+//! module's first lines name its exports (`// exports: a, b`): that is what `import { a } from "node:..."` finds, and a
+//! test holds the list against the module. `internal` gives access to the engine, see `crates/js/js/27_node.js`.
+//!
+//! A module that cannot be compiled or throws is a defect of this crate and reaches the worker as that exception.
+
+#![warn(missing_docs)]
+
+mod compile;
+mod source;
+
+pub use source::{exports, is_public, public_modules};
+
+deno_core::extension!(atoll_node, ops = [compile::op_node_cache, compile::op_node_compile],);
+
+/// The ops. They must stand in the startup snapshot, so the extension is always there; its JavaScript is not.
+pub fn extension() -> deno_core::Extension {
+    atoll_node::init()
+}
