@@ -5,6 +5,7 @@
 mod bench;
 mod campaign;
 mod command;
+mod fixtures;
 mod npm;
 mod repository;
 mod test;
@@ -28,6 +29,8 @@ enum Command {
     Tidy,
     /// Install what the tests need, then run everything: format, lints, tidy, tests, specs, small campaigns.
     Test(test::Options),
+    /// Fetch the suites by others that the tests run, such as the Web Platform Tests.
+    Fixtures,
     /// Measure against peers in the same run.
     Bench(bench::Options),
     /// Run one long campaign, such as `kv-kill`.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Tidy => tidy::command(),
         Command::Test(options) => test::command(&options),
+        Command::Fixtures => fixtures::command(),
         Command::Bench(options) => bench::command(&options),
         Command::Campaign(options) => campaign::command(&options),
     };

@@ -5,7 +5,7 @@
 
 mod counts;
 
-use crate::{CommandResult, campaign, command, npm, repository, tidy};
+use crate::{CommandResult, campaign, command, fixtures, npm, repository, tidy};
 use anyhow::{Result, bail};
 use counts::Counts;
 use std::io::{BufRead, BufReader};
@@ -39,6 +39,12 @@ pub fn command(options: &Options) -> CommandResult {
     match npm {
         Ok(how) => println!("{how}"),
         Err(why) => println!("SKIPPED: {why}; specs that import npm packages are skipped"),
+    }
+
+    run.announce("fetch suites by others");
+    match fixtures::node_tests(&root, options.no_install) {
+        Ok(how) => println!("{how}"),
+        Err(why) => println!("SKIPPED: {why}; the Web Platform Tests and the tests of Node.js are skipped"),
     }
 
     run.check("format", || {
