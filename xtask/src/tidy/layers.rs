@@ -25,7 +25,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("queues", &["store", "replication", "cluster"]),
     ("cache", &["store", "replication", "cluster"]),
     ("worker", &[]),
-    ("js", &["worker"]),
+    ("js", &["worker", "node"]),
+    ("node", &[]),
     ("js-snapshot", &[]),
     ("wasm", &["worker"]),
     ("vm", &["worker"]),
@@ -58,8 +59,8 @@ const GROUND: [&str; 2] = ["stdx", "model"];
 /// Third parties that only some crates may name: pattern (a trailing `*` matches any rest), crates.
 #[rustfmt::skip]
 const FOREIGN: &[(&str, &[&str])] = &[
-    ("deno_*", &["js"]),
-    ("v8", &["js"]),
+    ("deno_*", &["js", "node"]),
+    ("v8", &["js", "node"]),
     ("wasmtime*", &["wasm"]),
     ("rolldown*", &["cli"]),
     ("oxc*", &["cli"]),
@@ -109,7 +110,7 @@ const INPUT_OUTPUT: [&str; 12] = [
 /// Heavy packages, and whoever may end up linked with them, by whatever way.
 #[rustfmt::skip]
 const LINKED: &[(&str, &[&str])] = &[
-    ("v8", &["js", "atoll"]),
+    ("v8", &["js", "node", "atoll"]),
     ("wasmtime", &["wasm", "atoll"]),
     ("rolldown", &["cli", "atoll"]),
 ];
