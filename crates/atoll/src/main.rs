@@ -78,6 +78,7 @@ fn bench_start(words: &[String]) -> ExitCode {
 fn engine() -> JsEngine {
     JsEngine::new(JsEngineOptions {
         startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+        conformance: false,
     })
 }
 

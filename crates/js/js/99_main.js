@@ -3,3 +3,4 @@ __bootstrap.core.loadExtScript("ext:atoll_js/91_dispatch.js");
 __bootstrap.core.loadExtScript("ext:atoll_js/24_module_workers.js");
 __bootstrap.core.loadExtScript("ext:atoll_js/25_module_async_hooks.js");
 __bootstrap.core.loadExtScript("ext:atoll_js/26_module_internal.js");
+__bootstrap.core.loadExtScript("ext:atoll_js/28_script.js");

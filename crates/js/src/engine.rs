@@ -10,6 +10,9 @@ use std::sync::Arc;
 pub struct JsEngineOptions {
     /// V8's heap after the extensions' scripts ran, of exactly this build. Without it each isolate runs them itself at its start.
     pub startup_snapshot: Option<&'static [u8]>,
+    /// For suites by others, never for tenants: workers may import `atoll:script`, which evaluates classic scripts in the
+    /// global scope, and make code from strings.
+    pub conformance: bool,
 }
 
 /// Makes V8 isolates.

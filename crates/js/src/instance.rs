@@ -76,7 +76,7 @@ impl JsInstance {
         let state = IsolateState::new(env, version.clone());
         let heap_max = usize::try_from(version.limits.heap_bytes).unwrap_or(usize::MAX);
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
-            module_loader: Some(Rc::new(Loader::new(version))),
+            module_loader: Some(Rc::new(Loader::new(version, options.conformance))),
             extensions: extensions(Some(state.clone())),
             startup_snapshot: options.startup_snapshot,
             // Without a store, structuredClone would not detach what it transfers.
@@ -103,7 +103,7 @@ impl JsInstance {
             // V8 ends the process unless it is given room in which to unwind.
             current + HEAP_HEADROOM_BYTES
         });
-        let bridge = take_bridge(&mut runtime)?;
+        let bridge = take_bridge(&mut runtime, options.conformance)?;
         Ok(Self {
             phase: Phase::Created,
             jobs: VecDeque::new(),
@@ -368,11 +368,11 @@ fn call(
 }
 
 /// Takes `globalThis.__atoll` away and keeps its functions.
-fn take_bridge(runtime: &mut JsRuntime) -> Result<Bridge, Fault> {
+fn take_bridge(runtime: &mut JsRuntime, code_from_strings: bool) -> Result<Bridge, Fault> {
     deno_core::scope!(scope, runtime);
     let context = scope.get_current_context();
     // `eval` and `new Function` throw an EvalError: code comes from the deployment alone.
-    context.set_allow_generation_from_strings(false);
+    context.set_allow_generation_from_strings(code_from_strings);
     let global = context.global(scope);
     let key = v8::String::new(scope, "__atoll").ok_or_else(|| internal("no memory"))?;
     let object = global

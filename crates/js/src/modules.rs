@@ -17,6 +17,8 @@ use std::sync::Arc;
 /// Loads the modules of one version.
 pub(crate) struct Loader {
     version: Arc<WorkerVersion>,
+    /// Whether `atoll:script` can be imported ([`crate::JsEngineOptions::conformance`]).
+    conformance: bool,
 }
 
 /// The specifier that facades import.
@@ -26,8 +28,8 @@ const INTERNAL: &str = "atoll:internal";
 const NODE_PREFIX: &str = "node:";
 
 impl Loader {
-    pub fn new(version: Arc<WorkerVersion>) -> Self {
-        Self { version }
+    pub fn new(version: Arc<WorkerVersion>, conformance: bool) -> Self {
+        Self { version, conformance }
     }
 
     fn module_at(&self, url: &str) -> Option<&Module> {
@@ -170,6 +172,7 @@ impl ModuleLoader for Loader {
         let built_in = |specifier: &str| ModuleSpecifier::parse(specifier).map_err(JsErrorBox::from_err);
         match specifier {
             "cloudflare:workers" => return built_in(specifier),
+            "atoll:script" if self.conformance => return built_in(specifier),
             "node:async_hooks" | "async_hooks" if self.has_flag(&["nodejs_als"]) && !has_node(&self.version) => {
                 return built_in("atoll:async_hooks");
             }

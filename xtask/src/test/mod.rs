@@ -116,6 +116,14 @@ pub fn command(options: &Options) -> CommandResult {
         run.counts.failed += 1;
     }
 
+    run.announce("Web Platform Tests");
+    let mut suites = command::cargo();
+    suites
+        .current_dir(&root)
+        .args(["test", "--locked", "--workspace", "--test", "wpt"]);
+    suites.env("ATOLL_FIXTURES", fixtures::directory(&root));
+    run.count(&mut suites);
+
     run.announce("campaigns (tests/budget.toml)");
     let (passed, failed) = campaign::run_budget(&root)?;
     run.counts.add(Counts {

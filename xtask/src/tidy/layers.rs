@@ -51,7 +51,11 @@ const TABLE: &[(&str, &[&str])] = &[
 const BUILD: &[(&str, &[&str])] = &[("js-snapshot", &["js"])];
 
 /// What tests may link besides.
-const DEV: &[(&str, &[&str])] = &[("js", &["js-snapshot"]), ("pool", &["js", "js-snapshot"])];
+const DEV: &[(&str, &[&str])] = &[
+    ("js", &["js-snapshot"]),
+    ("pool", &["js", "js-snapshot"]),
+    ("e2e", &["js", "js-snapshot", "model", "stdx", "worker"]),
+];
 
 /// `stdx` and `model` are the ground for all others, but not for each other's ground: `stdx` imports none of ours.
 const GROUND: [&str; 2] = ["stdx", "model"];

@@ -142,6 +142,7 @@ impl Driver {
         };
         let engine = JsEngine::new(JsEngineOptions {
             startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+            conformance: false,
         });
         let instance = {
             let _inside = runtime.enter();
