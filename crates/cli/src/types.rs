@@ -156,6 +156,9 @@ fn binding_type(project: &Project, name: &str, spec: &BindingSpec, main: Option<
         BindingSpec::Kv { .. } => "KVNamespace".to_owned(),
         BindingSpec::Assets => "Fetcher".to_owned(),
         BindingSpec::VersionMetadata => "WorkerVersionMetadata".to_owned(),
+        BindingSpec::RateLimit { .. } => "RateLimit".to_owned(),
+        BindingSpec::Analytics { .. } => "AnalyticsEngineDataset".to_owned(),
+        BindingSpec::StoreSecret { .. } => "SecretsStoreSecret".to_owned(),
         BindingSpec::Unbuilt(_) => {
             let ts = project
                 .unbuilt_types

@@ -1,6 +1,8 @@
 //! From what a version was configured with to what its isolates hold: `BindingSpec` to `Binding`.
 
 use crate::DeployError;
+use crate::bindings::analytics::AnalyticsSource;
+use crate::bindings::rate_limit::RateLimits;
 use crate::logs::{LogHub, LogOrigin};
 use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerVersion};
 use atoll_stdx::Clock;
@@ -18,6 +20,10 @@ pub trait KvSource: Send + Sync + 'static {
 pub struct Reach {
     /// KV.
     pub kv: Arc<dyn KvSource>,
+    /// Analytics Engine datasets.
+    pub analytics: Arc<dyn AnalyticsSource>,
+    /// Rate limits.
+    pub rate_limits: Arc<RateLimits>,
     /// The way out.
     pub outbound: Arc<dyn Outbound>,
     /// The wall clock.
@@ -76,6 +82,20 @@ fn binding(
             })
             .to_string(),
         ),
+        BindingSpec::RateLimit {
+            namespace,
+            limit,
+            period_seconds,
+        } => Binding::RateLimit(
+            reach
+                .rate_limits
+                .open(&version.tenant, namespace, *limit, *period_seconds),
+        ),
+        BindingSpec::Analytics { dataset } => Binding::Analytics(reach.analytics.open(dataset)),
+        BindingSpec::StoreSecret { name, value } => Binding::StoreSecret {
+            name: name.clone(),
+            value: value.clone(),
+        },
         BindingSpec::Unbuilt(unbuilt) => Binding::Unbuilt(unbuilt.clone()),
     })
 }
@@ -115,6 +135,9 @@ mod tests {
             Binding::Json(json) => format!("json {json}"),
             Binding::Kv(_) => "kv".into(),
             Binding::Fetcher(_) => "fetcher".into(),
+            Binding::RateLimit(_) => "rate limit".into(),
+            Binding::Analytics(_) => "analytics".into(),
+            Binding::StoreSecret { name, value } => format!("store secret {name} {value:?}"),
             Binding::Unbuilt(unbuilt) => format!("unbuilt {}", unbuilt.kind),
         }
     }
@@ -145,6 +168,13 @@ mod tests {
             BindingSpec::VersionMetadata,
             r#"json {"id":"7","tag":"","timestamp":"2026-11-21T10:40:00.123Z"}"#,
         );
+        let rate_limit = BindingSpec::RateLimit {
+            namespace: text("1"),
+            limit: 1,
+            period_seconds: 10,
+        };
+        check(rate_limit, "rate limit");
+        check(BindingSpec::Analytics { dataset: text("d") }, "analytics");
         let unbuilt = UnbuiltBinding {
             kind: "D1 database".into(),
             target: "db".into(),

@@ -15,7 +15,9 @@ mod logs;
 #[cfg(test)]
 mod testing;
 
+pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource};
 pub use bindings::kv::{KvBinding, KvBindings, KvMeter, KvUsage};
+pub use bindings::rate_limit::RateLimits;
 pub use environment::{KvSource, Reach};
 pub use error::DeployError;
 pub use host::{Host, HostOptions, HostStats};

@@ -1,5 +1,7 @@
 //! Fakes for this crate's tests: an engine whose workers throw their version's id.
 
+use crate::bindings::analytics::AnalyticsSource;
+use crate::bindings::rate_limit::RateLimits;
 use crate::environment::{KvSource, Reach};
 use crate::host::{Host, HostOptions};
 use async_trait::async_trait;
@@ -7,7 +9,7 @@ use atoll_model::{CompatDate, Limits, NamespaceId, RequestId, TenantId, WorkerNa
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    BindingError, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Instance, InstanceState,
+    AnalyticsDataset, BindingError, DataPoint, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Instance, InstanceState,
     Interrupt, Job, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, Outbound, OutboundRequest, Request, Response,
     ScheduledEvent,
 };
@@ -52,6 +54,16 @@ impl KvNamespace for Nothing {
     }
 }
 
+impl AnalyticsDataset for Nothing {
+    fn write(&self, _: DataPoint) {}
+}
+
+impl AnalyticsSource for Nothing {
+    fn open(&self, _: &str) -> Arc<dyn AnalyticsDataset> {
+        Arc::new(Nothing)
+    }
+}
+
 impl KvSource for Nothing {
     fn open(&self, _: &TenantId, _: &NamespaceId) -> Arc<dyn KvNamespace> {
         Arc::new(Nothing)
@@ -65,6 +77,8 @@ pub(crate) fn assets() -> Arc<dyn Fetcher> {
 pub(crate) fn reach() -> Reach {
     Reach {
         kv: Arc::new(Nothing),
+        analytics: Arc::new(Nothing),
+        rate_limits: Arc::new(RateLimits::new(Arc::new(SystemClock))),
         outbound: Arc::new(Nothing),
         clock: Arc::new(SystemClock),
     }

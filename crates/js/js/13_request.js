@@ -14,6 +14,8 @@ const { TransformStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { Headers, freezeHeaders, headersFromWire, setDefaultHeader } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, extractBody, mixinBody, STREAM } = core.loadExtScript("ext:atoll_js/12_body.js");
 
+const { cacheMode, enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
+
 const NATIVE = Symbol("native");
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const NORMALIZED = { delete: "DELETE", get: "GET", head: "HEAD", options: "OPTIONS", post: "POST", put: "PUT", patch: "PATCH" };
@@ -51,7 +53,6 @@ function normalizeMethod(method) {
 }
 
 const REDIRECTS = ["follow", "manual", "error"];
-const CACHES = ["default", "no-store", "no-cache", "reload", "force-cache", "only-if-cached"];
 
 function checkEnum(value, allowed, name) {
   value = `${value}`;
@@ -108,7 +109,7 @@ class Request {
     init ??= {};
     if (init.method !== undefined) this.#method = normalizeMethod(init.method);
     if (init.redirect !== undefined) this.#redirect = checkEnum(init.redirect, REDIRECTS, "redirect");
-    if (init.cache !== undefined && init.cache !== null) this.#cache = checkEnum(init.cache, CACHES, "cache");
+    if (init.cache !== undefined && init.cache !== null) this.#cache = cacheMode(init.cache);
     if (init.integrity !== undefined && initRequest === null) this.#integrity = `${init.integrity}`;
     if (init.cf !== undefined && init.cf !== null) {
       this.#cf = initRequest === null ? structuredClone(init.cf) : init.cf;
@@ -176,7 +177,7 @@ class Request {
     if (this.#signal === null) {
       const signal = newSignal();
       this.#signal = signal;
-      if (this.#source !== null) {
+      if (this.#source !== null && enabled("enable_request_signal")) {
         const canceled = op_request_canceled(this.#source);
         core.unrefOpPromise(canceled);
         canceled.then((wasCanceled) => {

@@ -9,6 +9,8 @@ const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 
+const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
+
 const CONNECTING = 0;
 const OPEN = 1;
 const CLOSING = 2;
@@ -26,7 +28,7 @@ class WebSocket extends EventTarget {
   #state = OPEN;
   // Messages that arrived before accept().
   #early = [];
-  #binaryType = "blob";
+  #binaryType = enabled("websocket_standard_binary_type") ? "blob" : "arraybuffer";
   #protocol = "";
   #url = null;
   #attachment = null;

@@ -3,6 +3,7 @@
 const { core } = __bootstrap;
 const { op_node_cache, op_node_compile } = core.ops;
 const { env } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const context = core.loadExtScript("ext:atoll_js/00_context.js");
 
 // What every module's function gets as `internal`.
@@ -17,7 +18,7 @@ const internal = {
   // 00_context.js: currentEvent(), assertInHandler(), Frame, ...
   context,
   // Names of the compatibility flags that are on.
-  flags: new Set(),
+  flags: { has: enabled },
   // "YYYY-MM-DD".
   compatibilityDate: "",
 };
@@ -75,10 +76,9 @@ function lazy(name, get) {
 }
 
 // Node's globals. Runs before the worker's modules.
-function installNode(flags, date) {
-  for (const flag of flags) internal.flags.add(flag);
+function installNode(date) {
   internal.compatibilityDate = date;
-  if (!internal.flags.has("nodejs_compat") && !internal.flags.has("nodejs_compat_v2")) return;
+  if (!enabled("nodejs_compat") || !enabled("nodejs_compat_v2")) return;
   Object.defineProperty(globalThis, "global", { value: globalThis, writable: true, enumerable: false, configurable: true });
   lazy("Buffer", () => require("buffer").Buffer);
   lazy("process", () => require("process"));

@@ -27,6 +27,8 @@ const { coupleWebSocket, isWebSocket, leaveWebSocket } = core.loadExtScript("ext
 const { KvNamespace } = core.loadExtScript("ext:atoll_js/21_kv.js");
 const { env, ExecutionContext, passesThrough, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { installNode } = core.loadExtScript("ext:atoll_js/27_node.js");
+const { applyCompat } = core.loadExtScript("ext:atoll_js/28_compat.js");
+const { AnalyticsEngineDataset, Ratelimit, StoreSecret } = core.loadExtScript("ext:atoll_js/29_bindings.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
@@ -37,8 +39,8 @@ const NO_HANDLER = 2;
 // The default export, once the modules have been evaluated.
 let entry;
 
-// bindings: [[name, kind, value, extra], ...]; flags: names; date: "YYYY-MM-DD". Runs before the worker's modules.
-function bootstrap(bindings, flags, date) {
+// bindings: [[name, kind, value, extra], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
+function bootstrap(bindings, date) {
   for (const [name, kind, value, extra] of bindings) {
     let binding;
     switch (kind) {
@@ -54,12 +56,22 @@ function bootstrap(bindings, flags, date) {
       case "fetcher":
         binding = new Fetcher(value);
         break;
+      case "rate_limit":
+        binding = new Ratelimit(value);
+        break;
+      case "analytics":
+        binding = new AnalyticsEngineDataset(value);
+        break;
+      case "store_secret":
+        binding = new StoreSecret(value, extra);
+        break;
       default:
         binding = unbuiltBinding(name, value, extra);
     }
     Object.defineProperty(env, name, { value: binding, writable: true, enumerable: true, configurable: true });
   }
-  installNode(flags, date);
+  applyCompat();
+  installNode(date);
   performance.setTimeOrigin();
   delete globalThis.Deno;
   delete globalThis.__bootstrap;

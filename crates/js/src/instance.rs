@@ -33,6 +33,9 @@ use std::task::{Context, Poll, Waker};
 /// finishing.
 const STALLED_TURNS_MAX: u32 = 3;
 
+/// The compatibility flag by which modules may make code from text while they are evaluated.
+const EVAL_AT_STARTUP: &str = "allow_eval_during_startup";
+
 type Evaluation = Pin<Box<dyn Future<Output = Result<(), CoreError>>>>;
 
 enum Phase {
@@ -57,6 +60,8 @@ struct Bridge {
 /// An isolate that runs one worker.
 pub(crate) struct JsInstance {
     phase: Phase,
+    /// See [`JsEngineOptions::conformance`].
+    conformance: bool,
     jobs: VecDeque<Job>,
     state: Rc<IsolateState>,
     interrupt: Arc<JsInterrupt>,
@@ -76,7 +81,7 @@ impl JsInstance {
         let state = IsolateState::new(env, version.clone());
         let heap_max = usize::try_from(version.limits.heap_bytes).unwrap_or(usize::MAX);
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
-            module_loader: Some(Rc::new(Loader::new(version, options.conformance))),
+            module_loader: Some(Rc::new(Loader::new(version, state.compat, options.conformance))),
             extensions: extensions(Some(state.clone())),
             startup_snapshot: options.startup_snapshot,
             // Without a store, structuredClone would not detach what it transfers.
@@ -103,9 +108,11 @@ impl JsInstance {
             // V8 ends the process unless it is given room in which to unwind.
             current + HEAP_HEADROOM_BYTES
         });
-        let bridge = take_bridge(&mut runtime, options.conformance)?;
+        let eval_at_startup = options.conformance || state.compat.enabled(EVAL_AT_STARTUP);
+        let bridge = take_bridge(&mut runtime, eval_at_startup)?;
         Ok(Self {
             phase: Phase::Created,
+            conformance: options.conformance,
             jobs: VecDeque::new(),
             state,
             interrupt,
@@ -175,6 +182,16 @@ impl JsInstance {
                 Binding::Json(value) => vec![local(name), local("json"), local(value)],
                 Binding::Kv(_) => vec![local(name), local("kv"), index],
                 Binding::Fetcher(_) => vec![local(name), local("fetcher"), index],
+                Binding::RateLimit(_) => vec![local(name), local("rate_limit"), index],
+                Binding::Analytics(_) => vec![local(name), local("analytics"), index],
+                Binding::StoreSecret {
+                    name: secret,
+                    value: Some(value),
+                } => vec![local(name), local("store_secret"), local(secret), local(value)],
+                Binding::StoreSecret {
+                    name: secret,
+                    value: None,
+                } => vec![local(name), local("store_secret"), local(secret)],
                 Binding::Unbuilt(unbuilt) => {
                     vec![
                         local(name),
@@ -188,11 +205,8 @@ impl JsInstance {
         }
         let list = v8::Array::new_with_elements(scope, &list).into();
         let version = &self.state.version;
-        let flags: Vec<_> = version.compat_flags.iter().map(|flag| one_byte(scope, flag)).collect();
-        let flags = v8::Array::new_with_elements(scope, &flags).into();
         let date = one_byte(scope, &version.compat_date.to_string());
-        call(scope, &function, &[list, flags, date])
-            .map_err(|exception| Fault::exception(FaultKind::Startup, exception))
+        call(scope, &function, &[list, date]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
     }
 
     fn call_start(&mut self, module: deno_core::ModuleId) -> Result<(), Fault> {
@@ -210,6 +224,9 @@ impl JsInstance {
         };
         let function = self.bridge.start.clone();
         deno_core::scope!(scope, self.runtime);
+        scope
+            .get_current_context()
+            .set_allow_generation_from_strings(self.conformance);
         let namespace = v8::Local::new(scope, namespace).into();
         call(scope, &function, &[namespace]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
     }
@@ -368,11 +385,11 @@ fn call(
 }
 
 /// Takes `globalThis.__atoll` away and keeps its functions.
-fn take_bridge(runtime: &mut JsRuntime, code_from_strings: bool) -> Result<Bridge, Fault> {
+fn take_bridge(runtime: &mut JsRuntime, eval_at_startup: bool) -> Result<Bridge, Fault> {
     deno_core::scope!(scope, runtime);
     let context = scope.get_current_context();
-    // `eval` and `new Function` throw an EvalError: code comes from the deployment alone.
-    context.set_allow_generation_from_strings(code_from_strings);
+    // Once a handler runs, `eval` and `new Function` throw an EvalError: code comes from the deployment alone.
+    context.set_allow_generation_from_strings(eval_at_startup);
     let global = context.global(scope);
     let key = v8::String::new(scope, "__atoll").ok_or_else(|| internal("no memory"))?;
     let object = global

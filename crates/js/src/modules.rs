@@ -5,7 +5,7 @@
 //! default, so that the module map only ever holds ECMAScript and an import needs no attributes.
 
 use crate::exception::MODULE_URL_PREFIX;
-use atoll_model::{Module, ModuleKind, WorkerVersion};
+use atoll_model::{CompatFlags, Module, ModuleKind, WorkerVersion, node_modules};
 use deno_core::{
     ModuleLoadOptions, ModuleLoadReferrer, ModuleLoadResponse, ModuleLoader, ModuleSource, ModuleSourceCode,
     ModuleSpecifier, ModuleType, ResolutionKind,
@@ -19,6 +19,7 @@ pub(crate) struct Loader {
     version: Arc<WorkerVersion>,
     /// Whether `atoll:script` can be imported ([`crate::JsEngineOptions::conformance`]).
     conformance: bool,
+    compat: CompatFlags,
 }
 
 /// The specifier that facades import.
@@ -28,8 +29,12 @@ const INTERNAL: &str = "atoll:internal";
 const NODE_PREFIX: &str = "node:";
 
 impl Loader {
-    pub fn new(version: Arc<WorkerVersion>, conformance: bool) -> Self {
-        Self { version, conformance }
+    pub fn new(version: Arc<WorkerVersion>, compat: CompatFlags, conformance: bool) -> Self {
+        Self {
+            version,
+            conformance,
+            compat,
+        }
     }
 
     fn module_at(&self, url: &str) -> Option<&Module> {
@@ -37,17 +42,10 @@ impl Loader {
         find(&self.version, name)
     }
 
-    fn has_flag(&self, names: &[&str]) -> bool {
-        self.version
-            .compat_flags
-            .iter()
-            .any(|flag| names.contains(&flag.as_str()))
-    }
-
     fn unresolved(&self, specifier: &str, from: &str) -> JsErrorBox {
         let bare = specifier.strip_prefix("node:").unwrap_or(specifier);
-        let hint = if specifier.starts_with("node:") || NODE_MODULES.contains(&bare) {
-            let flag = if self.has_flag(&["nodejs_compat", "nodejs_als"]) {
+        let hint = if specifier.starts_with(NODE_PREFIX) || node_modules::is_node(bare) {
+            let flag = if self.compat.enabled("nodejs_compat") || self.compat.enabled("nodejs_als") {
                 "It is a Node.js module that this version of Atoll does not have."
             } else {
                 "It is a Node.js module: add \"nodejs_compat\" to compatibility_flags."
@@ -65,49 +63,6 @@ impl Loader {
         ))
     }
 }
-
-const NODE_MODULES: [&str; 40] = [
-    "assert",
-    "async_hooks",
-    "buffer",
-    "child_process",
-    "cluster",
-    "console",
-    "constants",
-    "crypto",
-    "dgram",
-    "diagnostics_channel",
-    "dns",
-    "domain",
-    "events",
-    "fs",
-    "fs/promises",
-    "http",
-    "http2",
-    "https",
-    "inspector",
-    "module",
-    "net",
-    "os",
-    "path",
-    "perf_hooks",
-    "process",
-    "punycode",
-    "querystring",
-    "readline",
-    "stream",
-    "stream/web",
-    "string_decoder",
-    "timers",
-    "tls",
-    "tty",
-    "url",
-    "util",
-    "v8",
-    "vm",
-    "worker_threads",
-    "zlib",
-];
 
 fn find<'a>(version: &'a WorkerVersion, name: &str) -> Option<&'a Module> {
     version.modules.iter().find(|module| module.name == name)
@@ -173,7 +128,9 @@ impl ModuleLoader for Loader {
         match specifier {
             "cloudflare:workers" => return built_in(specifier),
             "atoll:script" if self.conformance => return built_in(specifier),
-            "node:async_hooks" | "async_hooks" if self.has_flag(&["nodejs_als"]) && !has_node(&self.version) => {
+            "node:async_hooks" | "async_hooks"
+                if self.compat.enabled("nodejs_als") && !self.compat.enabled("nodejs_compat") =>
+            {
                 return built_in("atoll:async_hooks");
             }
             INTERNAL => {
@@ -188,7 +145,7 @@ impl ModuleLoader for Loader {
         if let Some(module) = resolve_name(&self.version, specifier, from) {
             return url_of(&module.name);
         }
-        match node_module(&self.version, specifier) {
+        match node_module(&self.compat, specifier) {
             Some(name) => built_in(&format!("{NODE_PREFIX}{name}")),
             None => Err(self.unresolved(specifier, from)),
         }
@@ -221,18 +178,16 @@ impl ModuleLoader for Loader {
     }
 }
 
-/// True if the worker has Node.js modules.
-fn has_node(version: &WorkerVersion) -> bool {
-    let flags = &version.compat_flags;
-    flags
-        .iter()
-        .any(|flag| flag == "nodejs_compat" || flag == "nodejs_compat_v2")
-}
-
-/// The Node.js module that a specifier means to this worker, named without `node:`.
-pub(crate) fn node_module<'a>(version: &WorkerVersion, specifier: &'a str) -> Option<&'a str> {
-    let name = specifier.strip_prefix(NODE_PREFIX).unwrap_or(specifier);
-    (has_node(version) && atoll_node::is_public(name)).then_some(name)
+/// The Node.js module that a specifier means to this worker, named without `node:`. Bare names came with the flag's second
+/// version.
+pub(crate) fn node_module<'a>(compat: &CompatFlags, specifier: &'a str) -> Option<&'a str> {
+    let name = match specifier.strip_prefix(NODE_PREFIX) {
+        Some(name) => name,
+        None if compat.enabled("nodejs_compat_v2") => specifier,
+        None => return None,
+    };
+    let allowed = node_modules::find(name)?.is_for(compat);
+    (allowed && atoll_node::is_public(name)).then_some(name)
 }
 
 /// The ECMAScript module that stands for a Node.js module: default export and named exports.

@@ -1,6 +1,6 @@
 //! What an isolate's ops share: the environment, the module table and the replies that are still owed.
 
-use atoll_model::WorkerVersion;
+use atoll_model::{CompatFlags, WorkerVersion};
 use atoll_worker::{Environment, Fault, JsException, Outcome, Reply};
 use slab::Slab;
 use std::cell::RefCell;
@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct IsolateState {
     pub env: Environment,
     pub version: Arc<WorkerVersion>,
+    /// What the version's date and flags come to.
+    pub compat: CompatFlags,
     /// Events whose handler has not answered. The key is the id that JavaScript holds.
     pub pending: RefCell<Slab<Reply>>,
     /// What was thrown while the modules were evaluated and no answer carries; the first. `None` once start-up is over.
@@ -22,9 +24,11 @@ pub(crate) struct IsolateState {
 
 impl IsolateState {
     pub fn new(env: Environment, version: Arc<WorkerVersion>) -> Rc<Self> {
+        let compat = CompatFlags::resolve(version.compat_date, &version.compat_flags);
         Rc::new(Self {
             env,
             version,
+            compat,
             pending: RefCell::default(),
             startup_exception: RefCell::new(Some(None)),
             fetches: RefCell::default(),

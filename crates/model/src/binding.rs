@@ -32,6 +32,27 @@ pub enum BindingSpec {
     Assets,
     /// The version's identity: `{ id, tag, timestamp }`.
     VersionMetadata,
+    /// A rate limit: so many uses of a key in a period.
+    RateLimit {
+        /// Bindings of the same namespace count together.
+        namespace: String,
+        /// Uses in a period.
+        limit: u32,
+        /// 10 or 60.
+        period_seconds: u32,
+    },
+    /// An Analytics Engine dataset.
+    Analytics {
+        /// Its name.
+        dataset: String,
+    },
+    /// A secret of a secrets store, by its name there. Its local value comes from where secrets come from.
+    StoreSecret {
+        /// Its name in the store.
+        name: String,
+        /// Its value, if there is one.
+        value: Option<String>,
+    },
     /// A binding whose part of Atoll is not built yet: the worker starts, the use of it throws.
     Unbuilt(UnbuiltBinding),
 }
@@ -55,6 +76,13 @@ impl fmt::Debug for BindingSpec {
             Self::Kv { namespace } => f.debug_tuple("Kv").field(namespace).finish(),
             Self::Assets => f.write_str("Assets"),
             Self::VersionMetadata => f.write_str("VersionMetadata"),
+            Self::RateLimit {
+                namespace,
+                limit,
+                period_seconds,
+            } => write!(f, "RateLimit({namespace:?}, {limit} in {period_seconds} s)"),
+            Self::Analytics { dataset } => f.debug_tuple("Analytics").field(dataset).finish(),
+            Self::StoreSecret { name, .. } => f.debug_tuple("StoreSecret").field(name).finish(),
             Self::Unbuilt(unbuilt) => f.debug_tuple("Unbuilt").field(unbuilt).finish(),
         }
     }

@@ -9,11 +9,12 @@ pub mod binding;
 pub mod compat;
 pub mod ids;
 pub mod limits;
+pub mod node_modules;
 pub mod version;
 
 pub use assets::{AssetsConfig, HtmlHandling, NotFoundHandling, RunWorkerFirst};
 pub use binding::{BindingSpec, UnbuiltBinding};
-pub use compat::{CompatDate, CompatDateError};
+pub use compat::{CompatDate, CompatDateError, CompatFlags};
 pub use ids::{NamespaceId, RequestId, TenantId, WorkerName};
 pub use limits::Limits;
 pub use version::{Module, ModuleKind, WorkerVersion};

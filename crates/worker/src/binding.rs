@@ -1,8 +1,10 @@
 //! The live side of a worker's `env`: capabilities, each behind a small trait.
 
+use crate::analytics::AnalyticsDataset;
 use crate::kv::KvNamespace;
 use crate::log::LogSink;
 use crate::outbound::Outbound;
+use crate::rate_limit::RateLimiter;
 use crate::{EventContext, Request, Response};
 use async_trait::async_trait;
 use atoll_model::UnbuiltBinding;
@@ -21,6 +23,17 @@ pub enum Binding {
     Kv(Arc<dyn KvNamespace>),
     /// Something with a `fetch` method: the worker's assets, another service.
     Fetcher(Arc<dyn Fetcher>),
+    /// A rate limit.
+    RateLimit(Arc<dyn RateLimiter>),
+    /// An Analytics Engine dataset.
+    Analytics(Arc<dyn AnalyticsDataset>),
+    /// A secret of a secrets store, read by its `get`; `None` where the store does not have it.
+    StoreSecret {
+        /// Its name in the store.
+        name: String,
+        /// Its value.
+        value: Option<String>,
+    },
     /// Configured, but its part of the platform is not built: each use throws an error that names it.
     Unbuilt(UnbuiltBinding),
 }

@@ -12,6 +12,7 @@
 //! - cancellation travels down as [`EventContext::cancel`] and up as a dropped receiver; neither loses an acknowledged
 //!   write.
 
+pub mod analytics;
 pub mod binding;
 pub mod body;
 pub mod context;
@@ -21,9 +22,11 @@ pub mod fault;
 pub mod kv;
 pub mod log;
 pub mod outbound;
+pub mod rate_limit;
 pub mod socket;
 pub mod wire;
 
+pub use analytics::{AnalyticsDataset, DataPoint};
 pub use binding::{Binding, BindingError, BindingErrorKind, Environment, Fetcher};
 pub use body::{Body, BodyError, BodyReceiver, BodySender, Frame};
 pub use context::EventContext;
@@ -33,4 +36,5 @@ pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};
 pub use kv::{KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut};
 pub use log::{LogLevel, LogRecord, LogSink};
 pub use outbound::{Outbound, OutboundRequest, Redirect};
+pub use rate_limit::{RateLimitAsk, RateLimiter};
 pub use socket::{WebSocketEnd, WsMessage};

@@ -20,7 +20,7 @@ use atoll_cli::target::{DevAssets, DevEvent, DevFailure, DevListen, DevProject, 
 use atoll_edge::assets::AssetServer;
 use atoll_edge::{Edge, EdgeError, EdgeOptions, ErrorDetail, Site, SiteFailure, TlsOptions};
 use atoll_egress::{AddressPolicy, Egress, EgressOptions, TlsRoots};
-use atoll_host::{Host, HostOptions, Reach};
+use atoll_host::{Host, HostOptions, RateLimits, Reach};
 use atoll_model::{TenantId, WorkerName};
 use atoll_pool::Pool;
 use atoll_stdx::{Clock, TaskGroup};
@@ -74,6 +74,8 @@ impl DevServer {
         let stores = Arc::new(DevStores::new(clock.clone()));
         let reach = Reach {
             kv: stores.clone(),
+            analytics: stores.clone(),
+            rate_limits: Arc::new(RateLimits::new(clock.clone())),
             outbound: egress,
             clock: clock.clone(),
         };

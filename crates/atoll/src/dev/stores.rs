@@ -3,20 +3,26 @@
 
 use async_trait::async_trait;
 use atoll_cli::target::DevFailure;
-use atoll_host::{KvBindings, KvSource};
+use atoll_host::{AnalyticsFiles, AnalyticsSource, KvBindings, KvSource};
 use atoll_kv::Kv;
 use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerVersion};
 use atoll_stdx::{Clock, TaskGroup};
 use atoll_store::{LsmKeyspace, LsmOptions};
-use atoll_worker::{BindingError, EventContext, KvEntry, KvList, KvListOptions, KvNamespace, KvPut};
+use atoll_worker::{
+    AnalyticsDataset, BindingError, DataPoint, EventContext, KvEntry, KvList, KvListOptions, KvNamespace, KvPut,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The directory of the KV store, below `persist_to`.
 const KV_DIRECTORY: &str = "kv";
+/// The directory of Analytics Engine data points, below `persist_to`.
+const ANALYTICS_DIRECTORY: &str = "analytics";
 /// How often expired keys are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the data points that are queued for another directory may take to be written.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 struct Open {
     path: PathBuf,
@@ -25,10 +31,17 @@ struct Open {
     sweeper: TaskGroup,
 }
 
+struct OpenAnalytics {
+    path: PathBuf,
+    files: AnalyticsFiles,
+    writer: TaskGroup,
+}
+
 /// The stores of `atoll dev`.
 pub(crate) struct DevStores {
     clock: Arc<dyn Clock>,
     kv: Mutex<Option<Open>>,
+    analytics: Mutex<Option<OpenAnalytics>>,
 }
 
 impl DevStores {
@@ -36,6 +49,7 @@ impl DevStores {
         Self {
             clock,
             kv: Mutex::default(),
+            analytics: Mutex::default(),
         }
     }
 
@@ -45,6 +59,7 @@ impl DevStores {
 
     /// Opens what `version` is bound to.
     pub(crate) async fn open_for(&self, version: &WorkerVersion, persist_to: &Path) -> Result<(), DevFailure> {
+        self.open_analytics(version, persist_to).await;
         let needs_kv = version
             .bindings
             .iter()
@@ -79,8 +94,33 @@ impl DevStores {
         Ok(())
     }
 
+    fn lock_analytics(&self) -> MutexGuard<'_, Option<OpenAnalytics>> {
+        self.analytics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open_analytics(&self, version: &WorkerVersion, persist_to: &Path) {
+        let needed = version
+            .bindings
+            .iter()
+            .any(|(_, spec)| matches!(spec, BindingSpec::Analytics { .. }));
+        let path = persist_to.join(ANALYTICS_DIRECTORY);
+        if !needed || self.lock_analytics().as_ref().is_some_and(|open| open.path == path) {
+            return;
+        }
+        let writer = TaskGroup::new();
+        let files = AnalyticsFiles::new(path.clone(), &writer);
+        let old = self.lock_analytics().replace(OpenAnalytics { path, files, writer });
+        if let Some(old) = old {
+            old.writer.drain(CLOSE_GRACE).await;
+        }
+    }
+
     /// Finishes what is queued and closes. Operations from now on fail.
     pub(crate) async fn close(&self, grace: Duration) {
+        let analytics = self.lock_analytics().take();
+        if let Some(open) = analytics {
+            open.writer.drain(grace).await;
+        }
         let open = self.lock().take();
         if let Some(open) = open {
             open.sweeper.drain(grace).await;
@@ -96,6 +136,21 @@ impl KvSource for DevStores {
             Some(bindings) => bindings.open(tenant, namespace),
             None => Arc::new(Closed),
         }
+    }
+}
+
+impl AnalyticsSource for DevStores {
+    fn open(&self, dataset: &str) -> Arc<dyn AnalyticsDataset> {
+        match &*self.lock_analytics() {
+            Some(open) => open.files.open(dataset),
+            None => Arc::new(Closed),
+        }
+    }
+}
+
+impl AnalyticsDataset for Closed {
+    fn write(&self, _: DataPoint) {
+        tracing::warn!("a data point was dropped: the server is shutting down");
     }
 }
 

@@ -19,7 +19,7 @@ pub use failure::{BuildError, BuildFailure};
 
 use crate::config::{ModuleRule, Project};
 use async_trait::async_trait;
-use atoll_model::Module;
+use atoll_model::{CompatFlags, Module};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub struct BuildInput {
     pub tsconfig: Option<PathBuf>,
     /// Classic JSX: the factory and the fragment, if configured.
     pub jsx: Option<(String, String)>,
-    /// The worker has the flag `nodejs_compat`: Node's modules may be imported without the prefix `node:`.
+    /// `nodejs_compat` is on: Node's modules may be imported without the prefix `node:`.
     pub node_compat: bool,
     /// `process.env.NODE_ENV` is `development`, else `production`.
     pub development: bool,
@@ -89,7 +89,7 @@ impl BuildInput {
             keep_names: project.keep_names,
             tsconfig: project.tsconfig.clone(),
             jsx,
-            node_compat: project.compat_flags.iter().any(|flag| flag == "nodejs_compat"),
+            node_compat: CompatFlags::resolve(project.compat_date, &project.compat_flags).enabled("nodejs_compat"),
             development: true,
             exclude,
         })

@@ -5,6 +5,7 @@ use super::names::{module_name, specifier};
 use super::{BuildInput, relative};
 use crate::config::normal_path;
 use crate::modules::Rules;
+use atoll_model::node_modules::is_node;
 use atoll_model::{Module, ModuleKind};
 use bytes::Bytes;
 use rolldown::ModuleType;
@@ -21,75 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Prefix of the made-up module that gives CommonJS code an external module: `require` does not exist in a worker.
 const REQUIRED: &str = "\0atoll:required:";
-
-/// Node's modules that may be imported without their prefix. Subpaths (`fs/promises`) go with their first part.
-const NODE_MODULES: [&str; 46] = [
-    "_http_agent",
-    "_http_client",
-    "_http_common",
-    "_http_incoming",
-    "_http_outgoing",
-    "_http_server",
-    "_stream_duplex",
-    "_stream_passthrough",
-    "_stream_readable",
-    "_stream_transform",
-    "_stream_wrap",
-    "_stream_writable",
-    "_tls_common",
-    "_tls_wrap",
-    "assert",
-    "async_hooks",
-    "buffer",
-    "child_process",
-    "cluster",
-    "console",
-    "constants",
-    "crypto",
-    "dgram",
-    "diagnostics_channel",
-    "dns",
-    "domain",
-    "events",
-    "fs",
-    "http",
-    "http2",
-    "https",
-    "inspector",
-    "module",
-    "net",
-    "os",
-    "path",
-    "perf_hooks",
-    "process",
-    "punycode",
-    "querystring",
-    "readline",
-    "repl",
-    "stream",
-    "string_decoder",
-    "sys",
-    "timers",
-];
-const NODE_MODULES_REST: [&str; 12] = [
-    "tls",
-    "trace_events",
-    "tty",
-    "url",
-    "util",
-    "v8",
-    "vm",
-    "wasi",
-    "worker_threads",
-    "zlib",
-    "sqlite",
-    "test",
-];
-
-fn is_node_module(specifier: &str) -> bool {
-    let name = specifier.split('/').next().unwrap_or(specifier);
-    NODE_MODULES.contains(&name) || NODE_MODULES_REST.contains(&name)
-}
 
 /// The hooks, and what they gathered.
 #[derive(Debug)]
@@ -247,7 +179,7 @@ impl Plugin for WorkerModules {
             };
             ctx.resolve(specifier, Some(importer), Some(options)).await
         };
-        if is_node_module(specifier) {
+        if is_node(specifier) {
             if !self.node_compat {
                 if let Ok(resolved) = resolve(specifier).await? {
                     return Ok(Some(HookResolveIdOutput::from_resolved_id(resolved)));

@@ -3,6 +3,7 @@
 use super::diagnostic::{Findings, Position};
 use super::environment::{Effective, Found};
 use super::scope::Fields;
+use super::small;
 use super::tree::{Node, Value};
 use atoll_model::{BindingSpec, NamespaceId, UnbuiltBinding};
 
@@ -108,22 +109,6 @@ const PARTS: &[Part] = &[
     part("services", "service", At::List, "binding", &["service"], "Fetcher"),
     part("workflows", "Workflow", At::List, "binding", &["name"], "Workflow"),
     part("hyperdrive", "Hyperdrive", At::List, "binding", &["id"], "Hyperdrive"),
-    part(
-        "analytics_engine_datasets",
-        "Analytics Engine dataset",
-        At::List,
-        "binding",
-        &["dataset"],
-        "AnalyticsEngineDataset",
-    ),
-    part(
-        "ratelimits",
-        "rate limit",
-        At::List,
-        "name",
-        &["namespace_id"],
-        "RateLimit",
-    ),
     part("ai", "Workers AI", At::Single, "binding", &[], "Ai"),
     part("browser", "browser", At::Single, "binding", &[], "BrowserRun"),
     part(
@@ -202,14 +187,6 @@ const PARTS: &[Part] = &[
         "Fetcher",
     ),
     part(
-        "secrets_store_secrets",
-        "Secrets Store secret",
-        At::List,
-        "binding",
-        &["secret_name"],
-        "SecretsStoreSecret",
-    ),
-    part(
         "pipelines",
         "Pipeline",
         At::List,
@@ -267,6 +244,9 @@ pub(crate) fn declared(effective: &Effective, worker: &str, findings: &mut Findi
             "kv_namespaces" => kv(found, worker, &mut all, findings),
             "assets" => single(found, BindingSpec::Assets, false, &mut all, findings),
             "version_metadata" => single(found, BindingSpec::VersionMetadata, true, &mut all, findings),
+            "ratelimits" => small::rate_limits(found, &mut all, findings),
+            "analytics_engine_datasets" => small::analytics(found, &mut all, findings),
+            "secrets_store_secrets" => small::store_secrets(found, &mut all, findings),
             _ => {
                 if let Some(part) = PARTS.iter().find(|part| part.key == key) {
                     unbuilt(part, found, &mut all, findings);
@@ -303,7 +283,11 @@ fn kv(found: &Found, worker: &str, all: &mut Vec<Declared>, findings: &mut Findi
         fields.known(&["binding", "id", "preview_id", "remote"], findings);
         let name = fields.required_text("binding", findings);
         let id = fields.text("id", findings);
-        fields.text("preview_id", findings);
+        if fields.text("preview_id", findings).is_some() {
+            let at = fields.node("preview_id").map(|node| node.at);
+            let message = "is accepted, but has no effect: everything is local, the namespace of \"id\" is used";
+            findings.warn(at, fields.key("preview_id"), message);
+        }
         if let (Some(""), Some(node)) = (id.as_deref(), fields.node("id")) {
             findings.error(
                 node.at,
@@ -456,7 +440,7 @@ fn consumers(fields: &Fields<'_>, findings: &mut Findings) {
     }
 }
 
-fn remote(fields: &Fields<'_>, findings: &mut Findings) {
+pub(super) fn remote(fields: &Fields<'_>, findings: &mut Findings) {
     if fields.flag("remote", findings) == Some(true) {
         let at = fields.node("remote").map(|node| node.at);
         findings.warn(
@@ -467,7 +451,7 @@ fn remote(fields: &Fields<'_>, findings: &mut Findings) {
     }
 }
 
-fn each(node: &Node, path: &str, findings: &mut Findings, mut read: impl FnMut(&Fields<'_>, &mut Findings)) {
+pub(super) fn each(node: &Node, path: &str, findings: &mut Findings, mut read: impl FnMut(&Fields<'_>, &mut Findings)) {
     let Some(items) = super::scope::list(node, || path.to_owned(), findings) else {
         return;
     };

@@ -15,6 +15,7 @@ mod read;
 mod rules;
 mod scope;
 mod secrets;
+mod small;
 #[cfg(test)]
 mod tests;
 mod tree;

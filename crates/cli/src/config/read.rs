@@ -4,10 +4,12 @@ use super::bindings;
 use super::diagnostic::{Findings, Position};
 use super::environment::Effective;
 use super::find::normal;
+use super::keys;
 use super::project::{Build, DevSettings, ModuleRule, Places, Project};
 use super::rules;
 use super::scope::{self, Fields};
 use super::tree::Value;
+use atoll_model::compat::{FlagFinding, check_flags, flags as flags_known};
 use atoll_model::{AssetsConfig, BindingSpec, CompatDate, HtmlHandling, Limits, NotFoundHandling, RunWorkerFirst};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -43,6 +45,7 @@ pub(crate) fn project(
     let base_dir = base_dir
         .or_else(|| main.as_ref()?.parent().map(Path::to_path_buf))
         .unwrap_or_else(|| root.to_owned());
+    let compat_date = compat_date(effective, main.is_some(), findings);
     Project {
         root: root.to_owned(),
         config_path: None,
@@ -74,8 +77,8 @@ pub(crate) fn project(
             .map(|binding| (binding.name, binding.spec))
             .collect(),
         crons: crons(effective, findings),
-        compat_date: compat_date(effective, main.is_some(), findings),
-        compat_flags: compat_flags(effective, findings),
+        compat_date,
+        compat_flags: compat_flags(effective, compat_date, findings),
         dev: dev(effective, findings),
         limits: limits(effective, findings),
         required_secrets: required_secrets(effective, findings),
@@ -347,14 +350,30 @@ fn compat_date(effective: &Effective, has_main: bool, findings: &mut Findings) -
     }
 }
 
-fn compat_flags(effective: &Effective, findings: &mut Findings) -> Vec<String> {
+fn compat_flags(effective: &Effective, date: CompatDate, findings: &mut Findings) -> Vec<String> {
     let Some((items, path)) = effective.list("compatibility_flags", findings) else {
         return Vec::new();
     };
-    scope::texts(items, path, findings)
-        .into_iter()
-        .map(|(_, flag)| flag)
-        .collect()
+    let (places, flags): (Vec<Position>, Vec<String>) = scope::texts(items, path, findings).into_iter().unzip();
+    let path = path.to_owned();
+    for (index, finding) in check_flags(date, &flags) {
+        let key = format!("{path}[{index}]");
+        let mut message = finding.to_string();
+        if let FlagFinding::Unknown(name) = &finding {
+            let known = flags_known()
+                .flat_map(|flag| [flag.name, flag.off])
+                .filter(|name| !name.is_empty());
+            if let Some(near) = keys::nearest(name, known) {
+                message = format!("{message}; did you mean \"{near}\"?");
+            }
+        }
+        if finding.is_error() {
+            findings.error(places[index], key, message);
+        } else {
+            findings.warn(places[index], key, message);
+        }
+    }
+    flags
 }
 
 fn limits(effective: &Effective, findings: &mut Findings) -> Limits {
@@ -369,8 +388,20 @@ fn limits(effective: &Effective, findings: &mut Findings) -> Limits {
     }
     if let Some(count) = fields.integer("subrequests", 1, u64::from(u32::MAX), findings) {
         limits.subrequests_max = u32::try_from(count).unwrap_or(u32::MAX);
+        no_effect(&fields, "subrequests", "sub-requests are not counted yet", findings);
     }
     limits
+}
+
+/// Warns of a key that is read and changes nothing.
+fn no_effect(fields: &Fields<'_>, name: &str, reason: &str, findings: &mut Findings) {
+    if let Some(node) = fields.node(name) {
+        findings.warn(
+            node.at,
+            fields.key(name),
+            format!("is accepted, but has no effect: {reason}"),
+        );
+    }
 }
 
 fn required_secrets(effective: &Effective, findings: &mut Findings) -> Vec<String> {
@@ -406,6 +437,12 @@ fn dev(effective: &Effective, findings: &mut Findings) -> DevSettings {
         findings,
     );
     let protocol = [("http", false), ("https", true)];
+    for (name, reason) in [
+        ("host", "requests keep the host that they were sent to"),
+        ("upstream_protocol", "requests keep the scheme that they were sent with"),
+    ] {
+        no_effect(&fields, name, reason, findings);
+    }
     let port = |name: &str, findings: &mut Findings| -> Option<u16> {
         fields
             .integer(name, 0, u64::from(u16::MAX), findings)
@@ -452,6 +489,22 @@ pub(crate) fn merge_values(
     findings: &mut Findings,
 ) {
     for (name, value) in secrets {
+        // A secrets store has its local values from the same place, under the secret's name or the binding's.
+        let mut stored = false;
+        for (binding, spec) in &mut *bindings {
+            if let BindingSpec::StoreSecret {
+                name: secret,
+                value: slot,
+            } = spec
+                && (*binding == name || *secret == name)
+            {
+                *slot = Some(value.clone());
+                stored = true;
+            }
+        }
+        if stored {
+            continue;
+        }
         match bindings.iter_mut().find(|(existing, _)| *existing == name) {
             None => bindings.push((name, BindingSpec::Secret { value })),
             Some((_, spec)) if is_value(spec) => *spec = BindingSpec::Secret { value },

@@ -4,6 +4,7 @@ mod environments;
 mod errors;
 mod finding;
 mod secrets;
+mod small;
 mod values;
 mod warnings;
 
@@ -86,6 +87,13 @@ pub(super) fn bindings(project: &Project) -> Vec<String> {
         BindingSpec::Kv { namespace } => format!("{name}=kv({namespace})"),
         BindingSpec::Assets => format!("{name}=assets"),
         BindingSpec::VersionMetadata => format!("{name}=version"),
+        BindingSpec::RateLimit {
+            namespace,
+            limit,
+            period_seconds,
+        } => format!("{name}=limit({namespace}, {limit} in {period_seconds})"),
+        BindingSpec::Analytics { dataset } => format!("{name}=dataset({dataset})"),
+        BindingSpec::StoreSecret { name: secret, value } => format!("{name}=stored({secret}, {value:?})"),
         BindingSpec::Unbuilt(unbuilt) => format!("{name}={}({})", unbuilt.kind, unbuilt.target),
     };
     project.bindings.iter().map(show).collect()

@@ -24,6 +24,17 @@ pub(super) fn rows(bindings: &[(String, BindingSpec)], assets: Option<&str>) -> 
             BindingSpec::Kv { namespace } => ("KV namespace", namespace.to_string(), true),
             BindingSpec::Assets => ("static assets", assets.unwrap_or_default().to_owned(), true),
             BindingSpec::VersionMetadata => ("version metadata", String::new(), true),
+            BindingSpec::RateLimit {
+                limit, period_seconds, ..
+            } => ("rate limit", format!("{limit} in {period_seconds} s"), true),
+            BindingSpec::Analytics { dataset } => ("Analytics Engine dataset", dataset.clone(), true),
+            BindingSpec::StoreSecret { name, value } => {
+                let target = match value {
+                    Some(_) => name.clone(),
+                    None => format!("{name} (no value: set it in .dev.vars)"),
+                };
+                ("Secrets Store secret", target, true)
+            }
             BindingSpec::Unbuilt(unbuilt) => (unbuilt.kind.as_str(), unbuilt.target.clone(), false),
         };
         Row {

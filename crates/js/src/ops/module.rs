@@ -38,7 +38,7 @@ pub(crate) fn op_cjs_resolve(
     #[string] specifier: &str,
 ) -> Result<(String, String), JsErrorBox> {
     let isolate = isolate(state);
-    if let Some(name) = node_module(&isolate.version, specifier) {
+    if let Some(name) = node_module(&isolate.compat, specifier) {
         return Ok(("node".to_owned(), name.to_owned()));
     }
     let module = resolve_name(&isolate.version, specifier, from)

@@ -70,14 +70,6 @@ fn parts_that_are_not_built_become_bindings_that_say_so() {
         "\"hyperdrive\": [{ \"binding\": \"B\", \"id\": \"h\" }]",
         "B=Hyperdrive(h)",
     );
-    check(
-        "\"analytics_engine_datasets\": [{ \"binding\": \"B\", \"dataset\": \"d\" }]",
-        "B=Analytics Engine dataset(d)",
-    );
-    check(
-        "\"ratelimits\": [{ \"name\": \"B\", \"namespace_id\": \"1\", \"simple\": { \"limit\": 1, \"period\": 10 } }]",
-        "B=rate limit(1)",
-    );
     check("\"ai\": { \"binding\": \"B\" }", "B=Workers AI()");
     check("\"browser\": { \"binding\": \"B\" }", "B=browser()");
     check("\"images\": { \"binding\": \"B\" }", "B=Images()");
@@ -97,10 +89,6 @@ fn parts_that_are_not_built_become_bindings_that_say_so() {
     check(
         "\"mtls_certificates\": [{ \"binding\": \"B\", \"certificate_id\": \"c\" }]",
         "B=mTLS certificate(c)",
-    );
-    check(
-        "\"secrets_store_secrets\": [{ \"binding\": \"B\", \"store_id\": \"s\", \"secret_name\": \"n\" }]",
-        "B=Secrets Store secret(n)",
     );
     check(
         "\"pipelines\": [{ \"binding\": \"B\", \"pipeline\": \"p\" }]",

@@ -71,16 +71,16 @@ fn dates() {
         project.compat_date.to_string()
     };
     assert_eq!(check(", \"compatibility_date\": \"2021-05-01\"", &[]), "2021-05-01");
-    assert_eq!(check(", \"compatibility_date\": \"2026-11-01\"", &[]), "2026-11-01");
+    assert_eq!(check(", \"compatibility_date\": \"2026-11-24\"", &[]), "2026-11-24");
     let future = "wrangler.json:1:49: \"compatibility_date\": 2031-01-01 is newer than the newest behaviour that is known here, \
-                  2026-11-01, which is used";
+                  2026-11-24, which is used";
     assert_eq!(
         check(", \"compatibility_date\": \"2031-01-01\"", &[future]),
         "2031-01-01"
     );
-    let missing = "wrangler.json: \"compatibility_date\": is not set: the newest behaviour, 2026-11-01, is used; set \
+    let missing = "wrangler.json: \"compatibility_date\": is not set: the newest behaviour, 2026-11-24, is used; set \
                    \"compatibility_date\" to keep the worker's behaviour when the platform moves on";
-    assert_eq!(check("", &[missing]), "2026-11-01");
+    assert_eq!(check("", &[missing]), "2026-11-24");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Compatibility dates: the day whose behaviour a worker asks for.
+//! Compatibility dates: a calendar day, and the newest one that is known.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -19,8 +19,9 @@ pub struct CompatDate {
 pub struct CompatDateError(pub String);
 
 impl CompatDate {
-    /// The newest date whose behaviour this build knows. Later dates are accepted with a warning and behave as this one.
-    pub const NEWEST: Self = Self::new(2026, 11, 1);
+    /// The newest date whose behaviour this build knows: that of workerd 1.20261117. Later dates are accepted with a
+    /// warning and behave as this one.
+    pub const NEWEST: Self = Self::new(2026, 11, 24);
 
     /// A date from its parts. The parts are not checked: for constants. Text goes through [`FromStr`].
     pub const fn new(year: u16, month: u8, day: u8) -> Self {

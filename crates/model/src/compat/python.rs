@@ -1,0 +1,48 @@
+//! Flags of workers in Python, which do not run here. Names and days are facts of workerd 1.20261117.
+
+use super::FlagStatus::NotApplicable;
+use super::{CompatFlag, NEVER, flag, from};
+
+#[rustfmt::skip]
+pub(super) const FLAGS: &[CompatFlag] = &[
+    flag("python_workers", "", NEVER.or_with(&["python_workers_development"], 2000, 1, 1), false, NotApplicable,
+        "Workers in Python."),
+    flag("python_workers_development", "", NEVER, true, NotApplicable,
+        "Python workers on the interpreter under development."),
+    flag("python_external_packages", "", NEVER, false, NotApplicable,
+        "Has no effect any more."),
+    flag("python_workers_20250116", "no_python_workers_20250116", NEVER.or_with(&["python_workers"], 2025, 9, 29), false, NotApplicable,
+        "Python workers on the interpreter of that day."),
+    flag("python_workers_durable_objects", "", NEVER, true, NotApplicable,
+        "Has no effect any more."),
+    flag("python_workflows", "disable_python_workflows", NEVER.or_with(&["python_workers"], 2025, 9, 20), false, NotApplicable,
+        "Workflows in Python."),
+    flag("python_no_global_handlers", "disable_python_no_global_handlers", from(2025, 8, 14), false, NotApplicable,
+        "Handlers of Python workers are methods of a class."),
+    flag("python_workers_force_new_vendor_path", "", from(2025, 8, 11), false, NotApplicable,
+        "Python packages come from python_modules alone."),
+    flag("python_dedicated_snapshot", "disable_python_dedicated_snapshot", NEVER.or_with(&["python_workers_20250116"], 2025, 10, 16), false, NotApplicable,
+        "Python workers have a memory snapshot of their own."),
+    flag("enable_python_external_sdk", "disable_python_external_sdk", from(2026, 4, 21), false, NotApplicable,
+        "The SDK of Python workers is a package."),
+    flag("python_check_rng_state", "disable_python_check_rng_state", NEVER.or_with(&["python_workers"], 2025, 12, 16), false, NotApplicable,
+        "Python's random state is checked at start."),
+    flag("python_workflows_implicit_dependencies", "no_python_workflows_implicit_dependencies", NEVER.or_with(&["python_workers"], 2026, 2, 25), false, NotApplicable,
+        "Steps of Python workflows find their dependencies by name."),
+    flag("python_request_headers_preserve_commas", "disable_python_request_headers_preserve_commas", from(2026, 2, 17), false, NotApplicable,
+        "Headers of Python requests keep commas in their values."),
+    flag("python_process_pth_files", "disable_python_process_pth_files", from(2026, 5, 26), false, NotApplicable,
+        "Python's .pth files are read."),
+    flag("python_workers_20260610", "no_python_workers_20260610", NEVER, false, NotApplicable,
+        "Python workers on the interpreter of that day."),
+    flag("python_workers_314", "no_python_workers_314", NEVER.or_with(&["python_workers"], 2026, 9, 8), false, NotApplicable,
+        "Python workers on Python 3.14."),
+    flag("auto_inject_python_workers", "no_auto_inject_python_workers", NEVER, true, NotApplicable,
+        "The modules of Python workers come by themselves."),
+    flag("python_shared_standard_library", "", NEVER.or_with(&["python_workers"], 2026, 11, 19), false, NotApplicable,
+        "Python workers share the standard library."),
+    flag("python_zstd_snapshot", "", NEVER, true, NotApplicable,
+        "Python snapshots are compressed."),
+    flag("python_dedicated_snapshot_keep_import_caches", "no_python_dedicated_snapshot_keep_import_caches", NEVER, false, NotApplicable,
+        "Python snapshots keep import caches."),
+];

@@ -1,0 +1,1 @@
+export default { fetch() { return Response.json([typeof MessageChannel, typeof MessagePort, typeof MessageEvent]); } };

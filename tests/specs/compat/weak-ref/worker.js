@@ -1,0 +1,1 @@
+export default { fetch() { return Response.json([typeof WeakRef, typeof FinalizationRegistry, typeof WeakMap]); } };
