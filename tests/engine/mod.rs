@@ -174,6 +174,7 @@ impl Run {
             .map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
         let env = Environment {
             bindings: Vec::new(),
+            own: atoll_worker::ServiceStub::nowhere(),
             outbound: self.outbound.clone(),
             logs,
             clock: Arc::new(SystemClock),
@@ -232,6 +233,7 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         tls_version: "",
         peer: None,
         upgrade_websocket: false,
+        cf: None,
     };
     let ctx = EventContext {
         tenant: TenantId::new("suite"),
@@ -239,6 +241,7 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         traceparent: None,
+        entry: atoll_worker::Entry::default(),
     };
     let body = Body::Full(input.into());
     instance.deliver(Job {

@@ -78,6 +78,7 @@ pub(crate) async fn run(words: &Words, engine: Arc<dyn Engine>, pool: &Pool) -> 
     });
     let environment = Environment {
         bindings: Vec::new(),
+        own: atoll_worker::ServiceStub::nowhere(),
         outbound: Arc::new(Nowhere),
         logs: Arc::new(Nowhere),
         clock: Arc::new(SystemClock),

@@ -72,17 +72,19 @@ pub enum Command {
     atoll dev                                   the project in this directory\n  \
     atoll dev src/index.ts                      a script without any configuration\n  \
     atoll dev --port 3000 --env staging         another port, another environment\n  \
+    atoll dev -c web/wrangler.jsonc -c api/wrangler.jsonc   two workers; the first is served\n  \
     atoll dev --var API_KEY:abc --define DEBUG:true\n  \
     atoll dev --host 0.0.0.0 --local-protocol https\n  \
     atoll dev --json | jq .event                one JSON object a line\n\n\
     While it runs: b opens a browser, c clears the console, r builds again, x exits.")]
 pub struct DevArgs {
-    /// The project's directory, or its entry script.
+    /// The project's directory, or its entry script. Of several, the first is the one that is served; the others run beside
+    /// it, to be called by its service bindings.
     #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
-    pub directory: PathBuf,
-    /// The configuration file to read, no other.
-    #[arg(short, long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub directories: Vec<PathBuf>,
+    /// The configuration file to read, no other. May be repeated: the first is the one that is served.
+    #[arg(short, long = "config", value_name = "FILE")]
+    pub configs: Vec<PathBuf>,
     /// The environment of the configuration to use.
     #[arg(short, long, value_name = "NAME")]
     pub env: Option<String>,
@@ -331,15 +333,18 @@ mod tests {
     fn dev_flags() {
         let check = |line: &str, expected: fn(&DevArgs) -> bool| assert!(expected(&dev(line)), "{line}");
         check("dev", |a| {
-            a.directory.as_os_str() == "." && a.port.is_none() && a.host.is_none()
+            a.directories == [PathBuf::from(".")] && a.port.is_none() && a.host.is_none()
         });
-        check("dev shop", |a| a.directory.as_os_str() == "shop");
+        check("dev shop api", |a| {
+            a.directories == [PathBuf::from("shop"), "api".into()]
+        });
+        check("dev -c a.json -c b.json", |a| a.configs.len() == 2);
         check("dev --port 0", |a| a.port == Some(0));
         check("dev --host localhost", |a| a.host == Some([127, 0, 0, 1].into()));
         check("dev --ip *", |a| a.host == Some([0, 0, 0, 0].into()));
         check("dev --host ::1", |a| a.host == Some("::1".parse().expect("an address")));
         check("dev -e staging -c w.toml", |a| {
-            a.env.as_deref() == Some("staging") && a.config == Some("w.toml".into())
+            a.env.as_deref() == Some("staging") && a.configs == [PathBuf::from("w.toml")]
         });
         check("dev --var A:1 --var B:x:y", |a| {
             a.vars == [("A".into(), "1".into()), ("B".into(), "x:y".into())]
@@ -361,7 +366,7 @@ mod tests {
             a.show_interactive_dev_session == Some(false)
         });
         check("dev --show-interactive-dev-session shop", |a| {
-            a.show_interactive_dev_session == Some(true) && a.directory.as_os_str() == "shop"
+            a.show_interactive_dev_session == Some(true) && a.directories == [PathBuf::from("shop")]
         });
         check(
             "dev --compatibility-date 2026-01-02 --compatibility-flags nodejs_compat",
@@ -384,7 +389,6 @@ mod tests {
         check("dev --https-key-path k", 2, "--https-cert-path");
         check("dev --log-level loud", 2, "debug");
         check("dev --compatibility-date yesterday", 2, "YYYY-MM-DD");
-        check("dev a b", 2, "unexpected argument 'b'");
         check("completions tcsh", 2, "zsh");
         check("", 2, "Usage");
         check("--version", 0, env!("CARGO_PKG_VERSION"));

@@ -92,6 +92,10 @@ pub trait DevTarget: Send + Sync {
     /// modules have been evaluated, with the failure if they could not be: then requests answer with it.
     async fn apply(&self, project: DevProject) -> Result<(), DevFailure>;
 
+    /// Starts or replaces a worker that runs beside the project, to be called by its service bindings; on failure the one
+    /// before it stays. `place` tells such workers apart.
+    async fn apply_beside(&self, place: usize, project: DevProject) -> Result<(), DevFailure>;
+
     /// From now on requests answer with this failure (the project does not build), until the next `apply`.
     async fn fail(&self, failure: DevFailure);
 

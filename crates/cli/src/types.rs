@@ -154,6 +154,24 @@ fn binding_type(project: &Project, name: &str, spec: &BindingSpec, main: Option<
         BindingSpec::Json { value } => literal(value),
         BindingSpec::Secret { .. } => "string".to_owned(),
         BindingSpec::Kv { .. } => "KVNamespace".to_owned(),
+        BindingSpec::Service {
+            service, entrypoint, ..
+        } => {
+            let export = entrypoint.as_deref().unwrap_or("default");
+            match main {
+                Some(main) if *service == project.name && is_identifier(export) => {
+                    format!("Service<typeof import({main}).{export}>")
+                }
+                // Where another worker's sources are is not known here.
+                _ => match entrypoint {
+                    Some(entrypoint) => format!(
+                        "Service /* {} */",
+                        comment(&format!("entrypoint {entrypoint} from {service}"))
+                    ),
+                    None => format!("Fetcher /* {} */", comment(service)),
+                },
+            }
+        }
         BindingSpec::Assets => "Fetcher".to_owned(),
         BindingSpec::VersionMetadata => "WorkerVersionMetadata".to_owned(),
         BindingSpec::RateLimit { .. } => "RateLimit".to_owned(),
@@ -179,6 +197,11 @@ fn binding_type(project: &Project, name: &str, spec: &BindingSpec, main: Option<
             }
         }
     }
+}
+
+/// Text that cannot end the comment it stands in.
+fn comment(text: &str) -> String {
+    text.replace("*/", "* /")
 }
 
 /// A JSON value as a literal type.

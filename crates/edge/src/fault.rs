@@ -29,6 +29,7 @@ pub(crate) fn status(kind: FaultKind) -> StatusCode {
         | FaultKind::NeverSettles
         | FaultKind::ExceededCpu
         | FaultKind::ExceededMemory
+        | FaultKind::TooDeep
         | FaultKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         FaultKind::Overloaded | FaultKind::Draining | FaultKind::Canceled => StatusCode::SERVICE_UNAVAILABLE,
         FaultKind::NotFound => StatusCode::NOT_FOUND,
@@ -46,6 +47,7 @@ fn title(kind: FaultKind) -> &'static str {
         FaultKind::ExceededCpu => "The worker used more CPU time than it may",
         FaultKind::ExceededMemory => "The worker ran out of memory",
         FaultKind::Overloaded => "Too many requests wait for this worker",
+        FaultKind::TooDeep => "Workers call each other in too long a chain",
         FaultKind::NotFound => "No such worker",
         FaultKind::Canceled => "The request was cancelled",
         FaultKind::Draining => "The server is stopping",

@@ -167,6 +167,7 @@ pub(crate) fn identify(
             tls_version: origin.tls_version,
             peer: Some(origin.peer),
             upgrade_websocket: handshake.is_some(),
+            cf: None,
         },
         host,
         client,

@@ -164,9 +164,9 @@ impl Exchange<'_> {
                     Err(fault) => return faulty(front, &fault, &client, id),
                 }
             }
-            Ok(Outcome::Scheduled { .. }) => Fault::new(
+            Ok(_) => Fault::new(
                 FaultKind::Internal,
-                "a fetch event came back with a scheduled event's outcome",
+                "a fetch event came back with the outcome of another kind of event",
             ),
             Err(fault) => fault,
         };
@@ -219,6 +219,7 @@ fn context(front: &Front, site: &Site, worker: &WorkerName, headers: &HeaderMap)
         request_id: front.next_request(),
         cancel: CancellationToken::new(),
         traceparent,
+        entry: atoll_worker::Entry::default(),
     }
 }
 

@@ -4,9 +4,10 @@ use crate::DeployError;
 use crate::bindings::analytics::AnalyticsSource;
 use crate::bindings::rate_limit::RateLimits;
 use crate::logs::{LogHub, LogOrigin};
-use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerVersion};
+use crate::services::Services;
+use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::Clock;
-use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound};
+use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound, Props, ServiceStub};
 use std::sync::Arc;
 
 /// Opens KV namespaces: scoped to one tenant, metered.
@@ -36,11 +37,12 @@ pub(crate) fn environment(
     assets: Option<&Arc<dyn Fetcher>>,
     reach: &Reach,
     logs: &Arc<LogHub>,
+    services: &Services,
 ) -> Result<Environment, DeployError> {
     let bindings = version
         .bindings
         .iter()
-        .map(|(name, spec)| Ok((name.clone(), binding(name, spec, version, assets, reach)?)))
+        .map(|(name, spec)| Ok((name.clone(), binding(name, spec, version, assets, reach, services)?)))
         .collect::<Result<_, DeployError>>()?;
     let origin = LogOrigin {
         tenant: version.tenant.clone(),
@@ -48,6 +50,7 @@ pub(crate) fn environment(
     };
     Ok(Environment {
         bindings,
+        own: ServiceStub::new(services.service(&version.tenant, &version.name)),
         outbound: reach.outbound.clone(),
         logs: logs.sink(origin),
         clock: reach.clock.clone(),
@@ -60,6 +63,7 @@ fn binding(
     version: &WorkerVersion,
     assets: Option<&Arc<dyn Fetcher>>,
     reach: &Reach,
+    services: &Services,
 ) -> Result<Binding, DeployError> {
     let refused = |reason| DeployError::Binding {
         binding: name.to_owned(),
@@ -69,6 +73,15 @@ fn binding(
         BindingSpec::Text { value } | BindingSpec::Secret { value } => Binding::Text(value.clone()),
         BindingSpec::Json { value } => Binding::Json(value.to_string()),
         BindingSpec::Kv { namespace } => Binding::Kv(reach.kv.open(&version.tenant, namespace)),
+        BindingSpec::Service {
+            service,
+            entrypoint,
+            props,
+        } => Binding::Service(ServiceStub {
+            service: services.service(&version.tenant, &WorkerName::new(service.as_str())),
+            entrypoint: entrypoint.as_deref().map(Arc::from),
+            props: props.as_ref().map(|props| Props::Json(props.to_string().into())),
+        }),
         BindingSpec::Assets => {
             let none = "it is bound to static assets, and the project has none (set assets.directory)";
             Binding::Fetcher(assets.cloned().ok_or_else(|| refused(none.to_owned()))?)
@@ -138,6 +151,7 @@ mod tests {
             Binding::RateLimit(_) => "rate limit".into(),
             Binding::Analytics(_) => "analytics".into(),
             Binding::StoreSecret { name, value } => format!("store secret {name} {value:?}"),
+            Binding::Service(stub) => format!("service {:?} {:?}", stub.entrypoint, stub.props),
             Binding::Unbuilt(unbuilt) => format!("unbuilt {}", unbuilt.kind),
         }
     }
@@ -147,7 +161,13 @@ mod tests {
         version.created_ms = 1_795_257_600_123;
         version.bindings = vec![("B".into(), spec)];
         let assets = assets();
-        let built = environment(&version, with_assets.then_some(&assets), &reach(), &LogHub::new());
+        let built = environment(
+            &version,
+            with_assets.then_some(&assets),
+            &reach(),
+            &LogHub::new(),
+            &Services::nowhere(),
+        );
         built
             .map(|env| shown(&env.bindings[0].1))
             .map_err(|error| error.to_string())
@@ -164,6 +184,12 @@ mod tests {
         let namespace = NamespaceId::new("n");
         check(BindingSpec::Kv { namespace }, "kv");
         check(BindingSpec::Assets, "fetcher");
+        let service = BindingSpec::Service {
+            service: text("other"),
+            entrypoint: Some(text("Api")),
+            props: Some(serde_json::json!({"a": 1})),
+        };
+        check(service, r#"service Some("Api") Some(Json("{\"a\":1}"))"#);
         check(
             BindingSpec::VersionMetadata,
             r#"json {"id":"7","tag":"","timestamp":"2026-11-21T10:40:00.123Z"}"#,

@@ -3,6 +3,7 @@
 use crate::DeployError;
 use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
+use crate::services::Services;
 use async_trait::async_trait;
 use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolStats, Refusal, WorkerSlot};
@@ -75,6 +76,7 @@ pub struct Host {
     tasks: TaskGroup,
     retire_grace: Duration,
     table: RwLock<Table>,
+    services: Services,
     deploys: AtomicU64,
     requests: AtomicU64,
 }
@@ -82,7 +84,8 @@ pub struct Host {
 impl Host {
     /// A host without workers.
     pub fn new(options: HostOptions) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|host| Self {
+            services: Services::of(host.clone()),
             pool: options.pool,
             engine: options.engine,
             reach: options.reach,
@@ -123,7 +126,7 @@ impl Host {
         assets: Option<Arc<dyn Fetcher>>,
     ) -> Result<(), DeployError> {
         let deploy = self.deploys.fetch_add(1, Ordering::Relaxed);
-        let environment = environment(&version, assets.as_ref(), &self.reach, &self.logs)?;
+        let environment = environment(&version, assets.as_ref(), &self.reach, &self.logs, &self.services)?;
         let slot = self.pool.start(self.engine.clone(), version.clone(), environment);
         let slot = Arc::new(slot);
         slot.ready().await?;

@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod host;
 mod logs;
+mod services;
 #[cfg(test)]
 mod testing;
 

@@ -107,6 +107,7 @@ pub(crate) fn context() -> EventContext {
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         traceparent: None,
+        entry: atoll_worker::Entry::default(),
     }
 }
 

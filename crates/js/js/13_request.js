@@ -62,6 +62,11 @@ function checkEnum(value, allowed, name) {
   return value;
 }
 
+// Empty for a request from another worker that had none.
+function parseCf(text) {
+  return text === "" ? undefined : JSON.parse(text);
+}
+
 class Request {
   #source = null;
   #method = "GET";
@@ -82,6 +87,8 @@ class Request {
       this.#method = method;
       this.#url = url;
       this.#body = body;
+      // What to do with a redirect is for whoever asked to say.
+      this.#redirect = "manual";
       return;
     }
     webidl.requiredArguments(arguments.length, 1, "Failed to construct 'Request'");
@@ -189,7 +196,7 @@ class Request {
   }
 
   get cf() {
-    if (this.#cf === undefined && this.#source !== null) this.#cf = JSON.parse(op_request_cf(this.#source));
+    if (this.#cf === undefined && this.#source !== null) this.#cf = parseCf(op_request_cf(this.#source));
     return this.#cf;
   }
 

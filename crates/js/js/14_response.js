@@ -221,7 +221,7 @@ class Response {
     };
   }
 
-  static fromNative({ status, statusText, headers, url, redirected, body, webSocket }) {
+  static fromNative({ status, statusText, headers, url, redirected, body, webSocket, manualEncoding = false }) {
     const response = new Response(NATIVE);
     response.#status = status;
     response.#statusText = statusText;
@@ -230,6 +230,7 @@ class Response {
     response.#redirected = redirected;
     response.#body = body;
     response.#webSocket = webSocket;
+    response.#manualEncoding = manualEncoding;
     return response;
   }
 }

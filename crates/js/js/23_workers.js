@@ -2,29 +2,124 @@
 // that a worker's entrypoints extend.
 (function () {
 const { core } = __bootstrap;
-const { op_report_exception } = core.ops;
-const { currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { op_report_exception, op_rpc_park } = core.ops;
+const { AsyncLocalStorage, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 
-// One object for the life of the isolate; filled before the worker's first line runs.
+// One object each for the life of the isolate; env is filled before the worker's first line runs, exports after its last.
 const env = {};
+const exports = {};
 
-// The third argument of a handler.
+// The env and exports of the module "cloudflare:workers": those of the isolate, or what withEnv and withExports put in their
+// places for a while.
+function swappable(own) {
+  const storage = new AsyncLocalStorage();
+  const current = () => storage.getStore() ?? own;
+  const handler = {};
+  for (const trap of ["get", "set", "has", "deleteProperty", "ownKeys", "getOwnPropertyDescriptor", "defineProperty"]) {
+    handler[trap] = (_target, ...args) => {
+      if (trap === "get" || trap === "set") args.pop();
+      return Reflect[trap](current(), ...args);
+    };
+  }
+  return { storage, proxy: new Proxy(own, handler) };
+}
+
+const { storage: envStorage, proxy: currentEnv } = swappable(env);
+const { storage: exportsStorage, proxy: currentExports } = swappable(exports);
+
+function withEnv(newEnv, callback) {
+  return envStorage.run(newEnv, callback);
+}
+
+function withExports(newExports, callback) {
+  return exportsStorage.run(newExports, callback);
+}
+
+function withEnvAndExports(newEnv, newExports, callback) {
+  return envStorage.run(newEnv, () => exportsStorage.run(newExports, callback));
+}
+
+const ILLEGAL = Symbol("illegal constructor");
+
+// The third argument of a handler. The event lasts until its handler is done, its response's stream has been read and what
+// was given to waitUntil is settled; each of these holds it.
 class ExecutionContext {
-  #pending = 0;
+  #holders = 1;
+  #ends = [];
   #passThrough = false;
-  props = {};
+  #depth;
+  // While it is owed an answer, its id; null after.
+  #id;
+  // Calls to other workers that have no answer yet.
+  #asking = 0;
+  // Calls of the caller that run, where the event is an RPC session; otherwise null.
+  #serving = null;
+  #parked = false;
+
+  constructor(key, props, depth, id) {
+    if (key !== ILLEGAL) throw new TypeError("Illegal constructor");
+    this.props = props;
+    this.exports = exports;
+    this.#depth = depth;
+    this.#id = id;
+  }
 
   waitUntil(promise) {
-    this.#pending++;
+    this.#holders++;
     Promise.resolve(promise).then(
-      () => {
-        this.#pending--;
-      },
+      () => releaseEvent(this),
       (error) => {
-        this.#pending--;
         op_report_exception(error);
+        releaseEvent(this);
       },
     );
+  }
+
+  abort(reason = undefined) {
+    throw reason ?? new Error("The worker called ctx.abort().");
+  }
+
+  static hold(ctx) {
+    ctx.#holders++;
+  }
+
+  static release(ctx) {
+    if (--ctx.#holders !== 0) return;
+    const ends = ctx.#ends;
+    ctx.#ends = null;
+    for (const end of ends) end();
+  }
+
+  static answered(ctx) {
+    ctx.#id = null;
+  }
+
+  static asking(ctx, change) {
+    ctx.#asking += change;
+    ctx.#park();
+  }
+
+  static serving(ctx, calls) {
+    ctx.#serving = calls;
+    ctx.#park();
+  }
+
+  // An event that waits for another worker may do so although nothing else is left to run here.
+  #park() {
+    const parked = this.#asking > 0 || this.#serving === 0;
+    if (this.#id === null || parked === this.#parked) return;
+    this.#parked = parked;
+    op_rpc_park(this.#id, parked);
+  }
+
+  // Calls back when the event is over, at once if it is.
+  static onEnd(ctx, callback) {
+    if (ctx.#ends === null) callback();
+    else ctx.#ends.push(callback);
+  }
+
+  static depth(ctx) {
+    return ctx === null ? 0 : ctx.#depth;
   }
 
   passThroughOnException() {
@@ -36,8 +131,15 @@ class ExecutionContext {
   }
 }
 
-const { passesThrough } = ExecutionContext;
-delete ExecutionContext.passesThrough;
+const {
+  answered: eventAnswered, asking: eventAsking, depth: eventDepth, hold: holdEvent, onEnd: onEventEnd, passesThrough,
+  release: releaseEvent, serving: eventServing,
+} = ExecutionContext;
+for (const name of ["answered", "asking", "depth", "hold", "onEnd", "passesThrough", "release", "serving"]) delete ExecutionContext[name];
+
+function newEvent(id, props, depth) {
+  return new ExecutionContext(ILLEGAL, props, depth, id);
+}
 
 function waitUntil(promise) {
   const ctx = currentEvent();
@@ -88,13 +190,27 @@ function unbuiltBinding(name, kind, target) {
 }
 
 return {
+  currentEnv,
+  currentExports,
   DurableObject,
   env,
+  eventAnswered,
+  eventAsking,
+  eventDepth,
+  eventServing,
   ExecutionContext,
+  exports,
+  holdEvent,
+  newEvent,
+  onEventEnd,
   passesThrough,
+  releaseEvent,
   RpcTarget,
   unbuiltBinding,
   waitUntil,
+  withEnv,
+  withEnvAndExports,
+  withExports,
   WorkerEntrypoint,
   WorkflowEntrypoint,
 };

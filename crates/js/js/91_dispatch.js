@@ -11,6 +11,8 @@ const {
   op_respond_stream,
   op_respond_text,
   op_respond_websocket,
+  op_rpc_done,
+  op_rpc_refuse,
   op_scheduled_done,
 } = core.ops;
 const { setAsyncContext, getAsyncContext } = core;
@@ -25,10 +27,12 @@ const { isResponse, responseParts } = core.loadExtScript("ext:atoll_js/14_respon
 const { Fetcher, pump } = core.loadExtScript("ext:atoll_js/15_fetch.js");
 const { coupleWebSocket, isWebSocket, leaveWebSocket } = core.loadExtScript("ext:atoll_js/20_websocket.js");
 const { KvNamespace } = core.loadExtScript("ext:atoll_js/21_kv.js");
-const { env, ExecutionContext, passesThrough, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { installNode } = core.loadExtScript("ext:atoll_js/27_node.js");
 const { applyCompat } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const { AnalyticsEngineDataset, Ratelimit, StoreSecret } = core.loadExtScript("ext:atoll_js/29_bindings.js");
+const { env, eventAnswered, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { HandlerObject, serve } = core.loadExtScript("ext:atoll_js/30_rpc.js");
+const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:atoll_js/32_service.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
@@ -36,8 +40,9 @@ const EXCEPTION = 0;
 const BAD_RESPONSE = 1;
 const NO_HANDLER = 2;
 
-// The default export, once the modules have been evaluated.
+// The exports, once the modules have been evaluated: the default one, and all that can be an entrypoint by name.
 let entry;
+const entries = new Map();
 
 // bindings: [[name, kind, value, extra], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
 function bootstrap(bindings, date) {
@@ -52,6 +57,9 @@ function bootstrap(bindings, date) {
         break;
       case "kv":
         binding = new KvNamespace(value);
+        break;
+      case "service":
+        binding = serviceBinding(value);
         break;
       case "fetcher":
         binding = new Fetcher(value);
@@ -80,12 +88,42 @@ function bootstrap(bindings, date) {
 // namespace: the main module's exports.
 function start(namespace) {
   entry = namespace.default;
+  const names = Object.keys(namespace).sort((a, b) => (b === "default") - (a === "default"));
+  for (const name of names) {
+    const value = namespace[name];
+    if (value === null || (typeof value !== "object" && typeof value !== "function")) {
+      throw new TypeError(`Incorrect type for map entry '${name}': the provided value is not of type 'function or ExportedHandler'.`);
+    }
+    if (typeof value === "function" && !isEntrypoint(value)) continue;
+    entries.set(name, value);
+    Object.defineProperty(exports, name, {
+      value: makeLoopback(name === "default" ? null : name), writable: true, enumerable: true, configurable: true,
+    });
+  }
   leaveGlobalScope();
 }
 
-function handler(name, ctx) {
+function isEntrypoint(value) {
+  return value === WorkerEntrypoint || value.prototype instanceof WorkerEntrypoint;
+}
+
+// info: undefined for an event of the default entrypoint from outside, or [name or null, props, depth].
+function contextOf(id, info) {
+  return info === undefined ? newEvent(id, {}, 0) : newEvent(id, decodeProps(info[1]), info[2]);
+}
+
+function entryOf(info) {
+  if (info === undefined || info[0] === null) return entry;
+  const named = entries.get(info[0]);
+  if (named === undefined) throw new NoEntrypoint(`The worker has no such named entrypoint "${info[0]}".`);
+  return named;
+}
+
+class NoEntrypoint extends Error {}
+
+function handler(name, ctx, entry) {
   let target = entry;
-  if (typeof entry === "function" && (entry === WorkerEntrypoint || entry.prototype instanceof WorkerEntrypoint)) {
+  if (typeof entry === "function" && isEntrypoint(entry)) {
     target = new entry(ctx, env);
     if (typeof target[name] !== "function") return null;
     return (event) => target[name](event);
@@ -95,20 +133,21 @@ function handler(name, ctx) {
 }
 
 // Runs in V8's call from the host: must not throw.
-function dispatchFetch(id, source, method, url, hasBody) {
-  const ctx = new ExecutionContext();
+function dispatchFetch(id, source, method, url, hasBody, info) {
+  const ctx = contextOf(id, info);
   const outer = getAsyncContext();
   setAsyncContext(new Frame(ctx, null));
   try {
     const request = requestFromNative(source, method, url, hasBody ? Body.native(source) : null);
     let result;
     // The plain object is by far the most common: no closure for it.
-    if (typeof entry === "object" && entry !== null && typeof entry.fetch === "function") {
-      result = entry.fetch(request, env, ctx);
+    const target = entryOf(info);
+    if (typeof target === "object" && target !== null && typeof target.fetch === "function") {
+      result = target.fetch(request, env, ctx);
     } else {
-      const fetch = handler("fetch", ctx);
+      const fetch = handler("fetch", ctx, target);
       if (fetch === null) {
-        op_fail(id, NO_HANDLER, new Error(noHandler("fetch")), false);
+        fail(id, NO_HANDLER, new Error(noHandler("fetch")), ctx);
         return;
       }
       result = fetch(request);
@@ -118,11 +157,11 @@ function dispatchFetch(id, source, method, url, hasBody) {
     } else {
       Promise.resolve(result).then(
         (response) => respondOrFail(id, response, ctx),
-        (error) => op_fail(id, EXCEPTION, error, passesThrough(ctx)),
+        (error) => fail(id, EXCEPTION, error, ctx),
       );
     }
   } catch (error) {
-    op_fail(id, EXCEPTION, error, passesThrough(ctx));
+    fail(id, error instanceof NoEntrypoint ? NO_HANDLER : EXCEPTION, error, ctx);
   } finally {
     setAsyncContext(outer);
   }
@@ -130,10 +169,18 @@ function dispatchFetch(id, source, method, url, hasBody) {
 
 function respondOrFail(id, response, ctx) {
   try {
-    respond(id, response);
+    respond(id, response, ctx);
+    eventAnswered(ctx);
+    releaseEvent(ctx);
   } catch (error) {
-    op_fail(id, BAD_RESPONSE, error, passesThrough(ctx));
+    fail(id, BAD_RESPONSE, error, ctx);
   }
+}
+
+function fail(id, kind, error, ctx) {
+  op_fail(id, kind, error, passesThrough(ctx));
+  eventAnswered(ctx);
+  releaseEvent(ctx);
 }
 
 function noHandler(name) {
@@ -143,7 +190,7 @@ function noHandler(name) {
   return `Handler does not export a ${name}() function.`;
 }
 
-function respond(id, response) {
+function respond(id, response, ctx) {
   if (!isResponse(response)) {
     throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
   }
@@ -166,7 +213,8 @@ function respond(id, response) {
   else if (kind === NATIVE) op_respond_native(id, status, statusText, wire, manualEncoding, value);
   else {
     const sender = op_respond_stream(id, status, statusText, wire, manualEncoding, body.length ?? -1);
-    pump(value, sender).catch((error) => op_report_exception(error));
+    holdEvent(ctx);
+    pump(value, sender).catch((error) => op_report_exception(error)).then(() => releaseEvent(ctx));
   }
 }
 
@@ -177,8 +225,8 @@ function respondWebSocket(id, wire, webSocket) {
   if (mine !== null) coupleWebSocket(webSocket, mine);
 }
 
-function dispatchScheduled(id, cron, scheduledTime) {
-  const ctx = new ExecutionContext();
+function dispatchScheduled(id, cron, scheduledTime, info) {
+  const ctx = contextOf(id, info);
   let noRetry = false;
   const controller = {
     scheduledTime,
@@ -191,17 +239,45 @@ function dispatchScheduled(id, cron, scheduledTime) {
   const outer = getAsyncContext();
   setAsyncContext(new Frame(ctx, null));
   try {
-    const scheduled = handler("scheduled", ctx);
+    const scheduled = handler("scheduled", ctx, entryOf(info));
     if (scheduled === null) {
-      op_fail(id, NO_HANDLER, new Error(noHandler("scheduled")), false);
+      fail(id, NO_HANDLER, new Error(noHandler("scheduled")), ctx);
       return;
     }
     Promise.resolve(scheduled(controller)).then(
-      () => op_scheduled_done(id, noRetry),
-      (error) => op_fail(id, EXCEPTION, error, false),
+      () => {
+        op_scheduled_done(id, noRetry);
+        eventAnswered(ctx);
+        releaseEvent(ctx);
+      },
+      (error) => fail(id, EXCEPTION, error, ctx),
     );
   } catch (error) {
-    op_fail(id, EXCEPTION, error, false);
+    fail(id, error instanceof NoEntrypoint ? NO_HANDLER : EXCEPTION, error, ctx);
+  } finally {
+    setAsyncContext(outer);
+  }
+}
+
+// A session of calls: one instance of the entrypoint answers all of them.
+function dispatchRpc(id, link, info) {
+  const ctx = contextOf(id, info);
+  const outer = getAsyncContext();
+  setAsyncContext(new Frame(ctx, null));
+  try {
+    const entry = entryOf(info);
+    if (entry === undefined || entry === null) throw new NoEntrypoint("The worker's main module has no default export.");
+    const target = typeof entry === "function" ? new entry(ctx, env) : new HandlerObject(entry, env, ctx);
+    serve(link, ctx, target, () => {
+      op_rpc_done(id);
+      eventAnswered(ctx);
+      releaseEvent(ctx);
+    });
+  } catch (error) {
+    if (error instanceof NoEntrypoint) op_rpc_refuse(id, error.message);
+    else op_fail(id, EXCEPTION, error, false);
+    eventAnswered(ctx);
+    releaseEvent(ctx);
   } finally {
     setAsyncContext(outer);
   }
@@ -232,7 +308,7 @@ for (
 
 install();
 Object.defineProperty(globalThis, "__atoll", {
-  value: { bootstrap, dispatchFetch, dispatchScheduled, start },
+  value: { bootstrap, dispatchFetch, dispatchRpc, dispatchScheduled, start },
   configurable: true,
 });
 })();

@@ -15,11 +15,12 @@ use crate::extension::extensions;
 use crate::interrupt::{JsInterrupt, MainContext};
 use crate::modules::{Loader, url_of};
 use crate::ops::body::Source;
+use crate::ops::rpc::Link;
 use crate::state::IsolateState;
 use atoll_model::WorkerVersion;
 use atoll_worker::{
-    Binding, Body, Environment, Event, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, JsException, Request,
-    ScheduledEvent,
+    Binding, Body, Entry, Environment, Event, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, JsException,
+    Props, Request, RpcLink, ScheduledEvent,
 };
 use deno_core::error::{CoreError, CoreErrorKind, JsError};
 use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, v8};
@@ -55,6 +56,7 @@ struct Bridge {
     start: v8::Global<v8::Function>,
     fetch: v8::Global<v8::Function>,
     scheduled: v8::Global<v8::Function>,
+    rpc: v8::Global<v8::Function>,
 }
 
 /// An isolate that runs one worker.
@@ -181,6 +183,7 @@ impl JsInstance {
                 Binding::Text(value) => vec![local(name), local("text"), local(value)],
                 Binding::Json(value) => vec![local(name), local("json"), local(value)],
                 Binding::Kv(_) => vec![local(name), local("kv"), index],
+                Binding::Service(_) => vec![local(name), local("service"), index],
                 Binding::Fetcher(_) => vec![local(name), local("fetcher"), index],
                 Binding::RateLimit(_) => vec![local(name), local("rate_limit"), index],
                 Binding::Analytics(_) => vec![local(name), local("analytics"), index],
@@ -239,7 +242,8 @@ impl JsInstance {
         let id = self.state.add(reply);
         let result = match event {
             Event::Fetch(request) => self.run_fetch(id, ctx, request),
-            Event::Scheduled(scheduled) => self.run_scheduled(id, &scheduled),
+            Event::Scheduled(scheduled) => self.run_scheduled(id, &ctx.entry, &scheduled),
+            Event::Rpc(link) => self.run_rpc(id, &ctx.entry, link),
         };
         // The bridge catches whatever a handler throws; only a termination passes it.
         if let Err(exception) = result
@@ -258,18 +262,29 @@ impl JsInstance {
         let method = one_byte(scope, request.head.method.as_str());
         let url = one_byte(scope, &request.head.url);
         let has_body = v8::Boolean::new(scope, has_body).into();
+        let entry = entry_of(scope, &ctx.entry);
         let source = Source::request(request.head, ctx, request.body);
         let source = deno_core::cppgc::make_cppgc_object(scope, source).into();
-        call(scope, &function, &[id, source, method, url, has_body])
+        call(scope, &function, &[id, source, method, url, has_body, entry])
     }
 
-    fn run_scheduled(&mut self, id: u32, event: &ScheduledEvent) -> Result<(), JsException> {
+    fn run_rpc(&mut self, id: u32, entry: &Entry, link: RpcLink) -> Result<(), JsException> {
+        let function = self.bridge.rpc.clone();
+        deno_core::scope!(scope, self.runtime);
+        let id = v8::Integer::new_from_unsigned(scope, id).into();
+        let link = deno_core::cppgc::make_cppgc_object(scope, Link::new(link)).into();
+        let entry = entry_of(scope, entry);
+        call(scope, &function, &[id, link, entry])
+    }
+
+    fn run_scheduled(&mut self, id: u32, entry: &Entry, event: &ScheduledEvent) -> Result<(), JsException> {
         let function = self.bridge.scheduled.clone();
         deno_core::scope!(scope, self.runtime);
         let id = v8::Integer::new_from_unsigned(scope, id).into();
         let cron = one_byte(scope, &event.cron);
         let time = v8::Number::new(scope, event.scheduled_ms as f64).into();
-        call(scope, &function, &[id, cron, time])
+        let entry = entry_of(scope, entry);
+        call(scope, &function, &[id, cron, time, entry])
     }
 
     /// One turn of V8's event loop: ready when nothing is left that could ever run.
@@ -362,6 +377,34 @@ fn one_byte<'a>(scope: &mut v8::PinScope<'a, '_>, text: &str) -> v8::Local<'a, v
     string.map_or_else(|| v8::String::empty(scope).into(), Into::into)
 }
 
+/// An event's entry as the bridge takes it: undefined for the default one, else `[name or null, props, depth]` with props as
+/// JSON text, bytes of a structured clone, or null.
+fn entry_of<'a>(scope: &mut v8::PinScope<'a, '_>, entry: &Entry) -> v8::Local<'a, v8::Value> {
+    let Entry { name, props, depth } = entry;
+    if name.is_none() && props.is_none() && *depth == 0 {
+        return v8::undefined(scope).into();
+    }
+    let null: v8::Local<'a, v8::Value> = v8::null(scope).into();
+    let text = |scope: &mut v8::PinScope<'a, '_>, text: &str| -> v8::Local<'a, v8::Value> {
+        v8::String::new(scope, text).map_or(null, Into::into)
+    };
+    let name = match name {
+        Some(name) => text(scope, name),
+        None => null,
+    };
+    let props = match props {
+        None => null,
+        Some(Props::Json(json)) => text(scope, json),
+        Some(Props::Clone(bytes)) => {
+            let store = v8::ArrayBuffer::new_backing_store_from_vec(bytes.to_vec()).make_shared();
+            let buffer = v8::ArrayBuffer::with_backing_store(scope, &store);
+            v8::Uint8Array::new(scope, buffer, 0, bytes.len()).map_or(null, Into::into)
+        }
+    };
+    let depth = v8::Integer::new_from_unsigned(scope, *depth).into();
+    v8::Array::new_with_elements(scope, &[name, props, depth]).into()
+}
+
 /// Calls a function of the bridge. `Err` holds the exception.
 fn call(
     scope: &mut v8::PinScope<'_, '_>,
@@ -408,6 +451,7 @@ fn take_bridge(runtime: &mut JsRuntime, eval_at_startup: bool) -> Result<Bridge,
         start: function("start")?,
         fetch: function("dispatchFetch")?,
         scheduled: function("dispatchScheduled")?,
+        rpc: function("dispatchRpc")?,
     })
 }
 
@@ -445,11 +489,17 @@ impl Instance for JsInstance {
         }
         // Nothing is left that could run: what has no answer now never gets one.
         if !self.state.pending.borrow().is_empty() {
-            self.state.answer_all(&Fault::new(
+            let waits = self.state.answer_stuck(&Fault::new(
                 FaultKind::NeverSettles,
                 "The worker's code had hung and would never generate a response: its promise is not settled, and no timer, \
                  request or other operation is left that could settle it.",
             ));
+            if waits {
+                return InstanceState::Busy;
+            }
+        }
+        if self.state.asking.get() > 0 {
+            return InstanceState::Busy;
         }
         InstanceState::Idle
     }

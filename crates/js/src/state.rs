@@ -3,7 +3,8 @@
 use atoll_model::{CompatFlags, WorkerVersion};
 use atoll_worker::{Environment, Fault, JsException, Outcome, Reply};
 use slab::Slab;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,10 @@ pub(crate) struct IsolateState {
     pub pending: RefCell<Slab<Reply>>,
     /// What was thrown while the modules were evaluated and no answer carries; the first. `None` once start-up is over.
     pub startup_exception: RefCell<Option<Option<JsException>>>,
+    /// Calls to other workers that have no answer yet.
+    pub asking: Cell<i64>,
+    /// Of [`Self::pending`], those that wait for another worker and may wait for ever.
+    pub parked: RefCell<HashSet<u32>>,
     /// Running outgoing fetches, by token.
     pub fetches: RefCell<Slab<CancellationToken>>,
 }
@@ -31,6 +36,8 @@ impl IsolateState {
             compat,
             pending: RefCell::default(),
             startup_exception: RefCell::new(Some(None)),
+            asking: Cell::new(0),
+            parked: RefCell::default(),
             fetches: RefCell::default(),
         })
     }
@@ -45,6 +52,7 @@ impl IsolateState {
     /// isolate was terminated, when all were answered.
     pub fn answer(&self, id: u32, answer: Result<Outcome, Fault>) {
         let reply = self.pending.borrow_mut().try_remove(id as usize);
+        self.parked.borrow_mut().remove(&id);
         if let Some(reply) = reply {
             // Nobody waiting any more is no error: the client went away.
             let _ = reply.send(answer);
@@ -66,8 +74,23 @@ impl IsolateState {
         self.startup_exception.borrow_mut().take().flatten()
     }
 
+    /// Answers everything that is owed and that nothing outside will bring on. True if something else is owed.
+    pub fn answer_stuck(&self, fault: &Fault) -> bool {
+        let stuck: Vec<u32> = {
+            let (pending, parked) = (self.pending.borrow(), self.parked.borrow());
+            // Ids came from `add`.
+            let ids = pending.iter().map(|(id, _)| id as u32);
+            ids.filter(|id| !parked.contains(id)).collect()
+        };
+        for id in stuck {
+            self.answer(id, Err(fault.clone()));
+        }
+        !self.pending.borrow().is_empty()
+    }
+
     /// Answers everything that is owed.
     pub fn answer_all(&self, fault: &Fault) {
+        self.parked.borrow_mut().clear();
         let all = std::mem::take(&mut *self.pending.borrow_mut());
         for (_, reply) in all {
             let _ = reply.send(Err(fault.clone()));

@@ -28,6 +28,15 @@ pub enum BindingSpec {
         /// Which one, within the tenant.
         namespace: NamespaceId,
     },
+    /// An entrypoint of a worker, of this one or another of the tenant's.
+    Service {
+        /// The worker's name.
+        service: String,
+        /// The export; `None` for the default one.
+        entrypoint: Option<String>,
+        /// What the entrypoint sees as `ctx.props`.
+        props: Option<serde_json::Value>,
+    },
     /// The worker's own static assets.
     Assets,
     /// The version's identity: `{ id, tag, timestamp }`.
@@ -74,6 +83,9 @@ impl fmt::Debug for BindingSpec {
             // Secrets stay out of logs, whoever formats them.
             Self::Secret { .. } => f.write_str("Secret(..)"),
             Self::Kv { namespace } => f.debug_tuple("Kv").field(namespace).finish(),
+            Self::Service {
+                service, entrypoint, ..
+            } => f.debug_tuple("Service").field(service).field(entrypoint).finish(),
             Self::Assets => f.write_str("Assets"),
             Self::VersionMetadata => f.write_str("VersionMetadata"),
             Self::RateLimit {

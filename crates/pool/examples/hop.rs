@@ -76,6 +76,7 @@ fn context() -> EventContext {
         request_id: RequestId(0),
         cancel: CancellationToken::new(),
         traceparent: None,
+        entry: atoll_worker::Entry::default(),
     }
 }
 
@@ -167,6 +168,7 @@ fn main() {
         };
         let environment = Environment {
             bindings: Vec::new(),
+            own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Never),
             logs: Arc::new(Never),
             clock: Arc::new(SystemClock),

@@ -5,7 +5,7 @@ use crate::kv::KvNamespace;
 use crate::log::LogSink;
 use crate::outbound::Outbound;
 use crate::rate_limit::RateLimiter;
-use crate::{EventContext, Request, Response};
+use crate::{EventContext, Request, Response, ServiceStub};
 use async_trait::async_trait;
 use atoll_model::UnbuiltBinding;
 use atoll_stdx::Clock;
@@ -34,6 +34,8 @@ pub enum Binding {
         /// Its value.
         value: Option<String>,
     },
+    /// An entrypoint of a worker: fetch and RPC.
+    Service(ServiceStub),
     /// Configured, but its part of the platform is not built: each use throws an error that names it.
     Unbuilt(UnbuiltBinding),
 }
@@ -45,6 +47,8 @@ pub struct Environment {
     pub bindings: Vec<(String, Binding)>,
     /// The way out for the global `fetch`.
     pub outbound: Arc<dyn Outbound>,
+    /// This worker as it calls itself: `ctx.exports`.
+    pub own: ServiceStub,
     /// Where `console` goes.
     pub logs: Arc<dyn LogSink>,
     /// The wall clock that `Date.now` shows.

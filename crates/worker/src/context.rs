@@ -1,5 +1,6 @@
 //! What accompanies an event through every layer, as an explicit value.
 
+use crate::Entry;
 use atoll_model::{RequestId, TenantId, WorkerName};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -17,4 +18,6 @@ pub struct EventContext {
     pub cancel: CancellationToken,
     /// W3C `traceparent`, where one came in.
     pub traceparent: Option<Arc<str>>,
+    /// Which entrypoint it is for.
+    pub entry: Entry,
 }

@@ -1,8 +1,9 @@
 //! Events and their outcomes.
 
-use crate::{Body, WebSocketEnd};
+use crate::{Body, RpcLink, WebSocketEnd};
 use http::{HeaderMap, Method};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Something a worker handles.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub enum Event {
     Fetch(Request),
     /// A cron tick, for the `scheduled` handler.
     Scheduled(ScheduledEvent),
+    /// Another worker (or this one) calls methods of an entrypoint. The event lasts as long as the link.
+    Rpc(RpcLink),
 }
 
 /// What a handler made of its event. Work given to `waitUntil` may still run.
@@ -23,6 +26,8 @@ pub enum Outcome {
         /// The handler asked not to be called again for this tick.
         no_retry: bool,
     },
+    /// The RPC session is over.
+    Rpc,
 }
 
 /// A request with its body.
@@ -51,6 +56,8 @@ pub struct RequestHead {
     pub peer: Option<SocketAddr>,
     /// The client asks for a WebSocket.
     pub upgrade_websocket: bool,
+    /// `request.cf` as JSON, where a worker that passed the request on gave one.
+    pub cf: Option<Arc<str>>,
 }
 
 /// A response with its body.

@@ -37,6 +37,8 @@ pub enum FaultKind {
     ExceededMemory,
     /// Too much waits for this worker already; later may work.
     Overloaded,
+    /// Workers call each other in too long a chain.
+    TooDeep,
     /// No such worker.
     NotFound,
     /// Whoever asked went away.

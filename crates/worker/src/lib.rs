@@ -23,6 +23,8 @@ pub mod kv;
 pub mod log;
 pub mod outbound;
 pub mod rate_limit;
+pub mod rpc;
+pub mod service;
 pub mod socket;
 pub mod wire;
 
@@ -37,4 +39,6 @@ pub use kv::{KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut};
 pub use log::{LogLevel, LogRecord, LogSink};
 pub use outbound::{Outbound, OutboundRequest, Redirect};
 pub use rate_limit::{RateLimitAsk, RateLimiter};
+pub use rpc::{RpcChannel, RpcLink, RpcMessage};
+pub use service::{Entry, Props, Service, ServiceStub};
 pub use socket::{WebSocketEnd, WsMessage};

@@ -77,6 +77,7 @@ pub struct RequestHeadWire {
     tls_version: String,
     peer: Option<SocketAddr>,
     upgrade_websocket: bool,
+    cf: Option<String>,
 }
 
 impl From<&RequestHead> for RequestHeadWire {
@@ -89,6 +90,7 @@ impl From<&RequestHead> for RequestHeadWire {
             tls_version: head.tls_version.to_owned(),
             peer: head.peer,
             upgrade_websocket: head.upgrade_websocket,
+            cf: head.cf.as_deref().map(str::to_owned),
         }
     }
 }
@@ -107,6 +109,7 @@ impl TryFrom<RequestHeadWire> for RequestHead {
             tls_version: intern(&wire.tls_version),
             peer: wire.peer,
             upgrade_websocket: wire.upgrade_websocket,
+            cf: wire.cf.map(Into::into),
         })
     }
 }
@@ -206,6 +209,7 @@ mod tests {
             tls_version: "TLSv1.3",
             peer: Some(([127, 0, 0, 1], 80).into()),
             upgrade_websocket: false,
+            cf: None,
         };
         let wire = RequestHeadWire::from(&request);
         round_trip(&wire);

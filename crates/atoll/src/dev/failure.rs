@@ -24,7 +24,9 @@ pub(crate) fn of_fault(fault: &Fault) -> DevFailure {
         FaultKind::ExceededCpu => "The worker exceeded its CPU limit",
         FaultKind::ExceededMemory => "The worker exceeded its memory limit",
         FaultKind::BadResponse | FaultKind::NeverSettles => "The worker gave no response",
-        FaultKind::Overloaded | FaultKind::Draining | FaultKind::Canceled => "The event was not run",
+        FaultKind::Overloaded | FaultKind::TooDeep | FaultKind::Draining | FaultKind::Canceled => {
+            "The event was not run"
+        }
         FaultKind::NotFound => "There is no such worker",
         FaultKind::Internal => "Atoll failed",
     };

@@ -25,6 +25,7 @@ use atoll_model::{TenantId, WorkerName};
 use atoll_pool::Pool;
 use atoll_stdx::{Clock, TaskGroup};
 use atoll_worker::{Dispatch, Engine, Event, EventContext, Fetcher, ScheduledEvent};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +47,8 @@ struct State {
     serving: Option<JoinHandle<usize>>,
     /// The worker that is deployed, if one is.
     worker: Option<(TenantId, WorkerName)>,
+    /// The workers that run beside it, by place.
+    beside: HashMap<usize, (TenantId, WorkerName)>,
 }
 
 /// The server behind `atoll dev`.
@@ -219,6 +222,30 @@ impl DevTarget for DevServer {
         }
     }
 
+    async fn apply_beside(&self, place: usize, project: DevProject) -> Result<(), DevFailure> {
+        let assets = match &project.assets {
+            Some(assets) => Some(self.open_assets(assets).await? as Arc<dyn Fetcher>),
+            None => None,
+        };
+        let Some(version) = &project.worker else {
+            return Err(DevFailure {
+                title: "A project without a worker cannot run beside another".to_owned(),
+                detail: "nothing could call it: set \"main\", or serve it alone".to_owned(),
+            });
+        };
+        self.stores.open_for(version, &project.persist_to).await?;
+        self.host
+            .deploy(Arc::new(version.clone()), assets)
+            .await
+            .map_err(|error| of_deploy(&error))?;
+        let name = (version.tenant.clone(), version.name.clone());
+        let old = self.lock().beside.insert(place, name.clone());
+        if let Some(old) = old.filter(|old| *old != name) {
+            self.host.remove(&old.0, &old.1);
+        }
+        Ok(())
+    }
+
     async fn fail(&self, failure: DevFailure) {
         let turn = self.begin();
         self.show(turn, failed(&failure));
@@ -235,6 +262,7 @@ impl DevTarget for DevServer {
             request_id: self.host.next_request_id(),
             cancel: CancellationToken::new(),
             traceparent: None,
+            entry: atoll_worker::Entry::default(),
         };
         let event = Event::Scheduled(ScheduledEvent {
             cron: cron.to_owned(),

@@ -106,7 +106,6 @@ const PARTS: &[Part] = &[
         &["database_name", "database_id"],
         "D1Database",
     ),
-    part("services", "service", At::List, "binding", &["service"], "Fetcher"),
     part("workflows", "Workflow", At::List, "binding", &["name"], "Workflow"),
     part("hyperdrive", "Hyperdrive", At::List, "binding", &["id"], "Hyperdrive"),
     part("ai", "Workers AI", At::Single, "binding", &[], "Ai"),
@@ -242,6 +241,7 @@ pub(crate) fn declared(effective: &Effective, worker: &str, findings: &mut Findi
         match key {
             "vars" => vars(found, &mut all, findings),
             "kv_namespaces" => kv(found, worker, &mut all, findings),
+            "services" => services(found, &mut all, findings),
             "assets" => single(found, BindingSpec::Assets, false, &mut all, findings),
             "version_metadata" => single(found, BindingSpec::VersionMetadata, true, &mut all, findings),
             "ratelimits" => small::rate_limits(found, &mut all, findings),
@@ -301,6 +301,53 @@ fn kv(found: &Found, worker: &str, all: &mut Vec<Declared>, findings: &mut Findi
         let id = id.unwrap_or_else(|| format!("{worker}-{name}"));
         let spec = BindingSpec::Kv {
             namespace: NamespaceId::new(id),
+        };
+        let at = fields.node("binding").map(|node| node.at);
+        all.push(Declared {
+            name,
+            spec,
+            path: fields.path.clone(),
+            at,
+            ts: None,
+        });
+    });
+}
+
+fn services(found: &Found, all: &mut Vec<Declared>, findings: &mut Findings) {
+    each(&found.entry.node, &found.path, findings, |fields, findings| {
+        let known = [
+            "binding",
+            "service",
+            "environment",
+            "entrypoint",
+            "props",
+            "remote",
+            "cross_account_grant",
+        ];
+        fields.known(&known, findings);
+        let name = fields.required_text("binding", findings);
+        let service = fields.required_text("service", findings);
+        // An environment's worker is one of its own.
+        let environment = fields.text("environment", findings);
+        let entrypoint = fields.text("entrypoint", findings);
+        fields.text("cross_account_grant", findings);
+        remote(fields, findings);
+        let props = fields.node("props").filter(|node| !node.is_null());
+        if let Some(node) = props
+            && node.table().is_none()
+        {
+            findings.error(node.at, fields.key("props"), "must be an object");
+        }
+        let (Some(name), Some(service)) = (name, service) else {
+            return;
+        };
+        let spec = BindingSpec::Service {
+            service: match environment {
+                Some(environment) => format!("{service}-{environment}"),
+                None => service,
+            },
+            entrypoint: entrypoint.filter(|name| name != "default"),
+            props: props.map(Node::to_json),
         };
         let at = fields.node("binding").map(|node| node.at);
         all.push(Declared {

@@ -94,6 +94,11 @@ pub(super) fn bindings(project: &Project) -> Vec<String> {
         } => format!("{name}=limit({namespace}, {limit} in {period_seconds})"),
         BindingSpec::Analytics { dataset } => format!("{name}=dataset({dataset})"),
         BindingSpec::StoreSecret { name: secret, value } => format!("{name}=stored({secret}, {value:?})"),
+        BindingSpec::Service {
+            service,
+            entrypoint,
+            props,
+        } => format!("{name}=service({service} {entrypoint:?} {props:?})"),
         BindingSpec::Unbuilt(unbuilt) => format!("{name}={}({})", unbuilt.kind, unbuilt.target),
     };
     project.bindings.iter().map(show).collect()

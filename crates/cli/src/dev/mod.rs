@@ -5,6 +5,7 @@
 //! awaited. Rounds ([`reload`]) run one at a time beside the loop that shows events and takes keys and signals. What is
 //! stored is not touched by a reload.
 
+mod beside;
 mod changes;
 mod listen;
 mod reload;

@@ -1,5 +1,6 @@
 //! The loop of a session.
 
+use super::beside::Beside;
 use super::changes::{Changes, Contents, Interests};
 use super::reload::{Finished, Round, State, config_failure};
 use super::report::{Reporter, Style};
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How long what is in flight may take to finish when the session ends.
@@ -51,32 +54,65 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         std::fs::canonicalize(&path).unwrap_or(path)
     };
     let cwd = real(Path::new(""));
-    let mut round = Round {
-        load: LoadOptions {
-            directory: real(&args.directory),
-            config: args.config.as_deref().map(real),
-            cwd: cwd.clone(),
-            environment: args.env.clone(),
-            vars: args.vars.clone(),
-            env_files: args.env_files.clone(),
-            process_env: around.process_env.clone(),
-        },
-        args: Arc::new(args),
-        persist_to: PathBuf::new(),
-        files: Arc::new(LocalFiles),
-        bundler: Arc::clone(&around.bundler),
-        target,
-        reporter: Arc::clone(&reporter),
-        clock: Arc::clone(&around.clock),
-    };
-    let project = match round.read_config().await {
-        Ok(project) => Arc::new(project),
-        Err(error) => {
-            reporter.failure(&config_failure(&error), None);
+    let places = places(&args);
+    let args = Arc::new(args);
+    let mut rounds = Vec::new();
+    for (place, (directory, config)) in places.iter().enumerate() {
+        let first = place == 0;
+        let mut round = Round {
+            load: LoadOptions {
+                directory: real(directory),
+                config: config.as_deref().map(real),
+                cwd: cwd.clone(),
+                environment: args.env.clone(),
+                // They are said of the worker that is served.
+                vars: if first { args.vars.clone() } else { Vec::new() },
+                env_files: if first { args.env_files.clone() } else { Vec::new() },
+                process_env: around.process_env.clone(),
+            },
+            args: Arc::clone(&args),
+            persist_to: PathBuf::new(),
+            files: Arc::new(LocalFiles),
+            bundler: Arc::clone(&around.bundler),
+            target: if first {
+                Arc::clone(&target)
+            } else {
+                Arc::new(Beside {
+                    target: Arc::clone(&target),
+                    place,
+                })
+            },
+            reporter: Arc::clone(&reporter),
+            clock: Arc::clone(&around.clock),
+        };
+        let project = match round.read_config().await {
+            Ok(project) => Arc::new(project),
+            Err(error) => {
+                reporter.failure(&config_failure(&error), None);
+                return FAILED;
+            }
+        };
+        let known = rounds
+            .iter()
+            .any(|(_, known): &(Round, Arc<Project>)| known.name == project.name);
+        if known {
+            let title = format!("Two of the projects have the name \"{}\"", project.name);
+            let detail = "Service bindings find a worker by its name: give each one its own.".to_owned();
+            reporter.failure(&DevFailure { title, detail }, None);
             return FAILED;
         }
+        round.persist_to = match rounds.first() {
+            // One place for all: workers that are bound to the same namespace share it.
+            Some((first, _)) => first.persist_to.clone(),
+            None => persist_to(&args, &project, &cwd),
+        };
+        rounds.push((round, project));
+    }
+    let mut rounds = rounds.into_iter();
+    // `places` gives at least one.
+    let Some((round, project)) = rounds.next() else {
+        return FAILED;
     };
-    round.persist_to = persist_to(&round.args, &project, &cwd);
 
     let listen = listen::settings(&round.args, &project.dev, &cwd);
     let address = match round.target.listen(&listen).await {
@@ -91,33 +127,45 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
     introduce(&reporter, &project);
     round.warn_of_config(&project, None);
 
-    let watch = if round.args.no_watch {
-        None
-    } else {
-        new_watch(&reporter)
-    };
-    let ignored = vec![round.persist_to.clone()];
-    let mut session = Session {
-        round: Arc::new(round),
-        reporter,
-        urls,
-        keys: around.keys,
-        inputs: around.inputs,
-        watch,
-        ignored,
-        interests: Interests::default(),
-        contents: Contents::default(),
-        state: State {
-            project: Some(project),
-            ..State::default()
-        },
-        waiting: Changes::everything("start"),
-        bursts: Vec::new(),
-        job: None,
-        ready: None,
-        started,
-    };
+    let mut beside = JoinSet::new();
+    let mut by_hand = Vec::new();
+    for (round, project) in rounds {
+        if !reporter.json {
+            bindings(&reporter, &project);
+        }
+        round.warn_of_config(&project, None);
+        let (asks, inputs) = tokio::sync::mpsc::channel(1);
+        let (announce, built) = oneshot::channel();
+        let mut session = Session::new(round, project, inputs, started);
+        session.announce = Some(announce);
+        by_hand.push(asks);
+        beside.spawn(async move { session.serve().await });
+        // Whether it was built is told by itself; what is served may go on without it.
+        let _ = built.await;
+    }
+    let mut session = Session::new(round, project, around.inputs, started);
+    session.urls = urls;
+    session.keys = around.keys;
+    session.beside = by_hand;
+    // The others end with this one, when the set is dropped.
     session.serve().await
+}
+
+/// The projects' directories and configurations, that to be served first.
+fn places(args: &DevArgs) -> Vec<(PathBuf, Option<PathBuf>)> {
+    let directory = args.directories.first().cloned().unwrap_or_else(|| PathBuf::from("."));
+    match args.configs.as_slice() {
+        [] if args.directories.is_empty() => vec![(directory, None)],
+        [] => args
+            .directories
+            .iter()
+            .map(|directory| (directory.clone(), None))
+            .collect(),
+        configs => configs
+            .iter()
+            .map(|config| (directory.clone(), Some(config.clone())))
+            .collect(),
+    }
 }
 
 fn new_watch(reporter: &Reporter) -> Option<Watch> {
@@ -193,6 +241,10 @@ struct Session {
     /// Whether the first round succeeded, once it has ended.
     ready: Option<bool>,
     started: Instant,
+    /// Told when the first round of a project that runs beside another has ended.
+    announce: Option<oneshot::Sender<()>>,
+    /// The sessions of the projects that run beside this one.
+    beside: Vec<tokio::sync::mpsc::Sender<Input>>,
 }
 
 /// What happened.
@@ -204,6 +256,36 @@ enum Happening {
 }
 
 impl Session {
+    fn new(round: Round, project: Arc<Project>, inputs: Inputs, started: Instant) -> Self {
+        let watch = if round.args.no_watch {
+            None
+        } else {
+            new_watch(&round.reporter)
+        };
+        Self {
+            reporter: Arc::clone(&round.reporter),
+            urls: Vec::new(),
+            keys: false,
+            inputs,
+            watch,
+            ignored: vec![round.persist_to.clone()],
+            interests: Interests::default(),
+            contents: Contents::default(),
+            state: State {
+                project: Some(project),
+                ..State::default()
+            },
+            waiting: Changes::everything("start"),
+            bursts: Vec::new(),
+            job: None,
+            ready: None,
+            started,
+            announce: None,
+            beside: Vec::new(),
+            round: Arc::new(round),
+        }
+    }
+
     async fn serve(&mut self) -> u8 {
         let mut events = self.round.target.events();
         let mut open = true;
@@ -269,6 +351,10 @@ impl Session {
             }
             'r' => {
                 self.waiting.merge(Changes::everything(BY_HAND));
+                for session in &self.beside {
+                    // One that is asked already will do it once.
+                    let _ = session.try_send(Input::Key('r'));
+                }
             }
             'x' | 'q' => return true,
             _ => {}
@@ -301,6 +387,12 @@ impl Session {
         }
         if self.ready.is_none() {
             self.ready = Some(finished.ok);
+            if let Some(announce) = self.announce.take() {
+                // Nobody waiting any more is the end of the first session.
+                let _ = announce.send(());
+                self.after_round(finished.read_from);
+                return;
+            }
             let (name, rows) = match &self.state.project {
                 Some(project) => (project.name.clone(), rows(project)),
                 None => (String::new(), Vec::new()),
@@ -310,8 +402,12 @@ impl Session {
                 .ready(&self.urls, &name, table::json(&rows), finished.ok, elapsed);
             self.hints();
         }
+        self.after_round(finished.read_from);
+    }
+
+    fn after_round(&mut self, read_from: SystemTime) {
         let before = std::mem::replace(&mut self.interests, Interests::of(&self.state, &self.ignored));
-        self.rewatch(finished.read_from);
+        self.rewatch(read_from);
         for burst in std::mem::take(&mut self.bursts) {
             self.judge(&burst, Some(&before));
         }

@@ -22,6 +22,15 @@ pub(super) fn rows(bindings: &[(String, BindingSpec)], assets: Option<&str>) -> 
             BindingSpec::Json { value } => ("variable", shorten(&value.to_string()), true),
             BindingSpec::Secret { .. } => ("secret", "(hidden)".to_owned(), true),
             BindingSpec::Kv { namespace } => ("KV namespace", namespace.to_string(), true),
+            BindingSpec::Service {
+                service, entrypoint, ..
+            } => {
+                let target = match entrypoint {
+                    Some(entrypoint) => format!("{service}#{entrypoint}"),
+                    None => service.clone(),
+                };
+                ("service", target, true)
+            }
             BindingSpec::Assets => ("static assets", assets.unwrap_or_default().to_owned(), true),
             BindingSpec::VersionMetadata => ("version metadata", String::new(), true),
             BindingSpec::RateLimit {

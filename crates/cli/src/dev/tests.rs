@@ -60,6 +60,7 @@ impl Terminal for Recorder {
 /// A target that serves nothing but remembers everything.
 struct Fake {
     applied: Mutex<Vec<DevProject>>,
+    beside: Mutex<Vec<(usize, DevProject)>>,
     failures: Mutex<Vec<DevFailure>>,
     events: Mutex<Option<mpsc::Receiver<DevEvent>>>,
     sender: mpsc::Sender<DevEvent>,
@@ -74,6 +75,7 @@ impl Fake {
         let (sender, events) = mpsc::channel(16);
         Self {
             applied: Mutex::default(),
+            beside: Mutex::default(),
             failures: Mutex::default(),
             events: Mutex::new(Some(events)),
             sender,
@@ -113,6 +115,11 @@ impl DevTarget for Fake {
                 detail: "Error: THROWS".into(),
             });
         }
+        Ok(())
+    }
+
+    async fn apply_beside(&self, place: usize, project: DevProject) -> Result<(), DevFailure> {
+        lock(&self.beside).push((place, project));
         Ok(())
     }
 
@@ -683,4 +690,52 @@ async fn nothing_to_serve() {
     assert_eq!(error["title"], format!("port {port} of 127.0.0.1 is in use"));
     let advice = error["detail"].as_str().expect("text");
     assert!(advice.contains("is free: run `atoll dev --port"), "{advice}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn projects_beside_the_served_one_are_built_first_and_followed() {
+    let config = |name: &str| {
+        format!("{{ \"name\": \"{name}\", \"main\": \"index.js\", \"compatibility_date\": \"2026-08-01\" }}")
+    };
+    let (web, api) = (config("web"), config("api"));
+    let files = [
+        ("web/wrangler.jsonc", web.as_str()),
+        ("web/index.js", "export default {}"),
+        ("api/wrangler.jsonc", api.as_str()),
+        ("api/index.js", "export default { v: 1 }"),
+    ];
+    let flags = "--json -c web/wrangler.jsonc -c api/wrangler.jsonc";
+    let mut running = start_with(&files, flags, Fake::new(false));
+    running.next("ready").await;
+    let names = |running: &Running| -> Vec<(usize, String)> {
+        let beside = lock(&running.target.beside);
+        let name = |project: &DevProject| {
+            project
+                .worker
+                .as_ref()
+                .map_or(String::new(), |worker| worker.name.to_string())
+        };
+        beside.iter().map(|(place, project)| (*place, name(project))).collect()
+    };
+    assert_eq!(names(&running), [(1, "api".to_owned())]);
+    assert_eq!(lock(&running.target.applied).len(), 1);
+    write(&running.root, "api/index.js", "export default { v: 2 }");
+    running.next("reload").await;
+    assert_eq!(names(&running).len(), 2);
+    assert_eq!(lock(&running.target.applied).len(), 1);
+    running.inputs.send(Input::Interrupt).await.expect("it runs");
+    assert_eq!(running.status.await.expect("no panic"), 0);
+}
+
+#[tokio::test]
+async fn two_projects_of_one_name_are_refused() {
+    let config = "{ \"name\": \"same\", \"main\": \"i.js\", \"compatibility_date\": \"2026-08-01\" }";
+    let files = [
+        ("a/wrangler.jsonc", config),
+        ("a/i.js", ""),
+        ("b/wrangler.jsonc", config),
+        ("b/i.js", ""),
+    ];
+    let running = start_with(&files, "--json a b", Fake::new(false));
+    assert_eq!(running.status.await.expect("no panic"), 1);
 }

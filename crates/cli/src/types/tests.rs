@@ -123,7 +123,16 @@ fn each_binding_has_its_type() {
         r#""queues": { "producers": [{ "binding": "Q", "queue": "q" }] }"#,
         &["Q: Queue;"],
     );
-    check(r#""services": [{ "binding": "S", "service": "s" }]"#, &["S: Fetcher;"]);
+    check(
+        r#""services": [{ "binding": "S", "service": "s" }, { "binding": "E", "service": "s*/", "entrypoint": "Api" },
+            { "binding": "SELF", "service": "x" }, { "binding": "OWN", "service": "x", "entrypoint": "Api" }]"#,
+        &[
+            "S: Fetcher /* s */;",
+            "E: Service /* entrypoint Api from s* / */;",
+            "SELF: Service<typeof import(\"./src/a\").default>;",
+            "OWN: Service<typeof import(\"./src/a\").Api>;",
+        ],
+    );
     check(r#""ai": { "binding": "AI" }"#, &["AI: Ai;"]);
     check(r#""hyperdrive": [{ "binding": "H", "id": "1" }]"#, &["H: Hyperdrive;"]);
     check(

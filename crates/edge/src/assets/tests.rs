@@ -65,6 +65,7 @@ fn request(text: &str) -> RequestHead {
         tls_version: "",
         peer: None,
         upgrade_websocket: false,
+        cf: None,
     }
 }
 
@@ -486,6 +487,7 @@ async fn the_binding_fetches() {
         request_id: RequestId(1),
         cancel: cancel.clone(),
         traceparent: None,
+        entry: atoll_worker::Entry::default(),
     };
     let fetch = async |text: &str| {
         let head = request(text);

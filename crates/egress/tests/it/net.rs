@@ -197,6 +197,7 @@ pub fn context_of(tenant: &str) -> EventContext {
         request_id: RequestId(1),
         cancel: Default::default(),
         traceparent: None,
+        entry: atoll_worker::Entry::default(),
     }
 }
 
@@ -215,6 +216,7 @@ pub fn ask(method: &str, url: impl Into<String>) -> Ask {
         tls_version: "",
         peer: None,
         upgrade_websocket: false,
+        cf: None,
     };
     Ask(OutboundRequest {
         request: Request {

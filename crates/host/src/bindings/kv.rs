@@ -234,6 +234,7 @@ mod tests {
             request_id: RequestId(1),
             cancel: CancellationToken::new(),
             traceparent: None,
+            entry: atoll_worker::Entry::default(),
         }
     }
 

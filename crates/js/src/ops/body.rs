@@ -166,6 +166,24 @@ impl Sender {
         (Self { sender }, receiver)
     }
 
+    /// The sender of a body whose consumer is elsewhere.
+    pub fn of(sender: BodySender) -> Self {
+        let sender = Rc::new(RefCell::new(Some(Rc::new(sender))));
+        Self { sender }
+    }
+
+    /// Takes the sender away, unless something waits on it.
+    pub fn take(&self) -> Option<BodySender> {
+        let mut slot = self.sender.borrow_mut();
+        match Rc::try_unwrap(slot.take()?) {
+            Ok(sender) => Some(sender),
+            Err(shared) => {
+                *slot = Some(shared);
+                None
+            }
+        }
+    }
+
     fn get(&self) -> Option<Rc<BodySender>> {
         self.sender.borrow().clone()
     }

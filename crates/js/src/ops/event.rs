@@ -68,6 +68,10 @@ pub(crate) fn op_request_cf(#[cppgc] source: &Source) -> String {
     let Some((head, _)) = &source.request else {
         return "{}".to_owned();
     };
+    if head.protocol.is_empty() {
+        // From a worker, which said what it is to be, if anything.
+        return head.cf.as_deref().unwrap_or_default().to_owned();
+    }
     let accept = head
         .headers
         .get(http::header::ACCEPT_ENCODING)

@@ -7,7 +7,7 @@ use crate::ops::isolate;
 use crate::ops::websocket::Socket;
 use atoll_model::RequestId;
 use atoll_worker::{
-    Binding, BindingError, Body, EventContext, OutboundRequest, Redirect, Request, RequestHead, Response,
+    Binding, BindingError, Body, Entry, EventContext, OutboundRequest, Redirect, Request, RequestHead, Response,
 };
 use bytes::Bytes;
 use deno_core::convert::ByteString;
@@ -27,6 +27,7 @@ pub(crate) fn call_context(state: &OpState, cancel: CancellationToken) -> EventC
         request_id: RequestId(0),
         cancel,
         traceparent: None,
+        entry: Entry::default(),
     }
 }
 
@@ -46,7 +47,7 @@ pub(crate) fn op_fetch_cancel(state: &OpState, #[smi] token: u32) {
 }
 
 /// A response as JavaScript takes it apart.
-pub(crate) struct Reply(Response);
+pub(crate) struct Reply(pub Response);
 
 impl<'a> ToV8<'a> for Reply {
     type Error = JsErrorBox;
@@ -145,11 +146,11 @@ pub(crate) fn op_fetch(
 }
 
 /// The bytes of a string that JavaScript has checked to hold Latin-1 alone.
-fn latin1(text: &str) -> Vec<u8> {
+pub(crate) fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|c| c as u8).collect()
 }
 
-fn request_of(method: &str, url: String, headers: &[u8], body: Body) -> Result<Request, JsErrorBox> {
+pub(crate) fn request_of(method: &str, url: String, headers: &[u8], body: Body) -> Result<Request, JsErrorBox> {
     let headers = headers_from_wire(headers)?;
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| JsErrorBox::type_error(format!("Invalid HTTP method \"{method}\".")))?;
@@ -162,6 +163,7 @@ fn request_of(method: &str, url: String, headers: &[u8], body: Body) -> Result<R
         tls_version: "",
         peer: None,
         upgrade_websocket,
+        cf: None,
     };
     Ok(Request { head, body })
 }

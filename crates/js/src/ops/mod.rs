@@ -9,6 +9,8 @@ pub(crate) mod kv;
 pub(crate) mod log;
 pub(crate) mod module;
 pub(crate) mod multipart;
+pub(crate) mod rpc;
+pub(crate) mod service;
 pub(crate) mod websocket;
 
 use crate::state::IsolateState;

@@ -136,6 +136,7 @@ impl Driver {
                     }),
                 ),
             ],
+            own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Echo),
             logs: logs.clone(),
             clock: Arc::new(SystemClock),
@@ -169,6 +170,7 @@ impl Driver {
             request_id: RequestId(1),
             cancel,
             traceparent: None,
+            entry: atoll_worker::Entry::default(),
         };
         self.instance.deliver(Job { ctx, event, reply });
         let instance = &mut self.instance;
@@ -206,6 +208,7 @@ impl Driver {
             tls_version: "",
             peer: None,
             upgrade_websocket: false,
+            cf: None,
         };
         match self.event(Event::Fetch(Request { head, body }), CancellationToken::new())? {
             Outcome::Fetch(response) => Ok(response),

@@ -67,7 +67,8 @@ fn handlers_that_fail() {
         NoHandler,
         "Handler does not export a fetch() function.",
     );
-    check("export const x = 1;", NoHandler, "no default export");
+    check("export const x = {};", NoHandler, "no default export");
+    check("export const x = 1;", Startup, "Incorrect type for map entry 'x'");
     check("throw new Error('top')", Startup, "Error: top");
     check("await Promise.reject(new Error('top'))", Startup, "Error: top");
     check("await new Promise(() => {})", Startup, "never resolved");

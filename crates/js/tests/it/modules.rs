@@ -35,7 +35,7 @@ fn cloudflare_workers_module() {
     let mut driver = Driver::source(
         "import { env, waitUntil, WorkerEntrypoint } from 'cloudflare:workers'; const greeting = env.GREETING; let done = false; \
          export default class extends WorkerEntrypoint { fetch() { waitUntil(scheduler.wait(1).then(() => { done = true; })); \
-         return Response.json([greeting, this.env.GREETING, this.env === env, done]); } }",
+         return Response.json([greeting, this.env.GREETING, this.env.GREETING === env.GREETING, done]); } }",
     );
     assert_eq!(driver.get("/"), r#"["hi","hi",true,false]"#);
     driver.settle();

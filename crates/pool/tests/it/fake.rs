@@ -270,6 +270,7 @@ impl LogSink for Nowhere {
 pub fn environment() -> Environment {
     Environment {
         bindings: Vec::new(),
+        own: atoll_worker::ServiceStub::nowhere(),
         outbound: Arc::new(Nowhere),
         logs: Arc::new(Nowhere),
         clock: Arc::new(SystemClock),
@@ -300,6 +301,7 @@ pub fn context() -> EventContext {
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         traceparent: None,
+        entry: atoll_worker::Entry::default(),
     }
 }
 

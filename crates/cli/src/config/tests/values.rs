@@ -30,8 +30,31 @@ fn bindings_in_the_order_of_the_file() {
     check("\"version_metadata\": { \"binding\": \"V\" }", &["V=version"]);
     check(
         "\"services\": [{ \"binding\": \"S\", \"service\": \"s\" }], \"vars\": { \"A\": \"1\" }, \"kv_namespaces\": [{ \"binding\": \"KV\", \"id\": \"k\" }]",
-        &["S=service(s)", "A=1", "KV=kv(k)"],
+        &["S=service(s None None)", "A=1", "KV=kv(k)"],
     );
+}
+
+#[test]
+fn services() {
+    let check = |item: &str, expected: &str| {
+        let keys = format!("\"services\": [{item}]");
+        assert_eq!(bindings(&with(&keys).unwrap()), [expected], "{item}");
+    };
+    check(
+        r#"{ "binding": "B", "service": "api", "entrypoint": "E", "props": { "a": 1 } }"#,
+        r#"B=service(api Some("E") Some(Object {"a": Number(1)}))"#,
+    );
+    check(
+        r#"{ "binding": "B", "service": "api", "environment": "staging", "entrypoint": "default" }"#,
+        "B=service(api-staging None None)",
+    );
+    let errors = |item: &str, expected: &str| {
+        let found = complaints(with(&format!("\"services\": [{item}]")));
+        assert!(found.iter().any(|line| line.contains(expected)), "{item}: {found:?}");
+    };
+    errors(r#"{ "binding": "B" }"#, "services[0].service");
+    errors(r#"{ "service": "b" }"#, "services[0].binding");
+    errors(r#"{ "binding": "B", "service": "b", "props": 1 }"#, "must be an object");
 }
 
 #[test]
@@ -57,10 +80,6 @@ fn parts_that_are_not_built_become_bindings_that_say_so() {
     check(
         "\"queues\": { \"producers\": [{ \"binding\": \"B\", \"queue\": \"q\" }] }",
         "B=Queue(q)",
-    );
-    check(
-        "\"services\": [{ \"binding\": \"B\", \"service\": \"api\", \"entrypoint\": \"E\" }]",
-        "B=service(api)",
     );
     check(
         "\"workflows\": [{ \"binding\": \"B\", \"name\": \"w\", \"class_name\": \"W\" }]",

@@ -1,0 +1,70 @@
+//! Workers as other workers call them.
+//!
+//! A binding names a worker, not a version of it: each call goes to the version that runs then, and to a worker that is
+//! deployed after its caller. A tenant's worker reaches that tenant's workers alone.
+
+use crate::Host;
+use async_trait::async_trait;
+use atoll_model::{TenantId, WorkerName};
+use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, Outcome, Response, ResponseHead, Service};
+use std::sync::{Arc, Weak};
+
+/// Makes services of a host's workers.
+#[derive(Clone)]
+pub(crate) struct Services {
+    host: Weak<Host>,
+}
+
+impl Services {
+    pub(crate) fn of(host: Weak<Host>) -> Self {
+        Self { host }
+    }
+
+    /// Services of no host, which answer nothing.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        Self { host: Weak::new() }
+    }
+
+    pub(crate) fn service(&self, tenant: &TenantId, worker: &WorkerName) -> Arc<dyn Service> {
+        Arc::new(HostService {
+            host: self.host.clone(),
+            tenant: tenant.clone(),
+            worker: worker.clone(),
+        })
+    }
+}
+
+struct HostService {
+    host: Weak<Host>,
+    tenant: TenantId,
+    worker: WorkerName,
+}
+
+#[async_trait]
+impl Service for HostService {
+    async fn dispatch(&self, mut ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+        let Some(host) = self.host.upgrade() else {
+            return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
+        };
+        ctx.tenant = self.tenant.clone();
+        ctx.worker = self.worker.clone();
+        ctx.request_id = host.next_request_id();
+        let is_fetch = matches!(event, Event::Fetch(_));
+        match host.dispatch(&self.worker, ctx, event).await {
+            Err(fault) if fault.kind == FaultKind::NotFound => {
+                let text = format!("Worker \"{}\" not found. Make sure it is running locally.", self.worker);
+                if !is_fetch {
+                    return Err(Fault::new(FaultKind::NotFound, text));
+                }
+                // As the peer answers it: a worker sees a response here, which no front will see.
+                Ok(Outcome::Fetch(Response {
+                    head: ResponseHead::new(503),
+                    body: text.into(),
+                    websocket: None,
+                }))
+            }
+            answer => answer,
+        }
+    }
+}
