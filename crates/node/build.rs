@@ -9,7 +9,8 @@ fn main() {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("Cargo sets it")).join("js");
     let mut files = Vec::new();
     collect(&root, &mut files);
-    files.sort();
+    // By name, as they are looked for: a path's own order would put `util/types.js` before `util.js`.
+    files.sort_by_key(|path| path.with_extension("").into_os_string());
     let mut table = String::from("&[\n");
     for path in files {
         let name = path.strip_prefix(&root).expect("found below it").with_extension("");

@@ -13,11 +13,29 @@
 #![warn(missing_docs)]
 
 mod compile;
+mod ops;
 mod source;
 
 pub use source::{exports, is_public, public_modules};
 
-deno_core::extension!(atoll_node, ops = [compile::op_node_cache, compile::op_node_compile],);
+deno_core::extension!(
+    atoll_node,
+    ops = [
+        compile::op_node_cache,
+        compile::op_node_compile,
+        ops::buffer::op_node_buffer_compare,
+        ops::buffer::op_node_buffer_decode,
+        ops::buffer::op_node_buffer_encode,
+        ops::buffer::op_node_buffer_fill,
+        ops::buffer::op_node_buffer_index_of,
+        ops::buffer::op_node_buffer_is_ascii,
+        ops::buffer::op_node_buffer_is_utf8,
+        ops::buffer::op_node_buffer_swap,
+        ops::buffer::op_node_buffer_utf8_length,
+        ops::buffer::op_node_buffer_write,
+        ops::domain::op_node_domain,
+    ],
+);
 
 /// The ops. They must stand in the startup snapshot, so the extension is always there; its JavaScript is not.
 pub fn extension() -> deno_core::Extension {

@@ -124,6 +124,13 @@ pub fn command(options: &Options) -> CommandResult {
     suites.env("ATOLL_FIXTURES", fixtures::directory(&root));
     run.count(&mut suites);
 
+    run.announce("Node's own tests");
+    let mut node = command::cargo();
+    node.current_dir(&root)
+        .args(["test", "--locked", "--workspace", "--test", "node"]);
+    node.env("ATOLL_FIXTURES", fixtures::directory(&root));
+    run.count(&mut node);
+
     run.announce("campaigns (tests/budget.toml)");
     let (passed, failed) = campaign::run_budget(&root)?;
     run.counts.add(Counts {

@@ -12,9 +12,10 @@ function makeClass(Base, code, message) {
     const text = typeof message === "function" ? Reflect.apply(message, undefined, args) : message;
     const error = new Base();
     Object.defineProperties(error, {
-      [kIsNodeError]: { value: true, enumerable: false, writable: true, configurable: true },
-      message: { value: text, enumerable: false, writable: true, configurable: true },
+      [kIsNodeError]: { __proto__: null, value: true, enumerable: false, writable: true, configurable: true },
+      message: { __proto__: null, value: text, enumerable: false, writable: true, configurable: true },
       toString: {
+        __proto__: null,
         value() {
           return `${this.name} [${code}]: ${this.message}`;
         },
@@ -62,6 +63,11 @@ function describeReceived(value) {
   let text = require("internal/inspect").inspect(value, { colors: false });
   if (text.length > 28) text = `${text.slice(0, 25)}...`;
   return ` Received type ${typeof value} (${text})`;
+}
+
+// "an instance of Foo", "type string ('x')", "undefined": as messages about returned values say it.
+function determineSpecificType(value) {
+  return describeReceived(value).slice(" Received ".length);
 }
 
 const CLASS_NAME = /^[A-Z][a-zA-Z0-9]*$/;
@@ -132,15 +138,91 @@ E("ERR_MISSING_ARGS", (...names) => {
   const quote = (name) => Array.isArray(name) ? name.map((each) => `"${each}"`).join(" or ") : `"${name}"`;
   return `The ${list(names.map(quote), "and")} argument${names.length > 1 ? "s" : ""} must be specified`;
 }, TypeError);
-E("ERR_METHOD_NOT_IMPLEMENTED", (name) => `The ${name} method is not implemented`, Error);
 E("ERR_INVALID_RETURN_VALUE", (input, name, value) => {
-  const type = value?.constructor?.name ? `an instance of ${value.constructor.name}` : `type ${typeof value}`;
-  return `Expected ${input} to be returned from the "${name}" function but got ${type}.`;
+  return `Expected ${input} to be returned from the "${name}" function but got ${determineSpecificType(value)}.`;
 }, TypeError, RangeError);
+E("ERR_INVALID_RETURN_PROPERTY_VALUE", (input, name, property, value) => {
+  return `Expected ${input} to be returned for the "${property}" from the "${name}" function but got ${determineSpecificType(value)}.`;
+}, TypeError);
 E("ERR_INVALID_STATE", (message) => `Invalid state: ${message}`, Error, TypeError, RangeError);
-E("ERR_UNKNOWN_ENCODING", (encoding) => `Unknown encoding: ${encoding}`, TypeError);
-E("ERR_ILLEGAL_CONSTRUCTOR", "Illegal constructor", TypeError);
-E("ERR_OPERATION_FAILED", (message) => `Operation failed: ${message}`, Error, TypeError);
+
+// What needs no more than text. Lines: code, classes, message; ${n} is the constructor's n-th argument.
+for (
+  const [code, classes, message] of [
+    ["ERR_AMBIGUOUS_ARGUMENT", [TypeError], (name, reason) => `The "${name}" argument is ambiguous. ${reason}`],
+    ["ERR_ARG_NOT_ITERABLE", [TypeError], (name) => `${name} must be iterable`],
+    ["ERR_ASSERTION", [Error], (text) => text],
+    ["ERR_ASYNC_CALLBACK", [TypeError], (name) => `${name} must be a function`],
+    ["ERR_ASYNC_TYPE", [TypeError], (name) => `Invalid name for async "type": ${name}`],
+    ["ERR_BROTLI_INVALID_PARAM", [RangeError], (name) => `${name} is not a valid Brotli parameter`],
+    ["ERR_BUFFER_OUT_OF_BOUNDS", [RangeError], (name = undefined) => name ? `"${name}" is outside of buffer bounds` : "Attempt to access memory outside buffer bounds"],
+    ["ERR_BUFFER_TOO_LARGE", [RangeError], (limit) => `Cannot create a Buffer larger than ${limit} bytes`],
+    ["ERR_CONSOLE_WRITABLE_STREAM", [TypeError], (name) => `Console expects a writable stream instance for ${name}`],
+    ["ERR_CONSTRUCT_CALL_REQUIRED", [TypeError], (name) => `Class constructor ${name} cannot be invoked without \`new\``],
+    ["ERR_CONSTRUCT_CALL_INVALID", [TypeError], "Constructor cannot be called"],
+    ["ERR_CONTEXT_NOT_INITIALIZED", [Error], "context used is not initialized"],
+    ["ERR_CRYPTO_FIPS_UNAVAILABLE", [Error], "Cannot set FIPS mode in a non-FIPS build."],
+    ["ERR_ENCODING_INVALID_ENCODED_DATA", [TypeError], (encoding) => `The encoded data was not valid for encoding ${encoding}`],
+    ["ERR_ENCODING_NOT_SUPPORTED", [RangeError], (encoding) => `The "${encoding}" encoding is not supported`],
+    ["ERR_EVAL_ESM_CANNOT_PRINT", [Error], "--print cannot be used with ESM input"],
+    ["ERR_EVENT_RECURSION", [Error], (type) => `The event "${type}" is already being dispatched`],
+    ["ERR_FALSY_VALUE_REJECTION", [Error], "Promise was rejected with falsy value"],
+    ["ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", [TypeError], (name) => `The feature ${name} is unavailable on the current platform, which is being used to run Node.js`],
+    ["ERR_ILLEGAL_CONSTRUCTOR", [TypeError], "Illegal constructor"],
+    ["ERR_INTERNAL_ASSERTION", [Error], (message) => message === undefined ? "This is caused by either a bug in Atoll or incorrect usage of its internals." : `${message}`],
+    ["ERR_INVALID_ADDRESS", [Error], "Invalid address"],
+    ["ERR_INVALID_ASYNC_ID", [RangeError], (name, value) => `Invalid ${name} value: ${value}`],
+    ["ERR_INVALID_BUFFER_SIZE", [RangeError], (size) => `Buffer size must be a multiple of ${size}`],
+    ["ERR_INVALID_CHAR", [TypeError], (name, field = undefined) => `Invalid character in ${name}${field === undefined ? "" : ` ["${field}"]`}`],
+    ["ERR_INVALID_FD", [RangeError], (fd) => `"fd" must be a positive integer: ${fd}`],
+    ["ERR_INVALID_FILE_URL_HOST", [TypeError], (platform) => `File URL host must be "localhost" or empty on ${platform}`],
+    ["ERR_INVALID_FILE_URL_PATH", [TypeError], (reason) => `File URL path ${reason}`],
+    ["ERR_INVALID_HANDLE_TYPE", [TypeError], "This handle type cannot be sent"],
+    ["ERR_INVALID_IP_ADDRESS", [TypeError], (address) => `Invalid IP address: ${address}`],
+    ["ERR_INVALID_MIME_SYNTAX", [TypeError], (production, text, at) => `The MIME syntax for a ${production} in ${text} is invalid${at !== -1 ? ` at ${at}` : ""}`],
+    ["ERR_INVALID_PROTOCOL", [TypeError], (protocol, expected) => `Protocol "${protocol}" not supported. Expected "${expected}"`],
+    ["ERR_INVALID_SYNC_FORK_INPUT", [TypeError], (type) => `Asynchronous forks do not support Buffer, TypedArray, DataView or string input: ${type}`],
+    ["ERR_INVALID_TUPLE", [TypeError], (name, expected) => `${name} must be an iterable ${expected} tuple`],
+    ["ERR_INVALID_URI", [URIError], "URI malformed"],
+    ["ERR_INVALID_URL_SCHEME", [TypeError], (expected) => `The URL must be ${list([expected].flat().map((each) => `scheme ${each}`), "or").replaceAll("or scheme", "or")}`],
+    ["ERR_METHOD_NOT_IMPLEMENTED", [Error], (name) => `The ${name} method is not implemented`],
+    ["ERR_MULTIPLE_CALLBACK", [Error], "Callback called multiple times"],
+    ["ERR_NO_CRYPTO", [Error], "Node.js is not compiled with OpenSSL crypto support"],
+    ["ERR_OPERATION_FAILED", [Error, TypeError], (message) => `Operation failed: ${message}`],
+    ["ERR_PARSE_ARGS_INVALID_OPTION_VALUE", [TypeError], (message) => message],
+    ["ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL", [TypeError], (text) => `Unexpected argument '${text}'. This command does not take positional arguments`],
+    ["ERR_PARSE_ARGS_UNKNOWN_OPTION", [TypeError], (option, positionals) => {
+      const hint = positionals && option
+        ? `. To specify a positional argument starting with a '-', place it at the end of the command after '--', as in '-- ${JSON.stringify(option)}`
+        : "";
+      return `Unknown option '${option}'${hint}`;
+    }],
+    ["ERR_SOCKET_BAD_PORT", [RangeError], (name, port, zero = true) => `${name} should be ${zero ? ">= 0" : "> 0"} and < 65536. Received ${determineSpecificType(port)}.`],
+    ["ERR_SOCKET_CLOSED", [Error], "Socket is closed"],
+    ["ERR_STREAM_ALREADY_FINISHED", [Error], (name) => `Cannot call ${name} after a stream was finished`],
+    ["ERR_STREAM_CANNOT_PIPE", [Error], "Cannot pipe, not readable"],
+    ["ERR_STREAM_DESTROYED", [Error], (name) => `Cannot call ${name} after a stream was destroyed`],
+    ["ERR_STREAM_NULL_VALUES", [TypeError], "May not write null values to stream"],
+    ["ERR_STREAM_PREMATURE_CLOSE", [Error], "Premature close"],
+    ["ERR_STREAM_PUSH_AFTER_EOF", [Error], "stream.push() after EOF"],
+    ["ERR_STREAM_UNABLE_TO_PIPE", [Error], "Cannot pipe to a closed or destroyed stream"],
+    ["ERR_STREAM_UNSHIFT_AFTER_END_EVENT", [Error], "stream.unshift() after end event"],
+    ["ERR_STREAM_WRAP", [Error], "Stream has StringDecoder set or is in objectMode"],
+    ["ERR_STREAM_WRITE_AFTER_END", [Error], "write after end"],
+    ["ERR_STRING_TOO_LONG", [Error], (limit) => `Cannot create a string longer than 0x${limit.toString(16)} characters`],
+    ["ERR_TLS_INVALID_PROTOCOL_VERSION", [TypeError], (version, name) => `${JSON.stringify(version)} is not a valid ${name} TLS protocol version`],
+    ["ERR_TRANSFORM_ALREADY_TRANSFORMING", [Error], "Calling transform done when still transforming"],
+    ["ERR_TRANSFORM_WITH_LENGTH_0", [Error], "Calling transform done when writableState.length != 0"],
+    ["ERR_UNAVAILABLE_DURING_EXIT", [Error], "Cannot call function in process exit handler"],
+    ["ERR_UNHANDLED_ERROR", [Error], (shown = undefined) => shown === undefined ? "Unhandled error." : `Unhandled error. (${shown})`],
+    ["ERR_UNKNOWN_ENCODING", [TypeError], (encoding) => `Unknown encoding: ${encoding}`],
+    ["ERR_UNKNOWN_SIGNAL", [TypeError], (signal) => `Unknown signal: ${signal}`],
+    ["ERR_USE_AFTER_CLOSE", [Error], (name) => `${name} was closed`],
+    ["ERR_ZLIB_INITIALIZATION_FAILED", [Error], "Initialization failed"],
+  ]
+) {
+  E(code, message, ...classes);
+}
 
 class AbortError extends Error {
   constructor(message = "The operation was aborted", options = undefined) {
@@ -158,4 +240,39 @@ function hideStackFrames(fn) {
   return fn;
 }
 
-module.exports = { AbortError, codes, E, hideStackFrames, kIsNodeError };
+// An error whose class has no code of its own.
+function genericNodeError(message, properties) {
+  return Object.assign(new Error(message), properties);
+}
+
+// Both, when the second happened while the first was dealt with.
+function aggregateTwoErrors(inner, outer) {
+  if (inner && outer && inner !== outer) {
+    if (Array.isArray(outer.errors)) {
+      outer.errors.push(inner);
+      return outer;
+    }
+    const both = new AggregateError([outer, inner], outer.message);
+    both.code = outer.code;
+    return both;
+  }
+  return inner || outer;
+}
+
+// A failure of what stands for an operation of the system: errno, code, syscall.
+function uvException({ errno, syscall, code, message, path }) {
+  const error = new Error(`${code}: ${message}, ${syscall}${path === undefined ? "" : ` '${path}'`}`);
+  return Object.assign(error, { errno, code, syscall }, path === undefined ? {} : { path });
+}
+
+module.exports = {
+  AbortError,
+  aggregateTwoErrors,
+  codes,
+  determineSpecificType,
+  E,
+  genericNodeError,
+  hideStackFrames,
+  kIsNodeError,
+  uvException,
+};

@@ -1,0 +1,32 @@
+// util.deprecate: a function that warns the first time it is called.
+
+const { emitWarning } = require("internal/host_process");
+const { validateString } = require("internal/validators");
+
+// Codes that were warned of: once per isolate.
+const warned = new Set();
+
+function deprecate(fn, message, code) {
+  // For programs that run with --no-deprecation.
+  if (globalThis.process?.noDeprecation === true) return fn;
+  if (code !== undefined) validateString(code, "code");
+  let done = false;
+  function deprecated(...args) {
+    if (!done) {
+      done = true;
+      if (code === undefined) emitWarning(message, "DeprecationWarning", undefined, deprecated);
+      else if (!warned.has(code)) {
+        warned.add(code);
+        emitWarning(message, "DeprecationWarning", code, deprecated);
+      }
+    }
+    return new.target ? Reflect.construct(fn, args, new.target) : Reflect.apply(fn, this, args);
+  }
+  // A class keeps its static members and its name.
+  Object.setPrototypeOf(deprecated, fn);
+  if (fn.prototype) deprecated.prototype = fn.prototype;
+  Object.defineProperty(deprecated, "length", { ...Object.getOwnPropertyDescriptor(fn, "length") });
+  return deprecated;
+}
+
+module.exports = { deprecate };
