@@ -7,12 +7,11 @@ const { validateString } = require("internal/validators");
 const warned = new Set();
 
 function deprecate(fn, message, code) {
-  // For programs that run with --no-deprecation.
-  if (globalThis.process?.noDeprecation === true) return fn;
   if (code !== undefined) validateString(code, "code");
   let done = false;
   function deprecated(...args) {
-    if (!done) {
+    // process.noDeprecation is what --no-deprecation sets.
+    if (!done && globalThis.process?.noDeprecation !== true) {
       done = true;
       if (code === undefined) emitWarning(message, "DeprecationWarning", undefined, deprecated);
       else if (!warned.has(code)) {
