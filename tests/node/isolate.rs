@@ -66,6 +66,7 @@ impl Isolate {
         let logs = Arc::new(Logs::default());
         let env = Environment {
             bindings: Vec::new(),
+            own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Nowhere),
             logs: logs.clone(),
             clock: Arc::new(SystemClock),
@@ -108,6 +109,7 @@ impl Isolate {
             request_id: RequestId(1),
             cancel: CancellationToken::new(),
             traceparent: None,
+            entry: atoll_worker::Entry::default(),
         };
         let head = RequestHead {
             method: http::Method::GET,
@@ -117,6 +119,7 @@ impl Isolate {
             tls_version: "",
             peer: None,
             upgrade_websocket: false,
+            cf: None,
         };
         let event = Event::Fetch(Request {
             head,
