@@ -33,6 +33,7 @@ const { AnalyticsEngineDataset, Ratelimit, StoreSecret } = core.loadExtScript("e
 const { env, eventAnswered, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { HandlerObject, serve } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:atoll_js/32_service.js");
+const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:atoll_js/33_script.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
@@ -87,7 +88,7 @@ function bootstrap(bindings, date) {
 
 // namespace: the main module's exports.
 function start(namespace) {
-  entry = namespace.default;
+  entry = scriptHandlers() ?? namespace.default;
   const names = Object.keys(namespace).sort((a, b) => (b === "default") - (a === "default"));
   for (const name of names) {
     const value = namespace[name];
@@ -293,7 +294,9 @@ core.setUnhandledPromiseRejectionHandler((promise, reason) => {
   return true;
 });
 // What an event's listener throws is told, and no more: the other listeners and the request go on.
-core.reportUnhandledException = (error) => op_report_exception(error);
+core.reportUnhandledException = (error) => {
+  if (!takesException(error)) op_report_exception(error);
+};
 
 // Ops name the DOMException they throw: "DOMException" and its name.
 for (
@@ -308,7 +311,7 @@ for (
 
 install();
 Object.defineProperty(globalThis, "__atoll", {
-  value: { bootstrap, dispatchFetch, dispatchRpc, dispatchScheduled, start },
+  value: { beginScript, bootstrap, dispatchFetch, dispatchRpc, dispatchScheduled, start },
   configurable: true,
 });
 })();

@@ -98,6 +98,7 @@ deno_core::extension!(
         "30_rpc.js",
         "31_rpc_value.js",
         "32_service.js",
+        "33_script.js",
         "90_global.js",
         "91_dispatch.js",
     ],

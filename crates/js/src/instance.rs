@@ -57,6 +57,7 @@ struct Bridge {
     fetch: v8::Global<v8::Function>,
     scheduled: v8::Global<v8::Function>,
     rpc: v8::Global<v8::Function>,
+    begin_script: v8::Global<v8::Function>,
 }
 
 /// An isolate that runs one worker.
@@ -140,12 +141,38 @@ impl JsInstance {
             Poll::Pending => return Err(internal("loading modules did not finish")),
         };
         drop(load);
+        self.begin_script(module)?;
         let evaluation = Box::pin(self.runtime.mod_evaluate(module));
         Ok(Phase::Evaluating {
             module,
             evaluation,
             stalled: 0,
         })
+    }
+
+    /// A main module without exports is a script: it finds its bindings in the global scope.
+    fn begin_script(&mut self, module: deno_core::ModuleId) -> Result<(), Fault> {
+        let Ok(namespace) = self.runtime.get_module_namespace(module) else {
+            return Ok(());
+        };
+        let function = self.bridge.begin_script.clone();
+        deno_core::scope!(scope, self.runtime);
+        let is_script = {
+            v8::tc_scope!(let scope, scope);
+            let namespace = v8::Local::new(scope, namespace);
+            let names = v8::GetPropertyNamesArgsBuilder::new()
+                .mode(v8::KeyCollectionMode::OwnOnly)
+                .property_filter(v8::PropertyFilter::SKIP_SYMBOLS)
+                .build();
+            // An export that has no value yet throws when it is looked at; no exports, nothing throws.
+            namespace
+                .get_property_names(scope, names)
+                .is_some_and(|names| names.length() == 0)
+        };
+        if is_script {
+            call(scope, &function, &[]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))?;
+        }
+        Ok(())
     }
 
     fn startup_fault(&self, error: &CoreError) -> Fault {
@@ -452,6 +479,7 @@ fn take_bridge(runtime: &mut JsRuntime, eval_at_startup: bool) -> Result<Bridge,
         fetch: function("dispatchFetch")?,
         scheduled: function("dispatchScheduled")?,
         rpc: function("dispatchRpc")?,
+        begin_script: function("beginScript")?,
     })
 }
 

@@ -49,11 +49,6 @@ const tests = {
     f[Symbol.dispose]();
     return "fine";
   },
-  async dup_of_disposed(env, ctx, request) {
-    const f = await env.API.f();
-    f[Symbol.dispose]();
-    return f.dup();
-  },
   async argument(env, ctx, request) {
     await env.API.keep(() => 1);
     return await env.API.useKept();
