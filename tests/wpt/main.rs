@@ -47,12 +47,19 @@ const fn suite(name: &'static str, folders: &'static [&'static str], bar: Option
 /// All suites.
 #[rustfmt::skip]
 pub const SUITES: &[Suite] = &[
+    suite("url", &["url"], Some(97.0)),
+    Suite { name: URL_CRATE, title: "url crate", folders: &["url"], bar: Some(97.0) },
     suite("encoding", &["encoding"], Some(97.0)),
     suite("streams", &["streams"], Some(95.0)),
     suite("dom-abort", &["dom/abort"], Some(97.0)),
+    suite("dom-events", &["dom/events"], Some(97.0)),
+    suite("fileapi", &["FileAPI"], Some(97.0)),
+    suite("webcrypto", &["WebCryptoAPI"], Some(92.0)),
     suite("hr-time", &["hr-time"], None),
     suite("user-timing", &["user-timing"], None),
+    suite("webmessaging", &["webmessaging"], None),
     suite("webappapis", &["html/webappapis"], None),
+    suite("wasm-jsapi", &["wasm/jsapi"], None),
 ];
 
 /// The suite that runs the files of `url` that read test data on the data of the `url` crate.

@@ -20,7 +20,16 @@ export default {
     define("GLOBAL", { isWindow: () => false, isWorker: () => true, isShadowRealm: () => false });
     define("META_TITLE", plan.title);
     // What a browser's worker has and a server's has not, as far as the tests themselves use it to find their data.
-    define("location", new URL(plan.href));
+    const { href, origin, protocol, host, hostname, port, pathname, search, hash } = new URL(plan.href);
+    // These files are made for dedicated workers, and ask what they may expect of the global scope.
+    class DedicatedWorkerGlobalScope {
+      static [Symbol.hasInstance](value) {
+        return value === globalThis;
+      }
+    }
+    define("DedicatedWorkerGlobalScope", DedicatedWorkerGlobalScope);
+    define("postMessage", () => {});
+    define("location", { href, origin, protocol, host, hostname, port, pathname, search, hash, toString: () => href });
     define("isSecureContext", true);
     if (plan.relative_fetch) {
       define("fetch", function (input, init) {
@@ -48,7 +57,6 @@ export default {
         globalThis.reportError(error);
       }
     }
-    globalThis.dispatchEvent(new Event("install"));
     globalThis.done();
     await completed;
     return new Response("completed");

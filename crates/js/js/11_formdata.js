@@ -113,9 +113,10 @@ delete FormData.fromEntries;
 webidl.mixinPairIterable("FormData", FormData, entryList, "name", "value");
 webidl.configureInterface(FormData);
 
-// HTML Standard, "multipart/form-data encoding algorithm": line breaks in values become CRLF, names are escaped.
+// HTML Standard, "multipart/form-data encoding algorithm": line breaks in names and values become CRLF (in file names they
+// stay what they are); names are escaped.
 function escapeName(name) {
-  return name.replace(/\r\n|\n|\r/g, "%0D%0A").replace(/"/g, "%22");
+  return name.replace(/\n/g, "%0A").replace(/\r/g, "%0D").replace(/"/g, "%22");
 }
 
 // Returns a Blob and its content type.
@@ -155,7 +156,9 @@ function decodeMultipart(bytes, boundary) {
 }
 
 
-function decodeUrlEncoded(text) {
+// data: text or Uint8Array. "UTF-8 decode without BOM": a byte order mark is part of the first name.
+function decodeUrlEncoded(data) {
+  const text = typeof data === "string" ? data : new TextDecoder("utf-8", { ignoreBOM: true }).decode(data);
   const entries = [];
   for (const [name, value] of new URLSearchParams(text)) entries.push({ name, value });
   return fromEntries(entries);

@@ -216,7 +216,7 @@ function parseFormData(data, contentType) {
       }
       return decodeMultipart(toBytes(data), boundary);
     }
-    if (essence === "application/x-www-form-urlencoded") return decodeUrlEncoded(toText(data));
+    if (essence === "application/x-www-form-urlencoded") return decodeUrlEncoded(data);
   }
   throw new TypeError(
     `Unrecognized Content-Type header value. FormData can only parse the following MIME types: ` +

@@ -9,6 +9,7 @@ const { op_request_canceled, op_request_cf, op_request_headers } = core.ops;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { AbortSignal, newSignal, signalAbort, createDependentAbortSignal } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
+const { blobFromObjectUrl } = core.loadExtScript("ext:deno_web/09_file.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { TransformStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { Headers, freezeHeaders, headersFromWire, setDefaultHeader } = core.loadExtScript("ext:atoll_js/10_headers.js");
@@ -79,6 +80,8 @@ class Request {
   #cf = undefined;
   #cache = undefined;
   #integrity = "";
+  // What a blob: URL named when the request was made; null for other URLs and names of nothing.
+  #blob = null;
 
   constructor(input, init = undefined, method = undefined, url = undefined, body = undefined) {
     if (input === NATIVE) {
@@ -106,10 +109,12 @@ class Request {
       this.#cf = from.cf;
       this.#cache = from.#cache;
       this.#integrity = from.#integrity;
+      this.#blob = from.#blob;
       signal = from.signal;
       inputBody = from.#body;
     } else {
       this.#url = parseUrl(input);
+      if (this.#url.startsWith("blob:")) this.#blob = blobFromObjectUrl(this.#url.split("#", 1)[0]);
     }
     // Workers: the second argument may itself be a Request.
     const initRequest = init !== null && typeof init === "object" && #method in init ? init : null;
@@ -227,6 +232,7 @@ class Request {
     copy.#cf = this.#cf;
     copy.#cache = this.#cache;
     copy.#integrity = this.#integrity;
+    copy.#blob = this.#blob;
     copy.#signal = this.#signal === null ? null : createDependentAbortSignal([this.#signal], "Failed to execute 'clone' on 'Request'");
     return copy;
   }
@@ -245,6 +251,10 @@ class Request {
     return request.#body;
   }
 
+  static blobOf(request) {
+    return request.#blob;
+  }
+
   static is(value) {
     return value !== null && typeof value === "object" && #method in value;
   }
@@ -254,7 +264,8 @@ class Request {
   }
 }
 
-const { bodyOf, is, signalOf } = Request;
+const { blobOf, bodyOf, is, signalOf } = Request;
+delete Request.blobOf;
 delete Request.bodyOf;
 delete Request.is;
 delete Request.signalOf;
@@ -267,5 +278,5 @@ function requestFromNative(source, method, url, body) {
   return new Request(NATIVE, source, method, url, body);
 }
 
-return { isRequest: is, Request, requestBody: bodyOf, requestFromNative, requestSignal: signalOf };
+return { isRequest: is, Request, requestBlob: blobOf, requestBody: bodyOf, requestFromNative, requestSignal: signalOf };
 })();

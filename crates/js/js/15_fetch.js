@@ -17,8 +17,8 @@ const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, BYTES, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
-const { isRequest, Request, requestBody, requestSignal } = core.loadExtScript("ext:atoll_js/13_request.js");
-const { responseFromNative } = core.loadExtScript("ext:atoll_js/14_response.js");
+const { isRequest, Request, requestBlob, requestBody, requestSignal } = core.loadExtScript("ext:atoll_js/13_request.js");
+const { Response, responseFromNative } = core.loadExtScript("ext:atoll_js/14_response.js");
 const { setFetch, webSocketFromNative } = core.loadExtScript("ext:atoll_js/20_websocket.js");
 
 // Copies a stream into a native sender, with its backpressure. Never rejects: what goes wrong ends the sender.
@@ -58,6 +58,17 @@ async function pump(stream, sender) {
   }
 }
 
+// Fetch Standard, "scheme fetch": blob URLs of this isolate.
+function fetchBlob(request, url) {
+  const blob = request.method === "GET" ? requestBlob(request) : null;
+  if (blob === null) throw new TypeError(`Fetch API cannot load: ${url.href}: it names no blob of this worker`);
+  const headers = { "content-length": `${blob.size}` };
+  if (blob.type !== "") headers["content-type"] = blob.type;
+  const response = new Response(blob, { headers });
+  if (blob.type === "") response.headers.delete("content-type");
+  return response;
+}
+
 // target: index of a binding, or -1 for the network.
 async function fetchVia(target, input, init) {
   assertInHandler();
@@ -65,6 +76,7 @@ async function fetchVia(target, input, init) {
   const signal = requestSignal(request) ?? (init?.signal ?? null);
   signal?.throwIfAborted();
   const url = new URL(request.url);
+  if (target < 0 && url.protocol === "blob:") return fetchBlob(request, url);
   if (target < 0 && url.protocol !== "http:" && url.protocol !== "https:") {
     throw new TypeError(`Fetch API cannot load: ${request.url}: only http: and https: URLs can be fetched`);
   }

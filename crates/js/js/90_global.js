@@ -28,6 +28,9 @@ const { fetch } = load("ext:atoll_js/15_fetch.js");
 const { FixedLengthStream, IdentityTransformStream } = load("ext:atoll_js/16_streams.js");
 const { WebSocket, WebSocketPair } = load("ext:atoll_js/20_websocket.js");
 const { console } = load("ext:atoll_js/22_console.js");
+const { BroadcastChannel, FileList } = load("ext:atoll_js/29_web.js");
+const { FileReaderSync } = load("ext:atoll_js/30_filereader_sync.js");
+const { FileReader } = load("ext:deno_web/10_filereader.js");
 
 // The one that routes what a callback throws to the global error event.
 const enqueueMicrotask = globalThis.queueMicrotask;
@@ -127,6 +130,7 @@ const classes = {
   AbortController: abort.AbortController,
   AbortSignal: abort.AbortSignal,
   Blob: blob.Blob,
+  BroadcastChannel,
   ByteLengthQueuingStrategy: streams.ByteLengthQueuingStrategy,
   CloseEvent: event.CloseEvent,
   CompressionStream: compression.CompressionStream,
@@ -140,6 +144,9 @@ const classes = {
   Event: event.Event,
   EventTarget: event.EventTarget,
   File: blob.File,
+  FileList,
+  FileReader,
+  FileReaderSync,
   FixedLengthStream,
   FormData,
   Headers,
@@ -154,6 +161,7 @@ const classes = {
   PerformanceMeasure: performance.PerformanceMeasure,
   PerformanceObserver: performance.PerformanceObserver,
   PerformanceObserverEntryList: performance.PerformanceObserverEntryList,
+  ProgressEvent: event.ProgressEvent,
   PromiseRejectionEvent: event.PromiseRejectionEvent,
   ReadableByteStreamController: streams.ReadableByteStreamController,
   ReadableStream: streams.ReadableStream,

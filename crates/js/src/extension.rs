@@ -12,6 +12,7 @@ deno_core::extension!(
     ops = [
         ops::binding::op_analytics_write,
         ops::binding::op_rate_limit,
+        ops::blob::op_blob_take_part,
         ops::body::op_body_cancel,
         ops::body::op_body_collect,
         ops::body::op_body_collect_sync,
@@ -77,6 +78,7 @@ deno_core::extension!(
     lazy_loaded_js = [
         dir "js",
         "00_context.js",
+        "05_url.js",
         "10_headers.js",
         "11_formdata.js",
         "12_body.js",
@@ -99,6 +101,8 @@ deno_core::extension!(
         "31_rpc_value.js",
         "32_service.js",
         "33_script.js",
+        "29_web.js",
+        "30_filereader_sync.js",
         "90_global.js",
         "91_dispatch.js",
     ],

@@ -111,6 +111,9 @@ impl JsInstance {
             // V8 ends the process unless it is given room in which to unwind.
             current + HEAP_HEADROOM_BYTES
         });
+        if options.conformance {
+            runtime.op_state().borrow_mut().put(suite_location()?);
+        }
         let eval_at_startup = options.conformance || state.compat.enabled(EVAL_AT_STARTUP);
         let bridge = take_bridge(&mut runtime, eval_at_startup)?;
         Ok(Self {
@@ -388,6 +391,13 @@ impl JsInstance {
             Poll::Pending => Ok(false),
         }
     }
+}
+
+/// Where scripts of suites by others are, as the web platform's scripts ask for it (the origin of blob URLs).
+fn suite_location() -> Result<deno_web::Location, Fault> {
+    deno_core::ModuleSpecifier::parse("http://web-platform.test:8000/")
+        .map(deno_web::Location)
+        .map_err(|error| internal(&error.to_string()))
 }
 
 /// What V8 may use beyond its limit while a full heap is unwound, bytes.

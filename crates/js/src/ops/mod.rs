@@ -1,6 +1,7 @@
 //! What JavaScript calls. Each file's ops belong to one script of `js/`.
 
 pub(crate) mod binding;
+pub(crate) mod blob;
 pub(crate) mod body;
 pub(crate) mod compat;
 pub(crate) mod event;
