@@ -145,6 +145,18 @@ impl Expectations {
         differences
     }
 
+    /// Cases with a failure that is not listed.
+    pub fn surprising(&self, results: &Results) -> Vec<String> {
+        let surprises = |case: &str, subtest: &Subtest| {
+            !subtest.passed && !self.patterns(case).any(|pattern| covers(pattern, &subtest.name))
+        };
+        results
+            .iter()
+            .filter(|(case, subtests)| subtests.iter().any(|subtest| surprises(case, subtest)))
+            .map(|(case, _)| case.clone())
+            .collect()
+    }
+
     /// The same list brought up to date: what passes now is taken off, what fails is added without a reason.
     pub fn updated(&self, results: &Results) -> Self {
         let counts = count(results);
