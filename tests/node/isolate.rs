@@ -68,6 +68,7 @@ impl Isolate {
             bindings: Vec::new(),
             own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Nowhere),
+            cache: Arc::new(atoll_worker::cache::NoCache),
             logs: logs.clone(),
             clock: Arc::new(SystemClock),
         };

@@ -12,6 +12,7 @@
 //! | `/open/NAME` | opens the gate |
 //! | `/never` | no answer, as long as the client waits |
 //! | `/cut` | promises 100 bytes, sends 5, closes |
+//! | `/events?type=T` | one server-sent event `after ID` whose id is the `last-event-id` plus 1, then the end; with that content type |
 //! | `/websocket` | an echo; `close` closes with 4001 `asked` |
 
 use anyhow::Result;
@@ -231,6 +232,17 @@ async fn answer(mut request: Request<Incoming>, gates: Gates) -> Result<Response
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, header::HeaderValue::from_static("100"));
             *response.body_mut() = pieces(vec![Ok("start"), Err(std::io::Error::other("cut off as asked"))]);
+        }
+        "events" => {
+            let last = request.headers().get("last-event-id");
+            let last = last.and_then(|value| value.to_str().ok()).unwrap_or("none").to_owned();
+            let next = last.parse::<u32>().unwrap_or(0) + 1;
+            let kind = query.strip_prefix("type=").unwrap_or("text/event-stream");
+            response.headers_mut().insert(
+                header::CONTENT_TYPE,
+                kind.parse().unwrap_or(header::HeaderValue::from_static("text/plain")),
+            );
+            *response.body_mut() = full(format!("retry: 1000\nid: {next}\ndata: after {last}\n\n"));
         }
         "websocket" => return Ok(websocket(&mut request)),
         _ => {

@@ -80,6 +80,7 @@ pub(crate) async fn run(words: &Words, engine: Arc<dyn Engine>, pool: &Pool) -> 
         bindings: Vec::new(),
         own: atoll_worker::ServiceStub::nowhere(),
         outbound: Arc::new(Nowhere),
+        cache: Arc::new(atoll_worker::cache::NoCache),
         logs: Arc::new(Nowhere),
         clock: Arc::new(SystemClock),
     };

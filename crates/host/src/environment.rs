@@ -2,9 +2,11 @@
 
 use crate::DeployError;
 use crate::bindings::analytics::AnalyticsSource;
+use crate::bindings::cache::CacheSource;
 use crate::bindings::rate_limit::RateLimits;
 use crate::logs::{LogHub, LogOrigin};
 use crate::services::Services;
+use atoll_cache::Scope;
 use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::Clock;
 use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound, Props, ServiceStub};
@@ -25,6 +27,8 @@ pub struct Reach {
     pub analytics: Arc<dyn AnalyticsSource>,
     /// Rate limits.
     pub rate_limits: Arc<RateLimits>,
+    /// The response cache.
+    pub cache: Arc<dyn CacheSource>,
     /// The way out.
     pub outbound: Arc<dyn Outbound>,
     /// The wall clock.
@@ -44,6 +48,10 @@ pub(crate) fn environment(
         .iter()
         .map(|(name, spec)| Ok((name.clone(), binding(name, spec, version, assets, reach, services)?)))
         .collect::<Result<_, DeployError>>()?;
+    let scope = Scope {
+        tenant: version.tenant.clone(),
+        worker: version.name.clone(),
+    };
     let origin = LogOrigin {
         tenant: version.tenant.clone(),
         worker: version.name.clone(),
@@ -52,6 +60,7 @@ pub(crate) fn environment(
         bindings,
         own: ServiceStub::new(services.service(&version.tenant, &version.name)),
         outbound: reach.outbound.clone(),
+        cache: reach.cache.open(scope),
         logs: logs.sink(origin),
         clock: reach.clock.clone(),
     })

@@ -17,6 +17,7 @@ mod services;
 mod testing;
 
 pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource};
+pub use bindings::cache::{CacheBinding, CacheSource};
 pub use bindings::kv::{KvBinding, KvBindings, KvMeter, KvUsage};
 pub use bindings::rate_limit::RateLimits;
 pub use environment::{KvSource, Reach};

@@ -5,6 +5,7 @@ use crate::bindings::rate_limit::RateLimits;
 use crate::environment::{KvSource, Reach};
 use crate::host::{Host, HostOptions};
 use async_trait::async_trait;
+use atoll_cache::{CacheLimits, MemoryCache};
 use atoll_model::{CompatDate, Limits, NamespaceId, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
@@ -79,6 +80,7 @@ pub(crate) fn reach() -> Reach {
         kv: Arc::new(Nothing),
         analytics: Arc::new(Nothing),
         rate_limits: Arc::new(RateLimits::new(Arc::new(SystemClock))),
+        cache: Arc::new(MemoryCache::new(CacheLimits::default(), Arc::new(SystemClock), 0)),
         outbound: Arc::new(Nothing),
         clock: Arc::new(SystemClock),
     }

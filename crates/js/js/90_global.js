@@ -27,6 +27,9 @@ const { Response } = load("ext:atoll_js/14_response.js");
 const { fetch } = load("ext:atoll_js/15_fetch.js");
 const { FixedLengthStream, IdentityTransformStream } = load("ext:atoll_js/16_streams.js");
 const { WebSocket, WebSocketPair } = load("ext:atoll_js/20_websocket.js");
+const { Cache, caches, CacheStorage } = load("ext:atoll_js/40_cache.js");
+const { HTMLRewriter } = load("ext:atoll_js/41_html.js");
+const { EventSource } = load("ext:atoll_js/42_eventsource.js");
 const { console } = load("ext:atoll_js/22_console.js");
 const { BroadcastChannel, FileList } = load("ext:atoll_js/29_web.js");
 const { FileReaderSync } = load("ext:atoll_js/30_filereader_sync.js");
@@ -132,6 +135,8 @@ const classes = {
   Blob: blob.Blob,
   BroadcastChannel,
   ByteLengthQueuingStrategy: streams.ByteLengthQueuingStrategy,
+  Cache,
+  CacheStorage,
   CloseEvent: event.CloseEvent,
   CompressionStream: compression.CompressionStream,
   CountQueuingStrategy: streams.CountQueuingStrategy,
@@ -142,6 +147,7 @@ const classes = {
   DOMException,
   ErrorEvent: event.ErrorEvent,
   Event: event.Event,
+  EventSource,
   EventTarget: event.EventTarget,
   File: blob.File,
   FileList,
@@ -150,6 +156,7 @@ const classes = {
   FixedLengthStream,
   FormData,
   Headers,
+  HTMLRewriter,
   IdentityTransformStream,
   MessageChannel: messagePort.MessageChannel,
   MessageEvent: event.MessageEvent,
@@ -205,6 +212,7 @@ const functions = {
 };
 
 const values = {
+  caches,
   console,
   navigator: new Navigator(),
   performance: performance.performance,

@@ -17,6 +17,7 @@
 mod engine;
 mod exception;
 mod extension;
+mod html;
 mod instance;
 mod interrupt;
 mod modules;

@@ -170,6 +170,7 @@ fn main() {
             bindings: Vec::new(),
             own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Never),
+            cache: Arc::new(atoll_worker::cache::NoCache),
             logs: Arc::new(Never),
             clock: Arc::new(SystemClock),
         };

@@ -1,6 +1,7 @@
 //! The live side of a worker's `env`: capabilities, each behind a small trait.
 
 use crate::analytics::AnalyticsDataset;
+use crate::cache::ResponseCache;
 use crate::kv::KvNamespace;
 use crate::log::LogSink;
 use crate::outbound::Outbound;
@@ -49,6 +50,8 @@ pub struct Environment {
     pub outbound: Arc<dyn Outbound>,
     /// This worker as it calls itself: `ctx.exports`.
     pub own: ServiceStub,
+    /// What `caches` stores in.
+    pub cache: Arc<dyn ResponseCache>,
     /// Where `console` goes.
     pub logs: Arc<dyn LogSink>,
     /// The wall clock that `Date.now` shows.

@@ -15,6 +15,7 @@
 pub mod analytics;
 pub mod binding;
 pub mod body;
+pub mod cache;
 pub mod context;
 pub mod engine;
 pub mod event;
@@ -31,6 +32,7 @@ pub mod wire;
 pub use analytics::{AnalyticsDataset, DataPoint};
 pub use binding::{Binding, BindingError, BindingErrorKind, Environment, Fetcher};
 pub use body::{Body, BodyError, BodyReceiver, BodySender, Frame};
+pub use cache::{CacheKey, ResponseCache};
 pub use context::EventContext;
 pub use engine::{Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Reply};
 pub use event::{Event, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};

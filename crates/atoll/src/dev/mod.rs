@@ -16,6 +16,7 @@ use crate::dev::failure::{of_deploy, of_fault};
 use crate::dev::sites::DevSites;
 use crate::dev::stores::DevStores;
 use async_trait::async_trait;
+use atoll_cache::{CacheLimits, MemoryCache};
 use atoll_cli::target::{DevAssets, DevEvent, DevFailure, DevListen, DevProject, DevTarget, ListenError};
 use atoll_edge::assets::AssetServer;
 use atoll_edge::{Edge, EdgeError, EdgeOptions, ErrorDetail, Site, SiteFailure, TlsOptions};
@@ -26,6 +27,7 @@ use atoll_pool::Pool;
 use atoll_stdx::{Clock, TaskGroup};
 use atoll_worker::{Dispatch, Engine, Event, EventContext, Fetcher, ScheduledEvent};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +81,7 @@ impl DevServer {
             kv: stores.clone(),
             analytics: stores.clone(),
             rate_limits: Arc::new(RateLimits::new(clock.clone())),
+            cache: Arc::new(MemoryCache::new(CacheLimits::default(), clock.clone(), seed())),
             outbound: egress,
             clock: clock.clone(),
         };
@@ -303,6 +306,11 @@ impl DevTarget for DevServer {
         self.egress.drain(TASKS_GRACE).await;
         self.stores.close(TASKS_GRACE).await;
     }
+}
+
+/// What nobody outside can guess; every process has another.
+fn seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 fn failed(failure: &DevFailure) -> Site {

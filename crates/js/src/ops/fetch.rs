@@ -83,6 +83,7 @@ impl<'a> ToV8<'a> for Reply {
             v8::Boolean::new(scope, head.redirected).into(),
             body,
             socket,
+            v8::Boolean::new(scope, head.manual_encoding).into(),
         ];
         Ok(v8::Array::new_with_elements(scope, &fields).into())
     }

@@ -138,6 +138,7 @@ impl Driver {
             ],
             own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Echo),
+            cache: Arc::new(atoll_worker::cache::NoCache),
             logs: logs.clone(),
             clock: Arc::new(SystemClock),
         };
