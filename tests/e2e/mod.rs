@@ -1,7 +1,9 @@
 //! What no spec can say: several processes, signals in the middle of a request, ports, templates.
 
 mod commands;
+mod frameworks;
 mod isolation;
+mod libraries;
 mod port;
 mod shutdown;
 mod templates;
@@ -18,6 +20,8 @@ use std::path::Path;
 
 /// All tests; those that need npm packages are ignored without them.
 pub fn tests(npm: bool) -> Vec<Trial> {
+    let built = ready("ATOLL_TEST_FRAMEWORKS");
+    let installed = ready("ATOLL_TEST_LIBRARIES");
     vec![
         trial(
             "shutdown::finishes_what_is_in_flight",
@@ -41,9 +45,21 @@ pub fn tests(npm: bool) -> Vec<Trial> {
         trial("templates::guestbook", templates::guestbook),
         trial("templates::hono", templates::hono).with_ignored_flag(!npm),
         trial("templates::nothing_is_overwritten", templates::nothing_is_overwritten),
+        trial("frameworks::sveltekit", frameworks::sveltekit).with_ignored_flag(!built),
+        trial("frameworks::astro", frameworks::astro).with_ignored_flag(!built),
+        trial("frameworks::react_router", frameworks::react_router).with_ignored_flag(!built),
+        trial("frameworks::tanstack", frameworks::tanstack).with_ignored_flag(!built),
+        trial("frameworks::nitro", frameworks::nitro).with_ignored_flag(!built),
+        trial("frameworks::next", frameworks::next).with_ignored_flag(!built),
+        trial("libraries::all", libraries::all).with_ignored_flag(!installed),
         trial("commands::answers", commands::answers),
         trial("commands::types", commands::types),
     ]
+}
+
+/// False if the test run says that what these tests need could not be made.
+fn ready(variable: &str) -> bool {
+    std::env::var_os(variable).is_none_or(|value| value != "missing")
 }
 
 fn trial<F>(name: &str, test: fn() -> F) -> Trial

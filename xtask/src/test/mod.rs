@@ -4,6 +4,7 @@
 //! line is `N passed, N failed, N skipped`, summed over all steps.
 
 mod counts;
+mod frameworks;
 
 use crate::{CommandResult, campaign, command, fixtures, npm, repository, tidy};
 use anyhow::{Result, bail};
@@ -14,6 +15,8 @@ use std::time::Instant;
 
 /// npm packages that specs import, beside the lock file that pins them.
 const NPM_DIRECTORY: &str = "tests/npm";
+/// npm packages that one worker imports and exercises.
+const LIBRARIES_DIRECTORY: &str = "tests/libraries";
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -39,6 +42,22 @@ pub fn command(options: &Options) -> CommandResult {
     match npm {
         Ok(how) => println!("{how}"),
         Err(why) => println!("SKIPPED: {why}; specs that import npm packages are skipped"),
+    }
+
+    run.announce("install npm's popular libraries");
+    let libraries = npm::install(&root, LIBRARIES_DIRECTORY, options.no_install);
+    let libraries_ready = libraries.is_ok();
+    match libraries {
+        Ok(how) => println!("{how}"),
+        Err(why) => println!("SKIPPED: {why}; the libraries are not tried"),
+    }
+
+    run.announce("build framework projects (SvelteKit, Astro, React Router, TanStack Start, Nitro, Next.js)");
+    let frameworks = frameworks::build(&root, options.no_install);
+    let frameworks_ready = frameworks.is_ok();
+    match frameworks {
+        Ok(how) => println!("{how}"),
+        Err(why) => println!("SKIPPED: {why}; the frameworks are not tried"),
     }
 
     run.announce("fetch suites by others");
@@ -110,6 +129,14 @@ pub fn command(options: &Options) -> CommandResult {
         ]);
         specs.env("ATOLL_BIN", repository::target_dir(&root).join("debug/atoll"));
         specs.env("ATOLL_TEST_NPM", if npm_ready { "ready" } else { "missing" });
+        specs.env(
+            "ATOLL_TEST_LIBRARIES",
+            if libraries_ready { "ready" } else { "missing" },
+        );
+        specs.env(
+            "ATOLL_TEST_FRAMEWORKS",
+            if frameworks_ready { "ready" } else { "missing" },
+        );
         run.count(&mut specs);
     } else {
         println!("FAILED: there is no binary to run them against");

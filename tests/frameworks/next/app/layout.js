@@ -1,0 +1,4 @@
+export const metadata = { title: "Next.js" };
+export default function Layout({ children }) {
+  return <html lang="en"><body>{children}</body></html>;
+}

@@ -1,0 +1,2 @@
+let calls = 0;
+export default defineCachedEventHandler(() => ({ calls: ++calls }), { maxAge: 60 });

@@ -1,0 +1,1 @@
+export default defineEventHandler((event) => `signed in as ${getCookie(event, "name") ?? "nobody"}`);
