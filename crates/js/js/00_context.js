@@ -36,9 +36,19 @@ function assertInHandler() {
   if (atGlobalScope) throw new Error(GLOBAL_SCOPE_MESSAGE);
 }
 
+// The message and code of Node's check of a callback.
+function notFunction(name, value) {
+  const type = value === null || value === undefined ? `${value}` : `type ${typeof value}`;
+  const error = new TypeError(`The "${name}" argument must be of type function. Received ${type}`);
+  error.code = "ERR_INVALID_ARG_TYPE";
+  return error;
+}
+
 class AsyncLocalStorage {
   #defaultValue;
   #name;
+  // What stands for this storage in frames. disable() takes a new one, so that what older frames hold is no longer found.
+  #key = {};
 
   constructor(options = undefined) {
     this.#defaultValue = options?.defaultValue;
@@ -49,11 +59,15 @@ class AsyncLocalStorage {
     return this.#name;
   }
 
+  #frameWith(outer, store) {
+    const storage = new Map(outer?.storage ?? []);
+    storage.set(this.#key, store);
+    return new Frame(outer?.event ?? null, storage);
+  }
+
   run(store, callback, ...args) {
     const outer = getAsyncContext();
-    const storage = new Map(outer?.storage ?? []);
-    storage.set(this, store);
-    setAsyncContext(new Frame(outer?.event ?? null, storage));
+    setAsyncContext(this.#frameWith(outer, store));
     try {
       return callback.apply(undefined, args);
     } finally {
@@ -64,7 +78,7 @@ class AsyncLocalStorage {
   exit(callback, ...args) {
     const outer = getAsyncContext();
     const storage = new Map(outer?.storage ?? []);
-    storage.delete(this);
+    storage.delete(this.#key);
     setAsyncContext(new Frame(outer?.event ?? null, storage));
     try {
       return callback.apply(undefined, args);
@@ -75,15 +89,16 @@ class AsyncLocalStorage {
 
   getStore() {
     const storage = getAsyncContext()?.storage;
-    return storage != null && storage.has(this) ? storage.get(this) : this.#defaultValue;
+    return storage != null && storage.has(this.#key) ? storage.get(this.#key) : this.#defaultValue;
   }
 
-  enterWith() {
-    throw new Error("asyncLocalStorage.enterWith() is not implemented; use asyncLocalStorage.run()");
+  // For the rest of what runs now and all that it starts. The platform lacks it; Node has it.
+  enterWith(store) {
+    setAsyncContext(this.#frameWith(getAsyncContext(), store));
   }
 
   disable() {
-    throw new Error("asyncLocalStorage.disable() is not implemented");
+    this.#key = {};
   }
 
   static bind(callback) {
@@ -118,11 +133,12 @@ class AsyncResource {
   }
 
   static bind(callback, type, thisArg) {
-    return new AsyncResource(type ?? callback.name ?? "bound-anonymous-fn").bind(callback, thisArg);
+    if (typeof callback !== "function") throw notFunction("fn", callback);
+    return new AsyncResource(type ?? (callback.name || "bound-anonymous-fn")).bind(callback, thisArg);
   }
 
   bind(callback, thisArg) {
-    if (typeof callback !== "function") throw new TypeError('The "fn" argument must be of type function.');
+    if (typeof callback !== "function") throw notFunction("fn", callback);
     const resource = this;
     const bound = function (...args) {
       return resource.runInAsyncScope(callback, thisArg ?? this, ...args);

@@ -61,5 +61,6 @@ function require(from, specifier) {
   }
 }
 
-return { cjs, data, json, node: nodeModule, text, wasm };
+// A facade takes what it needs; require is node:module's.
+return { cjs, data, json, node: nodeModule, require, text, wasm };
 })();

@@ -17,6 +17,9 @@ const internal = {
   env,
   // 00_context.js: currentEvent(), assertInHandler(), Frame, ...
   context,
+  // As they were before a flag took them off the global scope.
+  FinalizationRegistry,
+  WeakRef,
   // Names of the compatibility flags that are on.
   flags: { has: enabled },
   // "YYYY-MM-DD".
@@ -84,6 +87,12 @@ function installNode(date) {
   lazy("process", () => require("process"));
   lazy("setImmediate", () => require("timers").setImmediate);
   lazy("clearImmediate", () => require("timers").clearImmediate);
+  // Timers are objects then; otherwise numbers.
+  if (enabled("enable_nodejs_global_timers")) {
+    for (const name of ["setTimeout", "clearTimeout", "setInterval", "clearInterval"]) {
+      lazy(name, () => require("timers")[name]);
+    }
+  }
 }
 
 return { installNode, nodeModule };

@@ -81,6 +81,10 @@ function bootstrap(bindings, date) {
   }
   applyCompat();
   installNode(date);
+  // The engine keeps this handler outside of the snapshot.
+  core.setHandledPromiseRejectionHandler((promise, reason) => {
+    globalThis.dispatchEvent(new PromiseRejectionEvent("rejectionhandled", { promise, reason }));
+  });
   performance.setTimeOrigin();
   delete globalThis.Deno;
   delete globalThis.__bootstrap;

@@ -15,6 +15,7 @@
 mod compile;
 mod ops;
 mod source;
+mod zlib;
 
 pub use source::{exports, is_public, public_modules};
 
@@ -34,6 +35,14 @@ deno_core::extension!(
         ops::buffer::op_node_buffer_utf8_length,
         ops::buffer::op_node_buffer_write,
         ops::domain::op_node_domain,
+        zlib::op_brotli_new,
+        zlib::op_zlib_close,
+        zlib::op_zlib_crc32,
+        zlib::op_zlib_failure,
+        zlib::op_zlib_new,
+        zlib::op_zlib_params,
+        zlib::op_zlib_reset,
+        zlib::op_zlib_write,
     ],
 );
 

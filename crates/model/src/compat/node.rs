@@ -73,7 +73,7 @@ pub(super) const FLAGS: &[CompatFlag] = &[
         "node:repl."),
     flag("enable_nodejs_sqlite_module", "disable_nodejs_sqlite_module", NEVER.or_with(&["nodejs_compat"], 2026, 1, 29), false, Honoured,
         "node:sqlite."),
-    flag("enable_nodejs_global_timers", "no_nodejs_global_timers", NEVER.or_with(&["nodejs_compat"], 2026, 2, 10), false, AlwaysOff,
+    flag("enable_nodejs_global_timers", "no_nodejs_global_timers", NEVER.or_with(&["nodejs_compat"], 2026, 2, 10), false, Honoured,
         "setTimeout() and setInterval() return Node's Timeout objects."),
     flag("diagnostics_channel_has_subscribers_getter", "no_diagnostics_channel_has_subscribers_getter", from(2026, 5, 19), false, AlwaysOn,
         "hasSubscribers of a diagnostics channel is a property, as in Node.js."),
