@@ -36,6 +36,9 @@ const SHIM: [(&str, ModuleKind, &str); 13] = [
 const NODE_TEST_ESM: &str = "import all from './node_test'; export default all; \
     export const { after, afterEach, before, beforeEach, describe, it, mock, suite, test } = all;";
 
+/// How a test's text asks for a file beside it.
+const BESIDE: &[u8] = b"require('./";
+
 /// What a test may use of the heap, bytes: some make buffers of the largest sizes.
 const HEAP_BYTES: u64 = 1 << 30;
 
@@ -93,6 +96,11 @@ fn version(suite: &Suite, file: &str) -> Result<WorkerVersion, String> {
             modules.push(module(path.as_str(), ModuleKind::Json, content.clone()));
         }
         modules.push(module(format!("data:/{path}"), ModuleKind::Data, content));
+    }
+    if text.windows(BESIDE.len()).any(|part| part == BESIDE) {
+        for (path, content) in suite.beside(file) {
+            modules.push(module(format!("node/test/{path}"), ModuleKind::CommonJs, content));
+        }
     }
     // node:test is what runs tests, not what is tested.
     let (kind, runner) = if file.ends_with(".mjs") {

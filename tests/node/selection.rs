@@ -79,6 +79,22 @@ impl Suite {
             .collect()
     }
 
+    /// The files beside a test that are no tests: what tests of some directories share. Name without extension and content.
+    pub fn beside(&self, file: &str) -> Vec<(String, Bytes)> {
+        let Some((directory, _)) = file.rsplit_once('/') else {
+            return Vec::new();
+        };
+        let entries = std::fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let stem = name.strip_suffix(".js").filter(|stem| !stem.starts_with("test-"))?;
+                let content = std::fs::read(entry.path()).ok()?;
+                Some((format!("{directory}/{stem}"), content.into()))
+            })
+            .collect()
+    }
+
     /// The files of a module that the rule admits, `parallel/test-x.js`, sorted.
     pub fn select(&self, name: &str, module: &Module) -> Result<Vec<String>, String> {
         let directory = self.root.join(&module.directory);

@@ -357,7 +357,7 @@ function memoryUsage() {
 }
 memoryUsage.rss = () => memoryUsage().rss;
 
-class AllowedFlags extends Set {}
+
 
 const id = (name) => {
   const method = {
@@ -474,7 +474,7 @@ Object.assign(process, {
   }),
   setUncaughtExceptionCaptureCallback,
   hasUncaughtExceptionCaptureCallback: () => capture !== null,
-  allowedNodeEnvironmentFlags: new AllowedFlags(),
+  allowedNodeEnvironmentFlags: new Set(),
   debugPort: 0,
   noDeprecation: false,
   throwDeprecation: false,

@@ -82,7 +82,7 @@ function emitExit(code) {
   }
 }
 
-async function run(load) {
+function prepare() {
   define("process", optional("process", () => require("fallback/process")));
   if (!canLoad("timers")) {
     define("setImmediate", (callback, ...args) => setTimeout(callback, 0, ...args));
@@ -109,6 +109,19 @@ async function run(load) {
     event.preventDefault();
     rejected(event.reason, event.promise);
   });
+}
+
+function run(load) {
+  prepare();
+  try {
+    load();
+  } catch (error) {
+    uncaught(error, "uncaughtException");
+  }
+}
+
+async function runAsync(load) {
+  prepare();
   try {
     await load();
   } catch (error) {
@@ -154,6 +167,7 @@ module.exports = {
   finish,
   require: (name) => require(name),
   run,
+  runAsync,
   skip(reason) {
     skipped = `${reason}`;
     process.exitCode = 0;
