@@ -109,7 +109,10 @@ class AsyncResource {
         return resource.runInAsyncScope(fn, this, ...args);
       }
       : (...args) => resource.runInAsyncScope(fn, thisArg, ...args);
-    Object.defineProperty(bound, "length", { configurable: true, enumerable: false, value: fn.length, writable: false });
+    Object.defineProperties(bound, {
+      length: { configurable: true, enumerable: false, value: fn.length, writable: false },
+      asyncResource: { configurable: true, enumerable: true, value: this, writable: true },
+    });
     return bound;
   }
 

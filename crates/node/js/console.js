@@ -14,6 +14,9 @@ if (codes.ERR_CONSOLE_WRITABLE_STREAM === undefined) {
 
 const GROUP_INDENTATION_MAX = 1000;
 
+// One for all writes: streams settle those with the same callback together.
+function ignore() {}
+
 class Console {
   #stdout;
   #stderr;
@@ -70,7 +73,6 @@ class Console {
       return;
     }
     // A broken stream is not the caller's fault: neither now nor later.
-    const ignore = () => {};
     stream.once?.("error", ignore);
     try {
       stream.write(text, ignore);

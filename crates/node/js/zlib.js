@@ -218,6 +218,8 @@ for (const [name, value] of Object.entries(returnCodes)) returnCodes[value] = na
 
 const kFlushFlag = Symbol("kFlushFlag");
 const kError = Symbol("kError");
+// The input's end was processed: nothing is left for _flush.
+const kFinished = Symbol("kFinished");
 
 // An empty chunk that only says how to flush, one for each kind.
 const flushChunks = [];
@@ -326,6 +328,7 @@ function ZlibBase(options, mode, create, { flush, finishFlush, fullFlush }) {
   }
   Reflect.apply(Transform, this, [{ autoDestroy: true, ...options }]);
   this[kError] = null;
+  this[kFinished] = false;
   this.bytesWritten = 0;
   this._handle = create();
   this._outBuffer = Buffer.allocUnsafe(chunkSize);
@@ -379,11 +382,16 @@ function closeHandle(engine) {
 
 ZlibBase.prototype.reset = function () {
   if (!this._handle) throw new Error("zlib binding closed");
+  this[kFinished] = false;
   this._handle.reset();
 };
 
 // Called when the input ends without a last chunk.
 ZlibBase.prototype._flush = function (callback) {
+  if (this[kFinished]) {
+    callback();
+    return;
+  }
   this._transform(Buffer.alloc(0), "", callback);
 };
 
@@ -494,6 +502,7 @@ function process(engine, chunk, flushFlag, callback) {
       // The stream has ended before its input: what follows is not its own.
       engine.push(null);
     }
+    engine[kFinished] = flushFlag === engine._finishFlushFlag;
     callback();
   };
   setImmediate(step);
@@ -679,43 +688,33 @@ const BrotliDecompress = brotliClass("BrotliDecompress", BROTLI_DECODE);
 
 // ---- functions
 
-function collect(engine, buffer, callback) {
-  validateFunction(callback, "callback");
-  if (isAnyArrayBuffer(buffer)) buffer = Buffer.from(buffer);
-  let chunks = [];
-  let length = 0;
-  engine.on("data", (chunk) => {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > engine._maxOutputLength) {
-      engine.close();
-      const error = new ERR_BUFFER_TOO_LARGE(engine._maxOutputLength);
-      engine.removeAllListeners("end");
-      callback(error);
-      callback = () => {};
-      chunks = [];
-    }
-  });
-  engine.on("error", (error) => callback(error));
-  engine.on("end", () => {
-    const result = length === 0 ? Buffer.alloc(0) : chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length);
-    engine.close();
-    callback(null, engine._info ? { buffer: result, engine } : result);
-  });
-  engine.end(buffer);
+function inputOf(engine, buffer) {
+  if (typeof buffer === "string") return Buffer.from(buffer);
+  if (ArrayBuffer.isView(buffer)) return buffer;
+  if (isAnyArrayBuffer(buffer)) return Buffer.from(buffer);
+  closeHandle(engine);
+  throw new ERR_INVALID_ARG_TYPE("buffer", ["string", "Buffer", "TypedArray", "DataView", "ArrayBuffer"], buffer);
 }
 
 function collectSync(engine, buffer) {
-  if (typeof buffer === "string") buffer = Buffer.from(buffer);
-  else if (!ArrayBuffer.isView(buffer)) {
-    if (!isAnyArrayBuffer(buffer)) {
-      closeHandle(engine);
-      throw new ERR_INVALID_ARG_TYPE("buffer", ["string", "Buffer", "TypedArray", "DataView", "ArrayBuffer"], buffer);
-    }
-    buffer = Buffer.from(buffer);
-  }
-  const result = processSync(engine, buffer, engine._finishFlushFlag);
+  const result = processSync(engine, inputOf(engine, buffer), engine._finishFlushFlag);
   return engine._info ? { buffer: result, engine } : result;
+}
+
+// All in one later turn: many at once would each keep their memory until all are done.
+function collect(engine, buffer, callback) {
+  validateFunction(callback, "callback");
+  const input = inputOf(engine, buffer);
+  setImmediate(() => {
+    let result;
+    try {
+      result = collectSync(engine, input);
+    } catch (error) {
+      callback(error);
+      return;
+    }
+    callback(null, result);
+  });
 }
 
 function functions(Class, name) {

@@ -94,6 +94,8 @@ function emitInit(id, type, trigger, object) {
 
 function emitBefore(id, trigger, object) {
   if (id === undefined) return;
+  // Nothing runs: what ended before this callback is told before it.
+  if (destroyed.length !== 0 && stack.length === 0) flushDestroyed();
   enter(id, trigger, object);
   if (active.length !== 0) run("before", id);
 }
@@ -121,12 +123,13 @@ function flushDestroyed() {
 }
 
 // Tells when a resource that nobody destroys is collected.
-const collected = new FinalizationRegistry(({ id, destroyed }) => {
-  if (!destroyed.destroyed) emitDestroy(id);
+const collected = new FinalizationRegistry(({ id, state }) => {
+  if (!state.destroyed) emitDestroy(id);
 });
 
+// state.destroyed: somebody destroyed it meanwhile.
 function registerDestroy(object, id, state) {
-  if (active.length !== 0) collected.register(object, { id, destroyed: state });
+  if (active.length !== 0) collected.register(object, { id, state });
 }
 
 // ---- promises
@@ -134,18 +137,23 @@ function registerDestroy(object, id, state) {
 const promises = new WeakMap();
 let promiseHooks = false;
 
+// The ids of a promise; those of one that began before any hook was on are made when they are first asked for.
 function promiseIds(promise, parent) {
   let ids = promises.get(promise);
   if (ids === undefined) {
-    const parentIds = parent === undefined ? undefined : promiseIds(parent);
-    ids = { id: newAsyncId(), trigger: parentIds === undefined ? defaultTriggerId() : parentIds.id };
+    const id = newAsyncId();
+    ids = { id, trigger: parent === undefined ? defaultTriggerId() : promiseIds(parent).id };
     promises.set(promise, ids);
-    emitInit(ids.id, "PROMISE", ids.trigger, promise);
-    if (active.some((hook) => typeof hook.destroy === "function")) {
-      collected.register(promise, { id: ids.id, destroyed: {} });
-    }
   }
   return ids;
+}
+
+function initPromise(promise, parent) {
+  const ids = promiseIds(promise, parent);
+  emitInit(ids.id, "PROMISE", ids.trigger, promise);
+  if (active.some((hook) => typeof hook.destroy === "function")) {
+    collected.register(promise, { id: ids.id, state: {} });
+  }
 }
 
 // Hooks cannot be taken back from the engine: they stay, and do nothing while no hook is on.
@@ -154,7 +162,7 @@ function hookPromises() {
   promiseHooks = true;
   core.setPromiseHooks(
     (promise, parent) => {
-      if (active.length !== 0) promiseIds(promise, parent);
+      if (active.length !== 0) initPromise(promise, parent);
     },
     (promise) => {
       if (active.length === 0 && !promises.has(promise)) return;

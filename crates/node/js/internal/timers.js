@@ -61,6 +61,9 @@ class Timeout {
       const args = this.#args;
       if (args.length === 0) this._onTimeout();
       else this._onTimeout(...args);
+    } catch (error) {
+      // Here, in the timer's own context.
+      globalThis.reportError(error);
     } finally {
       hooks.emitAfter(this.#id);
       // Whoever refreshed it meanwhile has another turn to come.
