@@ -1,1 +1,2 @@
+// exports: from, fromWeb, toWeb
 module.exports = require("stream").Duplex;

@@ -1,1 +1,2 @@
+// exports: WritableState, fromWeb, toWeb
 module.exports = require("stream").Writable;

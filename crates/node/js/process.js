@@ -4,6 +4,8 @@
 // exports: hasUncaughtExceptionCaptureCallback, listenerCount, loadEnvFile, memoryUsage, nextTick, noDeprecation, off, on, once
 // exports: permission, pid, platform, ppid, ref, release, report, resourceUsage, setUncaughtExceptionCaptureCallback
 // exports: removeAllListeners, removeListener
+// exports: _events, _eventsCount, _exiting, _maxListeners, channel, connected, domain, execve, initgroups, moduleLoadList, openStdin
+// exports: reallyExit, send, setegid, seteuid, setgid, setgroups, setuid, threadCpuUsage
 // exports: sourceMapsEnabled, stderr, stdin, stdout, throwDeprecation, title, traceDeprecation, umask, unref, uptime, version, versions
 //
 // The process object. There is no process: what describes one has the values that a worker sees on the platform, and what
