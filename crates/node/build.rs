@@ -23,7 +23,10 @@ fn main() {
     for (name, path) in files {
         let source = std::fs::read(&path).expect("a readable source");
         if let Some(at) = source.iter().position(|byte| !byte.is_ascii()) {
-            panic!("{}: byte {at} is not ASCII; V8 keeps sources as one byte per character", path.display());
+            panic!(
+                "{}: byte {at} is not ASCII; V8 keeps sources as one byte per character",
+                path.display()
+            );
         }
         writeln!(table, "    ({name:?}, include_str!({path:?})),").expect("strings grow");
     }

@@ -84,7 +84,10 @@ impl Suite {
         let Some((directory, _)) = file.rsplit_once('/') else {
             return Vec::new();
         };
-        let entries = std::fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(self.root.join(directory))
+            .into_iter()
+            .flatten()
+            .flatten();
         entries
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;

@@ -14,12 +14,20 @@ if (codes.ERR_CONSOLE_WRITABLE_STREAM === undefined) {
 
 const GROUP_INDENTATION_MAX = 1000;
 
-// One for all writes: streams settle those with the same callback together.
 function ignore() {}
+
+// What a stream's writes call back. One for all writes: streams settle those with the same callback together.
+function writeHandler(stream) {
+  return (error) => {
+    // The error is told to nobody if nobody else listens, but it is no uncaught exception.
+    if (error != null && stream.listenerCount?.("error") === 0) stream.once("error", ignore);
+  };
+}
 
 class Console {
   #stdout;
   #stderr;
+  #handlers;
   #ignoreErrors;
   #inspectOptions;
   #step;
@@ -47,6 +55,7 @@ class Console {
     }
     this.#stdout = stdout;
     this.#stderr = stderr;
+    this.#handlers = new Map([[stdout, writeHandler(stdout)], [stderr, writeHandler(stderr)]]);
     this.#ignoreErrors = ignoreErrors;
     this.#inspectOptions = { colors: colorMode === true, ...inspectOptions };
     this.#step = groupIndentation ?? 2;
@@ -75,7 +84,7 @@ class Console {
     // A broken stream is not the caller's fault: neither now nor later.
     stream.once?.("error", ignore);
     try {
-      stream.write(text, ignore);
+      stream.write(text, this.#handlers.get(stream));
     } catch (error) {
       if (error instanceof RangeError && error.message.startsWith("Maximum call stack")) throw error;
     } finally {

@@ -4,7 +4,9 @@
 //! a dictionary is given when the data asks for it.
 
 use super::{Failure, Left};
-use zlib_rs::{Deflate, DeflateConfig, DeflateError, DeflateFlush, Inflate, InflateError, InflateFlush, Status, Strategy};
+use zlib_rs::{
+    Deflate, DeflateConfig, DeflateError, DeflateFlush, Inflate, InflateError, InflateFlush, Status, Strategy,
+};
 
 pub(super) const Z_NEED_DICT: i32 = 2;
 pub(super) const Z_STREAM_ERROR: i32 = -2;

@@ -119,7 +119,10 @@ impl Handle {
     fn step(&self, flush: i32, input: &[u8], output: &mut [u8]) -> Result<Left, Failure> {
         let mut work = self.work.borrow_mut();
         let Some(work) = work.as_mut() else {
-            return Err(deflate_stream::failure("zlib binding closed", deflate_stream::Z_STREAM_ERROR));
+            return Err(deflate_stream::failure(
+                "zlib binding closed",
+                deflate_stream::Z_STREAM_ERROR,
+            ));
         };
         let mut charge = self.charge.borrow_mut();
         if charge.is_none() {
@@ -148,8 +151,12 @@ pub(crate) fn op_zlib_new(
 ) -> Result<Handle, JsErrorBox> {
     let allowance = Allowance::of(state);
     let made = if deflate_stream::compresses(mode) {
-        Deflater::new(mode, window_bits, level, mem_level, strategy, dictionary)
-            .map(|work| (Work::Deflate(work), deflate_stream::deflater_bytes(window_bits, mem_level)))
+        Deflater::new(mode, window_bits, level, mem_level, strategy, dictionary).map(|work| {
+            (
+                Work::Deflate(work),
+                deflate_stream::deflater_bytes(window_bits, mem_level),
+            )
+        })
     } else {
         Inflater::new(mode, window_bits, dictionary)
             .map(|work| (Work::Inflate(work), deflate_stream::INFLATER_BYTES + dictionary.len()))

@@ -51,19 +51,8 @@ export default {
         const packed = zlib.deflateSync(input, { dictionary });
         return Response.json([
           zlib.inflateSync(packed, { dictionary }).toString() === input,
-          thrown(() => zlib.inflateSync(packed)),
-          thrown(() => zlib.inflateSync(packed, { dictionary: Buffer.from("wrong") })),
-        ]);
-      }
-      case "/errors": {
-        const packed = zlib.gzipSync(input);
-        return Response.json([
-          thrown(() => zlib.gunzipSync(packed.subarray(0, 20))),
-          thrown(() => zlib.inflateSync("not zlib")),
-          thrown(() => zlib.brotliDecompressSync("not brotli"))[1],
-          thrown(() => zlib.gunzipSync(packed, { maxOutputLength: 100 }))[1],
-          thrown(() => zlib.deflateSync(input, { level: 10 }))[1],
-          thrown(() => zlib.deflateSync(5))[1],
+          thrown(() => zlib.inflateSync(packed))[2],
+          thrown(() => zlib.inflateSync(packed, { dictionary: Buffer.from("wrong") }))[2],
         ]);
       }
       case "/members":
