@@ -160,6 +160,7 @@ pub(crate) fn extensions(isolate: Option<Rc<IsolateState>>) -> Vec<Extension> {
         deno_web::deno_web::init(blobs, None, false, deno_web::InMemoryBroadcastChannel::default()),
         deno_crypto::deno_crypto::init(None),
         atoll_node::extension(),
+        atoll_node::crypto_extension(),
         atoll_js::init(isolate),
     ]
 }

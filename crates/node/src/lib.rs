@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 mod compile;
+mod crypto;
 mod ops;
 mod source;
 mod zlib;
@@ -49,4 +50,9 @@ deno_core::extension!(
 /// The ops. They must stand in the startup snapshot, so the extension is always there; its JavaScript is not.
 pub fn extension() -> deno_core::Extension {
     atoll_node::init()
+}
+
+/// The ops of `node:crypto`, in the snapshot for the same reason.
+pub fn crypto_extension() -> deno_core::Extension {
+    ops::crypto::extension()
 }
