@@ -6,3 +6,4 @@ pub(crate) mod digest;
 pub(crate) mod error;
 pub(crate) mod key;
 pub(crate) mod prime;
+pub(crate) mod x509;

@@ -11,6 +11,7 @@ mod kdf;
 mod key;
 mod random;
 mod sign;
+mod x509;
 
 use deno_core::convert::Uint8Array;
 
@@ -78,6 +79,17 @@ deno_core::extension!(
         sign::op_crypto_rsa,
         sign::op_crypto_sign,
         sign::op_crypto_verify,
+        x509::op_crypto_spkac_challenge,
+        x509::op_crypto_spkac_key,
+        x509::op_crypto_spkac_verify,
+        x509::op_crypto_x509_info,
+        x509::op_crypto_x509_issued,
+        x509::op_crypto_x509_key,
+        x509::op_crypto_x509_matches,
+        x509::op_crypto_x509_parse,
+        x509::op_crypto_x509_pem,
+        x509::op_crypto_x509_raw,
+        x509::op_crypto_x509_verify,
     ],
 );
 
