@@ -1,5 +1,6 @@
-// exports: Certificate, Cipheriv, Decipheriv, DiffieHellman, DiffieHellmanGroup, ECDH, Hash, Hmac, KeyObject, Sign, Verify
-// exports: X509Certificate, checkPrime, checkPrimeSync, constants, createCipheriv, createDecipheriv, createDiffieHellman
+// exports: Certificate, Cipher, Cipheriv, Decipher, Decipheriv, DiffieHellman, DiffieHellmanGroup, ECDH, Hash, Hmac, KeyObject, Sign, Verify
+// exports: X509Certificate, checkPrime, checkPrimeSync, constants, createCipher, createCipheriv, createDecipher
+// exports: createDecipheriv, createDiffieHellman
 // exports: createDiffieHellmanGroup, createECDH, createHash, createHmac, createPrivateKey, createPublicKey
 // exports: createSecretKey, createSign, createVerify, diffieHellman, fips, generateKey, generateKeyPair, generateKeyPairSync
 // exports: generateKeySync, generatePrime, generatePrimeSync, getCipherInfo, getCiphers, getCurves, getDiffieHellman
@@ -33,6 +34,14 @@ function createHash(algorithm, options) {
 
 function createHmac(hmac, key, options) {
   return new hashes.Hmac(hmac, key, options);
+}
+
+function createCipher(name, password, options) {
+  return new cipher.Cipher(name, password, options);
+}
+
+function createDecipher(name, password, options) {
+  return new cipher.Decipher(name, password, options);
 }
 
 function createCipheriv(name, key, iv, options) {
@@ -92,8 +101,11 @@ module.exports = {
   Certificate,
   checkPrime: prime.checkPrime,
   checkPrimeSync: prime.checkPrimeSync,
+  Cipher: cipher.Cipher,
   Cipheriv: cipher.Cipheriv,
+  createCipher,
   createCipheriv,
+  createDecipher,
   createDecipheriv,
   createDiffieHellman,
   createDiffieHellmanGroup,
@@ -105,6 +117,7 @@ module.exports = {
   createSecretKey: keys.createSecretKey,
   createSign,
   createVerify,
+  Decipher: cipher.Decipher,
   Decipheriv: cipher.Decipheriv,
   DiffieHellman: dh.DiffieHellman,
   diffieHellman: dh.diffieHellman,
@@ -133,8 +146,6 @@ module.exports = {
   pbkdf2Sync: kdf.pbkdf2Sync,
   privateDecrypt: signing.privateDecrypt,
   privateEncrypt: signing.privateEncrypt,
-  prng: random.randomBytes,
-  pseudoRandomBytes: random.randomBytes,
   publicDecrypt: signing.publicDecrypt,
   publicEncrypt: signing.publicEncrypt,
   randomBytes: random.randomBytes,
@@ -142,7 +153,6 @@ module.exports = {
   randomFillSync: random.randomFillSync,
   randomInt: random.randomInt,
   randomUUID: random.randomUUID,
-  rng: random.randomBytes,
   scrypt: kdf.scrypt,
   scryptSync: kdf.scryptSync,
   secureHeapUsed,
@@ -155,6 +165,11 @@ module.exports = {
   verify: signing.verifyOneShot,
   X509Certificate,
 };
+
+// Old names.
+for (const name of ["prng", "pseudoRandomBytes", "rng"]) {
+  Object.defineProperty(module.exports, name, { value: random.randomBytes, enumerable: false, configurable: true, writable: true });
+}
 
 function fixed(name, value) {
   Object.defineProperty(module.exports, name, { value, enumerable: true, configurable: false, writable: false });

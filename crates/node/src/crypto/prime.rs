@@ -9,25 +9,69 @@ use rand::rngs::OsRng;
 pub(crate) const ROUNDS: usize = 64;
 /// Rounds for candidates of our own drawing, where one round is far better than its worst case.
 const DRAWN_ROUNDS: usize = 20;
-/// Numbers that candidates are divided by before the costly test.
-const SIEVE_MAX: u32 = 4_000;
-/// Candidates without success after which the question has no answer.
-const TRIES_MAX: usize = 200_000;
+/// Candidates are divided by the primes below this before the costly test.
+const SIEVE_MAX: u64 = 1 << 15;
+/// Candidates of one sieve, each `add` above the one before.
+const WINDOW: usize = 1 << 14;
+/// Windows without success after which the question has no answer.
+const WINDOWS_MAX: usize = 64;
 
-fn small_primes() -> Vec<u32> {
-    let mut composite = vec![false; SIEVE_MAX as usize];
-    let mut primes = Vec::new();
-    for n in 2..SIEVE_MAX {
-        if !composite[n as usize] {
-            primes.push(n);
-            let mut multiple = n * n;
-            while multiple < SIEVE_MAX {
-                composite[multiple as usize] = true;
-                multiple += n;
+fn small_primes() -> &'static [u64] {
+    static PRIMES: std::sync::OnceLock<Vec<u64>> = std::sync::OnceLock::new();
+    PRIMES.get_or_init(|| {
+        let mut composite = vec![false; SIEVE_MAX as usize];
+        let mut primes = Vec::new();
+        for n in 2..SIEVE_MAX {
+            if !composite[n as usize] {
+                primes.push(n);
+                for multiple in (n * n..SIEVE_MAX).step_by(n as usize) {
+                    composite[multiple as usize] = true;
+                }
+            }
+        }
+        primes
+    })
+}
+
+/// The inverse modulo a prime.
+fn inverse(value: u64, prime: u64) -> u64 {
+    let (mut base, mut exponent, mut result) = (value % prime, prime - 2, 1);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result = result * base % prime;
+        }
+        base = base * base % prime;
+        exponent >>= 1;
+    }
+    result
+}
+
+fn rest(n: &BigUint, prime: u64) -> u64 {
+    // Below 2^15, so that four bytes more fit.
+    n.to_bytes_be().iter().fold(0, |rest, byte| ((rest << 8) | u64::from(*byte)) % prime)
+}
+
+/// Marks the candidates `base + k * step` that a small prime divides; with `safe`, also those whose half one divides.
+fn sieve(base: &BigUint, step: &BigUint, safe: bool) -> Vec<bool> {
+    let mut composite = vec![false; WINDOW];
+    for &prime in small_primes() {
+        let (r, s) = (rest(base, prime), rest(step, prime));
+        // p divides (c - 1) / 2 just when c is 1 modulo p.
+        let targets = if safe && prime > 2 { [Some(0), Some(1)] } else { [Some(0), None] };
+        for target in targets.into_iter().flatten() {
+            if s == 0 {
+                if r == target {
+                    composite.fill(true);
+                }
+                continue;
+            }
+            let first = (prime + target - r) % prime * inverse(s, prime) % prime;
+            for k in (first as usize..WINDOW).step_by(prime as usize) {
+                composite[k] = true;
             }
         }
     }
-    primes
+    composite
 }
 
 /// True if n is a prime, with an error below 4^-rounds.
@@ -43,73 +87,64 @@ pub(crate) fn is_prime(n: &BigUint, rounds: usize) -> bool {
     probably_prime(n, rounds)
 }
 
-fn fails_sieve(n: &BigUint, primes: &[u32]) -> bool {
-    primes.iter().any(|prime| (n % *prime).bits() == 0)
-}
-
-/// A random prime of exactly `bits` bits. With `add`, it leaves `rem` when divided by it (1 if none is given); with `safe`,
-/// (p - 1) / 2 is prime too.
-pub(crate) fn generate(
-    bits: usize,
-    safe: bool,
-    add: Option<&BigUint>,
-    rem: Option<&BigUint>,
-) -> Result<BigUint> {
-    let impossible = || CryptoError::error("ERR_OPERATION_FAILED", "Operation failed: no prime with these properties was found");
+/// A random prime of exactly `bits` bits. With `add`, it leaves `rem` when divided by it (1 if none is given, 3 for safe
+/// primes); with `safe`, (p - 1) / 2 is prime too.
+pub(crate) fn generate(bits: usize, safe: bool, add: Option<&BigUint>, rem: Option<&BigUint>) -> Result<BigUint> {
     let one = BigUint::from(1_u32);
-    let primes = small_primes();
-    // Small primes must not be sieved away.
-    let primes = if bits > 16 { &primes[..] } else { &[] };
-    let top = &one << (bits - 1);
     let limit = &one << bits;
-    for _ in 0..TRIES_MAX {
-        let mut candidate = OsRng.gen_biguint(bits) | &top;
-        if bits > 2 && add.is_none() {
-            // The two top bits, as key generation wants products of full length.
-            candidate |= &one << (bits - 2);
+    // The top bit, and the next one too where key generation wants products of full length.
+    let mut low = &one << (bits - 1);
+    if bits > 2 && add.is_none() {
+        low |= &one << (bits - 2);
+    }
+    let (step, class) = match add {
+        Some(add) => (add.clone(), rem.cloned().unwrap_or_else(|| BigUint::from(if safe { 3_u32 } else { 1 }))),
+        None if safe => (BigUint::from(4_u32), BigUint::from(3_u32)),
+        None => (BigUint::from(2_u32), one.clone()),
+    };
+    let good = |candidate: &BigUint| {
+        if !safe {
+            return is_prime(candidate, DRAWN_ROUNDS);
         }
-        match add {
-            Some(add) => {
-                let rest = &candidate % add;
-                candidate = candidate - rest + rem.unwrap_or(if safe { three() } else { &one });
-                if candidate < top || candidate >= limit {
-                    continue;
-                }
-            }
-            None => {
-                candidate |= &one;
-                if safe {
-                    candidate |= BigUint::from(3_u32);
-                }
-                if bits == 2 && OsRng.gen_biguint(1).bits() == 0 && !safe {
-                    candidate = BigUint::from(2_u32);
-                }
-            }
+        let half = candidate >> 1_usize;
+        probably_prime_miller_rabin(&half, 1, true)
+            && probably_prime_miller_rabin(candidate, 1, true)
+            && is_prime(&half, DRAWN_ROUNDS)
+            && is_prime(candidate, DRAWN_ROUNDS)
+    };
+    // Small primes would sieve themselves away; there are few candidates then.
+    let sieved = bits > 32;
+    for _ in 0..WINDOWS_MAX {
+        let drawn = OsRng.gen_biguint_range(&low, &limit);
+        let mut base = &drawn - &drawn % &step + &class;
+        while base < low {
+            base += &step;
         }
-        if fails_sieve(&candidate, primes) {
-            continue;
-        }
-        if safe {
-            let half = &candidate >> 1_usize;
-            if fails_sieve(&half, primes) || !probably_prime_miller_rabin(&half, 1, true) {
+        let composite = if sieved { sieve(&base, &step, safe) } else { vec![false; WINDOW] };
+        let mut candidate = base;
+        let mut at = 0;
+        for (k, composite) in composite.iter().enumerate() {
+            if *composite {
                 continue;
             }
-            if probably_prime_miller_rabin(&candidate, 1, true)
-                && is_prime(&half, DRAWN_ROUNDS)
-                && is_prime(&candidate, DRAWN_ROUNDS)
-            {
+            candidate += &step * BigUint::from((k - at) as u64);
+            at = k;
+            if candidate >= limit {
+                break;
+            }
+            if good(&candidate) {
                 return Ok(candidate);
             }
-        } else if is_prime(&candidate, DRAWN_ROUNDS) {
-            return Ok(candidate);
+        }
+        // The one even prime.
+        if bits == 2 && !safe && add.is_none() {
+            return Ok(BigUint::from(2_u32));
         }
     }
-    Err(impossible())
-}
-
-fn three() -> &'static BigUint {
-    static THREE: std::sync::OnceLock<BigUint> = std::sync::OnceLock::new();
-    THREE.get_or_init(|| BigUint::from(3_u32))
+    Err(CryptoError::error(
+        "ERR_OPERATION_FAILED",
+        "Operation failed: no prime with these properties was found",
+    ))
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 // Cipheriv, Decipheriv, and what ciphers there are.
 
 const {
-  op_crypto_cipher_final, op_crypto_cipher_info, op_crypto_cipher_is_aead, op_crypto_cipher_names, op_crypto_cipher_new,
+  op_crypto_cipher_final, op_crypto_cipher_info, op_crypto_cipher_names, op_crypto_cipher_new,
   op_crypto_cipher_set_aad, op_crypto_cipher_set_padding, op_crypto_cipher_set_tag, op_crypto_cipher_tag,
-  op_crypto_cipher_update,
+  op_crypto_cipher_update, op_crypto_hash_oneshot,
 } = internal.ops;
+const { Buffer } = require("buffer");
 const { StringDecoder } = require("string_decoder");
 const {
-  ERR_CRYPTO_INVALID_STATE, ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE,
+  ERR_CRYPTO_INVALID_STATE, ERR_CRYPTO_UNKNOWN_CIPHER, ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE,
 } = require("internal/crypto/errors");
-const { fromString, isBytes, toBuffer, toBytes, validateEncoding, viewOf } = require("internal/crypto/bytes");
+const { bytesOf, fromString, isBytes, toBuffer, toBytes, validateEncoding, viewOf } = require("internal/crypto/bytes");
 const { secretBytes } = require("internal/crypto/keys");
 const LazyTransform = require("internal/crypto/lazy_transform");
 const { validateInt32, validateObject, validateString } = require("internal/validators");
@@ -17,6 +18,8 @@ const { validateInt32, validateObject, validateString } = require("internal/vali
 const kHandle = Symbol("kHandle");
 const kState = Symbol("kState");
 const NOTHING = new Uint8Array(0);
+// What one call takes, bytes: the result has a block more and still a 31-bit length.
+const DATA_MAX = 2 ** 31 - 1 - 64;
 
 function tagLength(options) {
   const length = options?.authTagLength;
@@ -35,7 +38,8 @@ function create(self, cipher, key, iv, options, encrypt) {
   const bytes = iv === null ? NOTHING : typeof iv === "string" ? fromString(iv, encoding) : toBytes(iv);
   const length = tagLength(options);
   self[kHandle] = op_crypto_cipher_new(cipher, encrypt, key, iv !== null, bytes, length);
-  self[kState] = { encrypt, decoder: undefined, finalized: false, updated: false, aead: op_crypto_cipher_is_aead(self[kHandle]) };
+  const freeTag = length === -1 && op_crypto_cipher_info(cipher, 0, -1, -1).startsWith('{"mode":"gcm"');
+  self[kState] = { decoder: undefined, finalized: false, freeTag };
   LazyTransform.call(self, options);
 }
 
@@ -90,7 +94,7 @@ function define(Class, encrypt) {
       bytes = fromString(data, inputEncoding);
     } else bytes = viewOf(data, "data");
     if (state.finalized) throw new ERR_CRYPTO_INVALID_STATE("update");
-    state.updated = true;
+    if (bytes.byteLength > DATA_MAX) throw new ERR_OUT_OF_RANGE("data.byteLength", `<= ${DATA_MAX}`, bytes.byteLength);
     const out = op_crypto_cipher_update(this[kHandle], bytes);
     return decode(state, outputEncoding, out, false);
   };
@@ -98,8 +102,6 @@ function define(Class, encrypt) {
   Class.prototype.final = function final(outputEncoding) {
     const state = this[kState];
     if (state.finalized) throw new ERR_CRYPTO_INVALID_STATE("final");
-    // A wrong encoding must not cost the last block.
-    if (outputEncoding !== undefined && outputEncoding !== null && outputEncoding !== "buffer") decode(state, outputEncoding, NOTHING, false);
     let out;
     try {
       out = op_crypto_cipher_final(this[kHandle]);
@@ -147,6 +149,15 @@ function define(Class, encrypt) {
       if (this[kState].finalized || !op_crypto_cipher_set_tag(this[kHandle], bytes)) {
         throw new ERR_CRYPTO_INVALID_STATE("setAuthTag");
       }
+      const state = this[kState];
+      if (bytes.length < 16 && state.freeTag && typeof process === "object" && typeof process.emitWarning === "function") {
+        process.emitWarning(
+          "Using AES-GCM authentication tags of less than 128 bits without specifying the authTagLength option when " +
+            "initializing decryption is deprecated.",
+          "DeprecationWarning",
+          "DEP0182",
+        );
+      }
       return this;
     };
   }
@@ -163,6 +174,38 @@ function Decipheriv(cipher, key, iv, options) {
   create(this, cipher, key, iv, options, false);
 }
 define(Decipheriv, false);
+
+// The key and IV that a password makes with the deprecated classes: MD5, once, unsalted.
+function fromPassword(self, cipher, password, options, encrypt) {
+  validateString(cipher, "cipher");
+  password = bytesOf(password, "password");
+  const text = op_crypto_cipher_info(cipher, 0, -1, -1);
+  if (text === "") throw new ERR_CRYPTO_UNKNOWN_CIPHER();
+  const { keyLength, ivLength = 0, mode } = JSON.parse(text);
+  let last = NOTHING;
+  let all = NOTHING;
+  while (all.length < keyLength + ivLength) {
+    last = op_crypto_hash_oneshot("md5", Buffer.concat([last, password]));
+    all = Buffer.concat([all, last]);
+  }
+  if (encrypt && ["ctr", "gcm", "ccm"].includes(mode) && typeof process === "object" && typeof process.emitWarning === "function") {
+    process.emitWarning(`Use Cipheriv for counter mode of ${cipher}`);
+  }
+  const iv = ivLength === 0 ? null : all.subarray(keyLength, keyLength + ivLength);
+  create(self, cipher, all.subarray(0, keyLength), iv, options, encrypt);
+}
+
+function Cipher(cipher, password, options) {
+  if (!(this instanceof Cipher)) return new Cipher(cipher, password, options);
+  fromPassword(this, cipher, password, options, true);
+}
+define(Cipher, true);
+
+function Decipher(cipher, password, options) {
+  if (!(this instanceof Decipher)) return new Decipher(cipher, password, options);
+  fromPassword(this, cipher, password, options, false);
+}
+define(Decipher, false);
 
 let names;
 function getCiphers() {
@@ -194,4 +237,4 @@ function getCipherInfo(nameOrNid, options) {
   return info;
 }
 
-module.exports = { Cipheriv, Decipheriv, getCipherInfo, getCiphers };
+module.exports = { Cipher, Cipheriv, Decipher, Decipheriv, getCipherInfo, getCiphers };

@@ -42,17 +42,19 @@ function renamed(options, name, old) {
   if (former === undefined) return value;
   validateString(former, `options.${old}`);
   if (typeof process === "object" && typeof process.emitWarning === "function") {
-    process.emitWarning(`"options.${old}" is deprecated, use "options.${name}" instead`, "DeprecationWarning", "DEP0154");
+    process.emitWarning(`"options.${old}" is deprecated, use "options.${name}" instead.`, "DeprecationWarning", "DEP0154");
   }
   if (value !== undefined && value !== former) throw new ERR_INVALID_ARG_VALUE(`options.${old}`, former);
   return former;
 }
 
-function checkDigest(name) {
+function checkDigest(name, what) {
   try {
     op_crypto_hash_new(name, -1);
   } catch {
-    throw new ERR_CRYPTO_INVALID_DIGEST(name);
+    const error = new ERR_CRYPTO_INVALID_DIGEST(name);
+    error.message = `Invalid ${what}: ${name}`;
+    throw error;
   }
 }
 
@@ -71,8 +73,8 @@ function rsaJob(type, options) {
   if (mgf1HashAlgorithm !== undefined) validateString(mgf1HashAlgorithm, "options.mgf1HashAlgorithm");
   const hash = renamed(options, "hashAlgorithm", "hash");
   const mgf = renamed(options, "mgf1HashAlgorithm", "mgf1Hash");
-  if (hash !== undefined) checkDigest(hash);
-  if (mgf !== undefined) checkDigest(mgf);
+  if (hash !== undefined) checkDigest(hash, "digest");
+  if (mgf !== undefined) checkDigest(mgf, "MGF1 digest");
   return () => op_crypto_generate_rsa(modulusLength, publicExponent, true, hash ?? "", mgf ?? "", saltLength ?? -1);
 }
 

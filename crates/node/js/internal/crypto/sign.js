@@ -127,11 +127,25 @@ function digestName(algorithm) {
   return algorithm;
 }
 
-function checkDigest(name) {
-  if (name === "") return;
+function digestExists(name) {
   try {
     op_crypto_hash_new(name, -1);
+    return true;
   } catch {
+    return false;
+  }
+}
+
+function invalidOaepDigest() {
+  const error = new Error("error:03000098:digital envelope routines::invalid digest");
+  error.library = "digital envelope routines";
+  error.reason = "invalid digest";
+  error.code = "ERR_OSSL_EVP_INVALID_DIGEST";
+  return error;
+}
+
+function checkDigest(name) {
+  if (name !== "" && !digestExists(name)) {
     const error = new TypeError(`Invalid digest: ${name}`);
     error.code = "ERR_CRYPTO_INVALID_DIGEST";
     throw error;
@@ -139,8 +153,7 @@ function checkDigest(name) {
 }
 
 function dataOf(data) {
-  if (!isBytes(data)) throw new ERR_INVALID_ARG_TYPE("data", ["ArrayBuffer", "Buffer", "TypedArray", "DataView"], data);
-  return toBytes(data);
+  return toBytes(bytesOf(data, "data", undefined, ["ArrayBuffer", "Buffer", "TypedArray", "DataView"]));
 }
 
 function signOneShot(algorithm, data, key, callback) {
@@ -175,15 +188,18 @@ function verifyOneShot(algorithm, data, key, signature, callback) {
 
 function rsa(operation, defaultPadding, prepare) {
   return (options, buffer) => {
-    const handle = prepare(options);
     const own = optionsOf(options);
     const { encoding } = own;
     const pad = own.padding ?? defaultPadding;
     validateInt32(pad, "options.padding");
     const { oaepHash, oaepLabel } = own;
-    if (oaepHash !== undefined) validateString(oaepHash, "key.oaepHash");
+    if (oaepHash !== undefined) {
+      validateString(oaepHash, "key.oaepHash");
+      if (!digestExists(oaepHash)) throw invalidOaepDigest();
+    }
     const label = oaepLabel === undefined ? NOTHING : bytesOf(oaepLabel, "key.oaepLabel", encoding);
     const bytes = bytesOf(buffer, "buffer", encoding);
+    const handle = prepare(options);
     return toBuffer(op_crypto_rsa(handle, operation, bytes, pad, oaepHash ?? "", label));
   };
 }

@@ -180,11 +180,7 @@ impl Cipher {
         })
     }
 
-    pub fn encrypting(&self) -> bool {
-        self.encrypt
-    }
-
-    pub fn is_aead(&self) -> bool {
+    fn is_aead(&self) -> bool {
         matches!(self.state, State::Aead(_))
     }
 

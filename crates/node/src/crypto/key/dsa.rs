@@ -100,19 +100,6 @@ impl Dsa {
         let v = self.g.modpow(&u1, &self.p) * self.y.modpow(&u2, &self.p) % &self.p % &self.q;
         v == r
     }
-
-    /// The form that OpenSSL wrote before PKCS #8.
-    pub fn traditional(&self) -> Option<Vec<u8>> {
-        let x = self.x.as_ref()?;
-        Some(asn1::sequence(&[
-            asn1::small(0),
-            asn1::uint(&self.p),
-            asn1::uint(&self.q),
-            asn1::uint(&self.g),
-            asn1::uint(&self.y),
-            asn1::uint(x),
-        ]))
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! EncryptedPrivateKeyInfo with PBES2 (RFC 8018): PBKDF2 or scrypt, and a CBC cipher.
+//! EncryptedPrivateKeyInfo with PBES2 (RFC 8018): PBKDF2 or scrypt, and a block cipher.
 
 use super::algorithm;
 use crate::crypto::asn1::{self, Reader};
@@ -23,7 +23,10 @@ const ITERATIONS_MAX: u32 = 10_000_000;
 const SCRYPT_MEMORY_MAX: u64 = 64 << 20;
 
 /// The ciphers by their OBJECT IDENTIFIERs.
-const CIPHERS: [(&str, &[u8]); 4] = [
+const CIPHERS: [(&str, &[u8]); 7] = [
+    ("aes-128-ecb", &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x01]),
+    ("aes-192-ecb", &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x15]),
+    ("aes-256-ecb", &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x29]),
     ("aes-128-cbc", &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x02]),
     ("aes-192-cbc", &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x16]),
     ("aes-256-cbc", &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a]),
@@ -43,7 +46,7 @@ pub(super) fn decrypt(der: &[u8], passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>
     let mut derivation = parameters.sequence()?;
     let mut encryption = parameters.sequence()?;
     let cipher = encryption.expect(asn1::OID)?;
-    let iv = encryption.expect(asn1::OCTET_STRING)?;
+    let iv = encryption.optional(asn1::OCTET_STRING)?.unwrap_or_default();
     let (name, _) = CIPHERS.iter().find(|(_, oid)| *oid == cipher).ok_or_else(unsupported)?;
     let kind = CipherKind::find(name).ok_or_else(unsupported)?;
     let function = derivation.expect(asn1::OID)?;
@@ -111,7 +114,7 @@ pub(super) fn encrypt(pkcs8: &[u8], kind: &'static CipherKind, passphrase: &[u8]
         PBKDF2,
         Some(asn1::sequence(&[asn1::octets(salt), asn1::small(ITERATIONS), hmac])),
     );
-    let encryption = algorithm(oid, Some(asn1::octets(iv)));
+    let encryption = algorithm(oid, (!iv.is_empty()).then(|| asn1::octets(iv)));
     let scheme = algorithm(PBES2, Some(asn1::sequence(&[derivation, encryption])));
     Ok(asn1::sequence(&[scheme, asn1::octets(&data)]))
 }

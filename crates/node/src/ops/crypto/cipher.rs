@@ -108,9 +108,3 @@ pub(crate) fn op_crypto_cipher_set_tag(#[cppgc] cipher: &CipherHandle, #[buffer]
 pub(crate) fn op_crypto_cipher_tag(#[cppgc] cipher: &CipherHandle) -> Uint8Array {
     bytes(cipher.0.borrow().tag().unwrap_or_default().to_vec())
 }
-
-/// True for the modes that authenticate.
-#[op2(fast)]
-pub(crate) fn op_crypto_cipher_is_aead(#[cppgc] cipher: &CipherHandle) -> bool {
-    cipher.0.borrow().is_aead()
-}

@@ -129,7 +129,7 @@ pub(crate) fn op_crypto_agree(#[cppgc] private: &KeyHandle, #[cppgc] public: &Ke
         let secret = match (own.as_ref(), other.as_ref()) {
             (Asymmetric::Dh(own), Asymmetric::Dh(other)) => {
                 if own.p != other.p || own.g != other.g {
-                    return Err(mismatch());
+                    return Err(CryptoError::openssl("1C8000CB", "", "Provider routines", "mismatching domain parameters"));
                 }
                 let x = own.x.as_ref().ok_or_else(derivation)?;
                 dh::agree(&own.p, x, &other.y).ok_or_else(derivation)?

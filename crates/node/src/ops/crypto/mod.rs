@@ -20,7 +20,6 @@ deno_core::extension!(
     ops = [
         cipher::op_crypto_cipher_final,
         cipher::op_crypto_cipher_info,
-        cipher::op_crypto_cipher_is_aead,
         cipher::op_crypto_cipher_names,
         cipher::op_crypto_cipher_new,
         cipher::op_crypto_cipher_set_aad,
