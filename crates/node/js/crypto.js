@@ -36,11 +36,21 @@ function createHmac(hmac, key, options) {
   return new hashes.Hmac(hmac, key, options);
 }
 
+let told = false;
+
+function deprecated(name) {
+  if (told || typeof process !== "object" || typeof process.emitWarning !== "function") return;
+  told = true;
+  process.emitWarning(`crypto.${name} is deprecated.`, "DeprecationWarning", "DEP0106");
+}
+
 function createCipher(name, password, options) {
+  deprecated("createCipher");
   return new cipher.Cipher(name, password, options);
 }
 
 function createDecipher(name, password, options) {
+  deprecated("createDecipher");
   return new cipher.Decipher(name, password, options);
 }
 

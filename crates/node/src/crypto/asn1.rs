@@ -72,7 +72,12 @@ impl<'a> Reader<'a> {
     pub fn expect(&mut self, tag: u8) -> Result<&'a [u8]> {
         match self.any()? {
             (found, content) if found == tag => Ok(content),
-            _ => Err(CryptoError::openssl("068000A8", "ASN1", "asn1 encoding routines", "wrong tag")),
+            _ => Err(CryptoError::openssl(
+                "068000A8",
+                "ASN1",
+                "asn1 encoding routines",
+                "wrong tag",
+            )),
         }
     }
 
@@ -208,14 +213,23 @@ mod tests {
 
     #[test]
     fn broken_input_is_refused() {
-        for bad in [&[][..], &[0x30], &[0x30, 0x81], &[0x30, 5, 0], &[0x30, 0x85, 0, 0, 0, 0, 1, 0]] {
+        for bad in [
+            &[][..],
+            &[0x30],
+            &[0x30, 0x81],
+            &[0x30, 5, 0],
+            &[0x30, 0x85, 0, 0, 0, 0, 1, 0],
+        ] {
             assert!(Reader::new(bad).any().is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn identifiers_print() {
-        assert_eq!(dotted(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01]), "1.2.840.113549.1.1.1");
+        assert_eq!(
+            dotted(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01]),
+            "1.2.840.113549.1.1.1"
+        );
         assert_eq!(dotted(&[0x55, 0x1d, 0x11]), "2.5.29.17");
     }
 }

@@ -4,8 +4,8 @@ use crate::crypto::error::{CryptoError, Result};
 use cipher::generic_array::GenericArray;
 use digest::core_api::BlockSizeUser;
 use digest::{
-    Digest, DynDigest, ExtendableOutput, FixedOutput, FixedOutputReset, HashMarker, KeyInit, Mac, Output, OutputSizeUser,
-    Reset, Update,
+    Digest, DynDigest, ExtendableOutput, FixedOutput, FixedOutputReset, HashMarker, KeyInit, Mac, Output,
+    OutputSizeUser, Reset, Update,
 };
 use hmac::SimpleHmac;
 use std::num::NonZeroU32;
@@ -33,6 +33,11 @@ impl<M: Mac> Authenticator for M {
     }
 }
 
+/// Key, salt, info, output; false: too long an output.
+type Hkdf = fn(&[u8], &[u8], &[u8], &mut [u8]) -> bool;
+/// Password, salt, iterations, output.
+type Pbkdf2 = fn(&[u8], &[u8], NonZeroU32, &mut [u8]);
+
 /// One fixed-length hash function.
 pub(crate) struct HashKind {
     /// As Node's `getHashes()` and key details show it.
@@ -45,17 +50,39 @@ pub(crate) struct HashKind {
     pub oid: Option<Oid>,
     start: fn() -> Box<dyn DynDigest>,
     hmac: fn(&[u8]) -> Box<dyn Authenticator>,
-    hkdf: fn(&[u8], &[u8], &[u8], &mut [u8]) -> bool,
-    pbkdf2: fn(&[u8], &[u8], NonZeroU32, &mut [u8]),
+    hkdf: Hkdf,
+    pbkdf2: Pbkdf2,
 }
 
 trait Hashable:
-    Digest + DynDigest + BlockSizeUser + FixedOutput + FixedOutputReset + Reset + Update + HashMarker + Default + Clone + Sync + 'static
+    Digest
+    + DynDigest
+    + BlockSizeUser
+    + FixedOutput
+    + FixedOutputReset
+    + Reset
+    + Update
+    + HashMarker
+    + Default
+    + Clone
+    + Sync
+    + 'static
 {
 }
 
 impl<D> Hashable for D where
-    D: Digest + DynDigest + BlockSizeUser + FixedOutput + FixedOutputReset + Reset + Update + HashMarker + Default + Clone + Sync + 'static
+    D: Digest
+        + DynDigest
+        + BlockSizeUser
+        + FixedOutput
+        + FixedOutputReset
+        + Reset
+        + Update
+        + HashMarker
+        + Default
+        + Clone
+        + Sync
+        + 'static
 {
 }
 
@@ -145,21 +172,140 @@ macro_rules! kind {
 static KINDS: [HashKind; 18] = [
     kind!(blake2::Blake2b512, 64, None, "blake2b512"),
     kind!(blake2::Blake2s256, 32, None, "blake2s256"),
-    kind!(md5::Md5, 16, Some(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x05]), "md5", "RSA-MD5", "md5WithRSAEncryption", "ssl3-md5"),
+    kind!(
+        md5::Md5,
+        16,
+        Some(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02, 0x05]),
+        "md5",
+        "RSA-MD5",
+        "md5WithRSAEncryption",
+        "ssl3-md5"
+    ),
     kind!(Md5Sha1, 36, None, "md5-sha1"),
-    kind!(ripemd::Ripemd160, 20, Some(&[0x2b, 0x24, 0x03, 0x02, 0x01]), "ripemd160", "RSA-RIPEMD160", "ripemd", "ripemd160WithRSA", "rmd160"),
-    kind!(sha1::Sha1, 20, Some(&[0x2b, 0x0e, 0x03, 0x02, 0x1a]), "sha1", "RSA-SHA1", "RSA-SHA1-2", "sha-1", "sha1WithRSAEncryption", "ssl3-sha1", "DSA-SHA1", "ecdsa-with-SHA1", "DSS1"),
-    kind!(sha2::Sha224, 28, Some(const { &nist(4) }), "sha224", "RSA-SHA224", "sha-224", "sha2-224", "sha224WithRSAEncryption"),
-    kind!(sha2::Sha256, 32, Some(const { &nist(1) }), "sha256", "RSA-SHA256", "sha-256", "sha2-256", "sha256WithRSAEncryption"),
-    kind!(sha2::Sha384, 48, Some(const { &nist(2) }), "sha384", "RSA-SHA384", "sha-384", "sha2-384", "sha384WithRSAEncryption"),
-    kind!(sha2::Sha512, 64, Some(const { &nist(3) }), "sha512", "RSA-SHA512", "sha-512", "sha2-512", "sha512WithRSAEncryption"),
-    kind!(sha2::Sha512_224, 28, Some(const { &nist(5) }), "sha512-224", "RSA-SHA512/224", "sha-512/224", "sha2-512/224", "sha512-224WithRSAEncryption"),
-    kind!(sha2::Sha512_256, 32, Some(const { &nist(6) }), "sha512-256", "RSA-SHA512/256", "sha-512/256", "sha2-512/256", "sha512-256WithRSAEncryption"),
-    kind!(sha3::Sha3_224, 28, Some(const { &nist(7) }), "sha3-224", "RSA-SHA3-224", "id-rsassa-pkcs1-v1_5-with-sha3-224"),
-    kind!(sha3::Sha3_256, 32, Some(const { &nist(8) }), "sha3-256", "RSA-SHA3-256", "id-rsassa-pkcs1-v1_5-with-sha3-256"),
-    kind!(sha3::Sha3_384, 48, Some(const { &nist(9) }), "sha3-384", "RSA-SHA3-384", "id-rsassa-pkcs1-v1_5-with-sha3-384"),
-    kind!(sha3::Sha3_512, 64, Some(const { &nist(10) }), "sha3-512", "RSA-SHA3-512", "id-rsassa-pkcs1-v1_5-with-sha3-512"),
-    kind!(sm3::Sm3, 32, Some(&[0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x11]), "sm3", "RSA-SM3", "sm3WithRSAEncryption"),
+    kind!(
+        ripemd::Ripemd160,
+        20,
+        Some(&[0x2b, 0x24, 0x03, 0x02, 0x01]),
+        "ripemd160",
+        "RSA-RIPEMD160",
+        "ripemd",
+        "ripemd160WithRSA",
+        "rmd160"
+    ),
+    kind!(
+        sha1::Sha1,
+        20,
+        Some(&[0x2b, 0x0e, 0x03, 0x02, 0x1a]),
+        "sha1",
+        "RSA-SHA1",
+        "RSA-SHA1-2",
+        "sha-1",
+        "sha1WithRSAEncryption",
+        "ssl3-sha1",
+        "DSA-SHA1",
+        "ecdsa-with-SHA1",
+        "DSS1"
+    ),
+    kind!(
+        sha2::Sha224,
+        28,
+        Some(const { &nist(4) }),
+        "sha224",
+        "RSA-SHA224",
+        "sha-224",
+        "sha2-224",
+        "sha224WithRSAEncryption"
+    ),
+    kind!(
+        sha2::Sha256,
+        32,
+        Some(const { &nist(1) }),
+        "sha256",
+        "RSA-SHA256",
+        "sha-256",
+        "sha2-256",
+        "sha256WithRSAEncryption"
+    ),
+    kind!(
+        sha2::Sha384,
+        48,
+        Some(const { &nist(2) }),
+        "sha384",
+        "RSA-SHA384",
+        "sha-384",
+        "sha2-384",
+        "sha384WithRSAEncryption"
+    ),
+    kind!(
+        sha2::Sha512,
+        64,
+        Some(const { &nist(3) }),
+        "sha512",
+        "RSA-SHA512",
+        "sha-512",
+        "sha2-512",
+        "sha512WithRSAEncryption"
+    ),
+    kind!(
+        sha2::Sha512_224,
+        28,
+        Some(const { &nist(5) }),
+        "sha512-224",
+        "RSA-SHA512/224",
+        "sha-512/224",
+        "sha2-512/224",
+        "sha512-224WithRSAEncryption"
+    ),
+    kind!(
+        sha2::Sha512_256,
+        32,
+        Some(const { &nist(6) }),
+        "sha512-256",
+        "RSA-SHA512/256",
+        "sha-512/256",
+        "sha2-512/256",
+        "sha512-256WithRSAEncryption"
+    ),
+    kind!(
+        sha3::Sha3_224,
+        28,
+        Some(const { &nist(7) }),
+        "sha3-224",
+        "RSA-SHA3-224",
+        "id-rsassa-pkcs1-v1_5-with-sha3-224"
+    ),
+    kind!(
+        sha3::Sha3_256,
+        32,
+        Some(const { &nist(8) }),
+        "sha3-256",
+        "RSA-SHA3-256",
+        "id-rsassa-pkcs1-v1_5-with-sha3-256"
+    ),
+    kind!(
+        sha3::Sha3_384,
+        48,
+        Some(const { &nist(9) }),
+        "sha3-384",
+        "RSA-SHA3-384",
+        "id-rsassa-pkcs1-v1_5-with-sha3-384"
+    ),
+    kind!(
+        sha3::Sha3_512,
+        64,
+        Some(const { &nist(10) }),
+        "sha3-512",
+        "RSA-SHA3-512",
+        "id-rsassa-pkcs1-v1_5-with-sha3-512"
+    ),
+    kind!(
+        sm3::Sm3,
+        32,
+        Some(&[0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x11]),
+        "sm3",
+        "RSA-SM3",
+        "sm3WithRSAEncryption"
+    ),
     // Last, so that the names above win.
     kind!(sha3::Keccak256, 32, None, "keccak-256"),
 ];
@@ -173,9 +319,9 @@ impl std::fmt::Debug for HashKind {
 impl HashKind {
     /// By any of its names.
     pub fn find(name: &str) -> Option<&'static Self> {
-        KINDS
-            .iter()
-            .find(|kind| kind.name.eq_ignore_ascii_case(name) || kind.aliases.iter().any(|a| a.eq_ignore_ascii_case(name)))
+        KINDS.iter().find(|kind| {
+            kind.name.eq_ignore_ascii_case(name) || kind.aliases.iter().any(|a| a.eq_ignore_ascii_case(name))
+        })
     }
 
     /// By any of its names; the error is the one that key derivation and signing give.
@@ -296,15 +442,34 @@ impl Hasher {
 }
 
 fn not_xof() -> CryptoError {
-    CryptoError::openssl("030000B2", "EVP", "digital envelope routines", "not XOF or invalid length")
+    CryptoError::openssl(
+        "030000B2",
+        "EVP",
+        "digital envelope routines",
+        "not XOF or invalid length",
+    )
 }
 
 /// What `getHashes()` answers, sorted as strings are.
 pub(crate) fn names() -> Vec<&'static str> {
     // Names that OpenSSL knows for fetching only are not listed.
     const HIDDEN: [&str; 16] = [
-        "sha-1", "sha-224", "sha2-224", "sha-256", "sha2-256", "sha-384", "sha2-384", "sha-512", "sha2-512", "sha-512/224",
-        "sha2-512/224", "sha-512/256", "sha2-512/256", "DSA-SHA1", "ecdsa-with-SHA1", "DSS1",
+        "sha-1",
+        "sha-224",
+        "sha2-224",
+        "sha-256",
+        "sha2-256",
+        "sha-384",
+        "sha2-384",
+        "sha-512",
+        "sha2-512",
+        "sha-512/224",
+        "sha2-512/224",
+        "sha-512/256",
+        "sha2-512/256",
+        "DSA-SHA1",
+        "ecdsa-with-SHA1",
+        "DSS1",
     ];
     let mut names: Vec<&str> = KINDS
         .iter()

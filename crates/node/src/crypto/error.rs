@@ -55,9 +55,19 @@ impl CryptoError {
     pub fn openssl(number: &str, short: &str, library: &'static str, reason: &'static str) -> Self {
         let reason_code: String = reason
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_uppercase()
+                } else {
+                    '_'
+                }
+            })
             .collect();
-        let short = if short.is_empty() { String::new() } else { format!("{short}_") };
+        let short = if short.is_empty() {
+            String::new()
+        } else {
+            format!("{short}_")
+        };
         Self {
             class: "Error",
             code: Some(format!("ERR_OSSL_{short}{reason_code}").into()),

@@ -48,7 +48,9 @@ fn inverse(value: u64, prime: u64) -> u64 {
 
 fn rest(n: &BigUint, prime: u64) -> u64 {
     // Below 2^15, so that four bytes more fit.
-    n.to_bytes_be().iter().fold(0, |rest, byte| ((rest << 8) | u64::from(*byte)) % prime)
+    n.to_bytes_be()
+        .iter()
+        .fold(0, |rest, byte| ((rest << 8) | u64::from(*byte)) % prime)
 }
 
 /// Marks the candidates `base + k * step` that a small prime divides; with `safe`, also those whose half one divides.
@@ -57,7 +59,11 @@ fn sieve(base: &BigUint, step: &BigUint, safe: bool) -> Vec<bool> {
     for &prime in small_primes() {
         let (r, s) = (rest(base, prime), rest(step, prime));
         // p divides (c - 1) / 2 just when c is 1 modulo p.
-        let targets = if safe && prime > 2 { [Some(0), Some(1)] } else { [Some(0), None] };
+        let targets = if safe && prime > 2 {
+            [Some(0), Some(1)]
+        } else {
+            [Some(0), None]
+        };
         for target in targets.into_iter().flatten() {
             if s == 0 {
                 if r == target {
@@ -98,7 +104,11 @@ pub(crate) fn generate(bits: usize, safe: bool, add: Option<&BigUint>, rem: Opti
         low |= &one << (bits - 2);
     }
     let (step, class) = match add {
-        Some(add) => (add.clone(), rem.cloned().unwrap_or_else(|| BigUint::from(if safe { 3_u32 } else { 1 }))),
+        Some(add) => (
+            add.clone(),
+            rem.cloned()
+                .unwrap_or_else(|| BigUint::from(if safe { 3_u32 } else { 1 })),
+        ),
         None if safe => (BigUint::from(4_u32), BigUint::from(3_u32)),
         None => (BigUint::from(2_u32), one.clone()),
     };
@@ -120,7 +130,11 @@ pub(crate) fn generate(bits: usize, safe: bool, add: Option<&BigUint>, rem: Opti
         while base < low {
             base += &step;
         }
-        let composite = if sieved { sieve(&base, &step, safe) } else { vec![false; WINDOW] };
+        let composite = if sieved {
+            sieve(&base, &step, safe)
+        } else {
+            vec![false; WINDOW]
+        };
         let mut candidate = base;
         let mut at = 0;
         for (k, composite) in composite.iter().enumerate() {

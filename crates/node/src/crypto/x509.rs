@@ -90,7 +90,10 @@ fn text(tag: u8, content: &[u8]) -> String {
     match tag {
         // BMPString
         0x1e => {
-            let units: Vec<u16> = content.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+            let units: Vec<u16> = content
+                .chunks_exact(2)
+                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+                .collect();
             String::from_utf16_lossy(&units)
         }
         // UTF8String
@@ -136,9 +139,14 @@ fn general(reader: &mut Reader<'_>) -> Result<General> {
         0xa0 => {
             let mut inner = Reader::new(content);
             let kind = asn1::dotted(inner.expect(asn1::OID)?);
-            let value = inner.any().ok().and_then(|(_, wrapped)| Reader::new(wrapped).any().ok());
+            let value = inner
+                .any()
+                .ok()
+                .and_then(|(_, wrapped)| Reader::new(wrapped).any().ok());
             // UTF8String and IA5String are shown, the rest is not.
-            let value = value.filter(|(tag, _)| matches!(tag, 0x0c | 0x16)).map(|(_, content)| content.to_vec());
+            let value = value
+                .filter(|(tag, _)| matches!(tag, 0x0c | 0x16))
+                .map(|(_, content)| content.to_vec());
             General::Other(kind, value)
         }
         0xa3 => General::Unsupported("X400Name"),
@@ -147,7 +155,9 @@ fn general(reader: &mut Reader<'_>) -> Result<General> {
     })
 }
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// UTCTime or GeneralizedTime, printed.
 fn time(reader: &mut Reader<'_>) -> Result<String> {
@@ -167,7 +177,10 @@ fn time(reader: &mut Reader<'_>) -> Result<String> {
         return Err(CryptoError::asn1());
     };
     let second = field(8).unwrap_or(0);
-    let month = month.checked_sub(1).and_then(|at| MONTHS.get(at)).ok_or_else(CryptoError::asn1)?;
+    let month = month
+        .checked_sub(1)
+        .and_then(|at| MONTHS.get(at))
+        .ok_or_else(CryptoError::asn1)?;
     Ok(format!("{month} {day:>2} {hour:02}:{minute:02}:{second:02} {year} GMT"))
 }
 
@@ -176,7 +189,12 @@ impl Certificate {
         let mut outer = Reader::new(der);
         let (tag, content, whole) = outer.raw()?;
         if tag != asn1::SEQUENCE {
-            return Err(CryptoError::openssl("0680008E", "ASN1", "asn1 encoding routines", "wrong tag"));
+            return Err(CryptoError::openssl(
+                "0680008E",
+                "ASN1",
+                "asn1 encoding routines",
+                "wrong tag",
+            ));
         }
         let mut document = Reader::new(content);
         let (_, body, signed) = document.raw()?;
@@ -321,10 +339,11 @@ fn verify(key: &Asymmetric, algorithm: &[u8], data: &[u8], signature: &[u8]) -> 
             };
             let digest = hash.digest(&[data]);
             match key {
-                Asymmetric::Rsa(key) => dotted.starts_with("1.2.840.113549") && key.verify_pkcs1(hash, &digest, signature),
-                Asymmetric::Ec(key) => {
-                    ec::signature_from_der(signature, key.curve.size()).is_some_and(|numbers| key.verify(&digest, &numbers))
+                Asymmetric::Rsa(key) => {
+                    dotted.starts_with("1.2.840.113549") && key.verify_pkcs1(hash, &digest, signature)
                 }
+                Asymmetric::Ec(key) => ec::signature_from_der(signature, key.curve.size())
+                    .is_some_and(|numbers| key.verify(&digest, &numbers)),
                 Asymmetric::Dsa(key) => {
                     ec::signature_from_der(signature, key.size()).is_some_and(|numbers| key.verify(&digest, &numbers))
                 }

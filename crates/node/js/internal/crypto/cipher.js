@@ -38,8 +38,7 @@ function create(self, cipher, key, iv, options, encrypt) {
   const bytes = iv === null ? NOTHING : typeof iv === "string" ? fromString(iv, encoding) : toBytes(iv);
   const length = tagLength(options);
   self[kHandle] = op_crypto_cipher_new(cipher, encrypt, key, iv !== null, bytes, length);
-  const freeTag = length === -1 && op_crypto_cipher_info(cipher, 0, -1, -1).startsWith('{"mode":"gcm"');
-  self[kState] = { decoder: undefined, finalized: false, freeTag };
+  self[kState] = { decoder: undefined, finalized: false };
   LazyTransform.call(self, options);
 }
 
@@ -148,15 +147,6 @@ function define(Class, encrypt) {
       else throw new ERR_INVALID_ARG_TYPE("buffer", ["string", "ArrayBuffer", "Buffer", "TypedArray", "DataView"], tag);
       if (this[kState].finalized || !op_crypto_cipher_set_tag(this[kHandle], bytes)) {
         throw new ERR_CRYPTO_INVALID_STATE("setAuthTag");
-      }
-      const state = this[kState];
-      if (bytes.length < 16 && state.freeTag && typeof process === "object" && typeof process.emitWarning === "function") {
-        process.emitWarning(
-          "Using AES-GCM authentication tags of less than 128 bits without specifying the authTagLength option when " +
-            "initializing decryption is deprecated.",
-          "DeprecationWarning",
-          "DEP0182",
-        );
       }
       return this;
     };

@@ -91,7 +91,9 @@ impl<C: StreamCipher + Send, H: UniversalHash<BlockSize = U16> + Clone + Send> A
         }
         let start = out.len();
         out.extend_from_slice(data);
-        self.cipher.try_apply_keystream(&mut out[start..]).map_err(|_| super::unauthenticated())?;
+        self.cipher
+            .try_apply_keystream(&mut out[start..])
+            .map_err(|_| super::unauthenticated())?;
         if self.encrypt {
             self.hash.update(&out[start..]);
         }
@@ -123,7 +125,13 @@ fn bytes_le(associated: u64, message: u64) -> [u8; 16] {
 
 fn gcm_with<C>(key: &[u8], iv: &[u8], encrypt: bool) -> Box<dyn Aead>
 where
-    C: KeyInit + cipher::BlockEncrypt + cipher::BlockCipher + cipher::BlockSizeUser<BlockSize = U16> + Clone + Send + 'static,
+    C: KeyInit
+        + cipher::BlockEncrypt
+        + cipher::BlockCipher
+        + cipher::BlockSizeUser<BlockSize = U16>
+        + Clone
+        + Send
+        + 'static,
 {
     // The key's length chose `C`.
     let cipher = C::new(GenericArray::from_slice(key));

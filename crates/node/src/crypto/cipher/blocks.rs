@@ -59,14 +59,30 @@ where
     C: BlockEncryptMut + BlockDecryptMut,
 {
     Ok(match (mode, encrypt) {
-        (Mode::Ecb, true) => Box::new(Encrypt(ecb::Encryptor::<C>::new_from_slice(key).map_err(|_| invalid_iv())?)),
-        (Mode::Ecb, false) => Box::new(Decrypt(ecb::Decryptor::<C>::new_from_slice(key).map_err(|_| invalid_iv())?)),
-        (Mode::Cbc, true) => Box::new(Encrypt(cbc::Encryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?)),
-        (Mode::Cbc, false) => Box::new(Decrypt(cbc::Decryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?)),
-        (Mode::Cfb, true) => Box::new(CfbEncrypt(cfb_mode::BufEncryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?)),
-        (Mode::Cfb, false) => Box::new(CfbDecrypt(cfb_mode::BufDecryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?)),
-        (Mode::Cfb8, true) => Box::new(Encrypt(cfb8::Encryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?)),
-        (Mode::Cfb8, false) => Box::new(Decrypt(cfb8::Decryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?)),
+        (Mode::Ecb, true) => Box::new(Encrypt(
+            ecb::Encryptor::<C>::new_from_slice(key).map_err(|_| invalid_iv())?,
+        )),
+        (Mode::Ecb, false) => Box::new(Decrypt(
+            ecb::Decryptor::<C>::new_from_slice(key).map_err(|_| invalid_iv())?,
+        )),
+        (Mode::Cbc, true) => Box::new(Encrypt(
+            cbc::Encryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?,
+        )),
+        (Mode::Cbc, false) => Box::new(Decrypt(
+            cbc::Decryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?,
+        )),
+        (Mode::Cfb, true) => Box::new(CfbEncrypt(
+            cfb_mode::BufEncryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?,
+        )),
+        (Mode::Cfb, false) => Box::new(CfbDecrypt(
+            cfb_mode::BufDecryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?,
+        )),
+        (Mode::Cfb8, true) => Box::new(Encrypt(
+            cfb8::Encryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?,
+        )),
+        (Mode::Cfb8, false) => Box::new(Decrypt(
+            cfb8::Decryptor::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?,
+        )),
         _ => return Err(invalid_iv()),
     })
 }
@@ -76,12 +92,16 @@ where
     ctr::Ctr128BE<C>: KeyIvInit + StreamCipher + Send + 'static,
     C: cipher::BlockEncryptMut + cipher::BlockCipher + cipher::BlockSizeUser<BlockSize = cipher::consts::U16>,
 {
-    Ok(Box::new(Keystream(ctr::Ctr128BE::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?)))
+    Ok(Box::new(Keystream(
+        ctr::Ctr128BE::<C>::new_from_slices(key, iv).map_err(|_| invalid_iv())?,
+    )))
 }
 
 macro_rules! ofb {
     ($type:ty, $key:expr, $iv:expr) => {
-        Ok(Box::new(Keystream(ofb::Ofb::<$type>::new_from_slices($key, $iv).map_err(|_| invalid_iv())?)))
+        Ok(Box::new(Keystream(
+            ofb::Ofb::<$type>::new_from_slices($key, $iv).map_err(|_| invalid_iv())?,
+        )))
     };
 }
 

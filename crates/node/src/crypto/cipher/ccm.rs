@@ -85,7 +85,10 @@ impl Aead for Ccm {
         }
         let bits = self.width() * 8;
         if bits < 64 && data.len() as u64 >> bits != 0 {
-            return Err(CryptoError::range_error("ERR_CRYPTO_INVALID_MESSAGELEN", "Invalid message length"));
+            return Err(CryptoError::range_error(
+                "ERR_CRYPTO_INVALID_MESSAGELEN",
+                "Invalid message length",
+            ));
         }
         let start = out.len();
         out.extend_from_slice(data);

@@ -21,7 +21,9 @@ trait RawBlock: Send {
     fn decrypt(&self, block: &mut [u8; 16]);
 }
 
-impl<C: cipher::BlockEncrypt + cipher::BlockDecrypt + cipher::BlockSizeUser<BlockSize = cipher::consts::U16> + Send> RawBlock for C {
+impl<C: cipher::BlockEncrypt + cipher::BlockDecrypt + cipher::BlockSizeUser<BlockSize = cipher::consts::U16> + Send>
+    RawBlock for C
+{
     fn encrypt(&self, block: &mut [u8; 16]) {
         self.encrypt_block(block.into());
     }
@@ -66,7 +68,10 @@ enum State {
     },
     Aead(Box<dyn Aead>),
     /// Key wrapping takes its message in one piece.
-    Wrap { wrap: wrap::Wrap, used: bool },
+    Wrap {
+        wrap: wrap::Wrap,
+        used: bool,
+    },
 }
 
 /// One encryption or decryption.
@@ -78,8 +83,9 @@ pub(crate) struct Cipher {
     /// Given to a decryption, or made by an encryption.
     tag: Option<Vec<u8>>,
     tag_length: usize,
-    /// Total message length, bytes: CCM needs it first.
     message_started: bool,
+    /// CCM found the message to be another's.
+    refused: bool,
 }
 
 /// Authentication failed, or was never possible.
@@ -93,9 +99,18 @@ fn invalid_iv() -> CryptoError {
 
 impl Cipher {
     /// Key, IV and tag length as the mode wants them; `tag_length` is the authTagLength option.
-    pub fn new(kind: &'static CipherKind, encrypt: bool, key: &[u8], iv: Option<&[u8]>, tag_length: Option<usize>) -> Result<Self> {
+    pub fn new(
+        kind: &'static CipherKind,
+        encrypt: bool,
+        key: &[u8],
+        iv: Option<&[u8]>,
+        tag_length: Option<usize>,
+    ) -> Result<Self> {
         if key.len() != kind.key_length {
-            return Err(CryptoError::range_error("ERR_CRYPTO_INVALID_KEYLEN", "Invalid key length"));
+            return Err(CryptoError::range_error(
+                "ERR_CRYPTO_INVALID_KEYLEN",
+                "Invalid key length",
+            ));
         }
         if iv.is_none() && kind.iv_length != 0 {
             return Err(invalid_iv());
@@ -106,10 +121,16 @@ impl Cipher {
             return Err(invalid_iv());
         }
         let bad_tag = |length: usize| {
-            CryptoError::type_error("ERR_CRYPTO_INVALID_AUTH_TAG", format!("Invalid authentication tag length: {length}"))
+            CryptoError::type_error(
+                "ERR_CRYPTO_INVALID_AUTH_TAG",
+                format!("Invalid authentication tag length: {length}"),
+            )
         };
         let needs_tag = || {
-            CryptoError::type_error("ERR_CRYPTO_INVALID_AUTH_TAG", format!("authTagLength required for {}", kind.name))
+            CryptoError::type_error(
+                "ERR_CRYPTO_INVALID_AUTH_TAG",
+                format!("authTagLength required for {}", kind.plain_name()),
+            )
         };
         let mut length = 16;
         let state = match kind.mode {
@@ -177,6 +198,7 @@ impl Cipher {
             // GCM and ChaCha20-Poly1305 accept any valid length when none was chosen; 0 remembers that.
             tag_length: if tag_length.is_none() { length | FREE } else { length },
             message_started: false,
+            refused: false,
         })
     }
 
@@ -265,7 +287,11 @@ impl Cipher {
                 if std::mem::replace(used, true) {
                     return Err(unauthenticated());
                 }
-                if self.encrypt { wrap.wrap(data) } else { wrap.unwrap(data) }
+                if self.encrypt {
+                    wrap.wrap(data)
+                } else {
+                    wrap.unwrap(data)
+                }
             }
         }
     }
@@ -281,10 +307,9 @@ impl Cipher {
         let mut out = Vec::with_capacity(data.len());
         aead.update(data, &mut out)?;
         let tag = aead.finish(&mut out)?;
-        if bool::from(tag[..expected.len()].ct_eq(expected)) {
-            return Ok(out);
-        }
-        Err(unauthenticated())
+        self.refused = !bool::from(tag[..expected.len()].ct_eq(expected));
+        // The end tells: nothing is given out until then.
+        Ok(if self.refused { Vec::new() } else { out })
     }
 
     pub fn finish(&mut self) -> Result<Vec<u8>> {
@@ -315,7 +340,8 @@ impl Cipher {
                 if padding {
                     let last = &mut Zeroizing::new(last);
                     let count = usize::from(last[size - 1]);
-                    if count == 0 || count > size || last[size - count..].iter().any(|byte| usize::from(*byte) != count) {
+                    if count == 0 || count > size || last[size - count..].iter().any(|byte| usize::from(*byte) != count)
+                    {
                         return Err(CryptoError::bad_decrypt());
                     }
                     return Ok(last[..size - count].to_vec());
@@ -335,7 +361,7 @@ impl Cipher {
                 };
                 if self.kind.mode == Mode::Ccm && self.message_started {
                     // Checked with the message.
-                    return Ok(out);
+                    return if self.refused { Err(unauthenticated()) } else { Ok(out) };
                 }
                 let tag = aead.finish(&mut out)?;
                 if bool::from(tag[..expected.len()].ct_eq(expected)) {

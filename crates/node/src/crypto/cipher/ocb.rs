@@ -94,7 +94,11 @@ impl Ocb {
             xor(&mut self.checksum, block);
         }
         xor(block, &self.offset);
-        if self.encrypt { self.cipher.encrypt(block) } else { self.cipher.decrypt(block) }
+        if self.encrypt {
+            self.cipher.encrypt(block)
+        } else {
+            self.cipher.decrypt(block)
+        }
         xor(block, &self.offset);
         if !self.encrypt {
             xor(&mut self.checksum, block);

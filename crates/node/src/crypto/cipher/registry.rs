@@ -69,8 +69,28 @@ static KINDS: [CipherKind; 44] = [
     cipher!(Aes, Gcm, 16, 12, 16, 895, "id-aes128-gcm", "aes-128-gcm"),
     cipher!(Aes, Ocb, 16, 12, 16, 958, "aes-128-ocb"),
     cipher!(Aes, Ofb, 16, 16, 16, 420, "aes-128-ofb"),
-    cipher!(Aes, Wrap, 16, 8, 8, 788, "id-aes128-wrap", "aes128-wrap", "aes-128-wrap"),
-    cipher!(Aes, WrapPad, 16, 4, 8, 897, "id-aes128-wrap-pad", "aes128-wrap-pad", "aes-128-wrap-pad"),
+    cipher!(
+        Aes,
+        Wrap,
+        16,
+        8,
+        8,
+        788,
+        "id-aes128-wrap",
+        "aes128-wrap",
+        "aes-128-wrap"
+    ),
+    cipher!(
+        Aes,
+        WrapPad,
+        16,
+        4,
+        8,
+        897,
+        "id-aes128-wrap-pad",
+        "aes128-wrap-pad",
+        "aes-128-wrap-pad"
+    ),
     cipher!(Aes, Cbc, 24, 16, 16, 423, "aes-192-cbc", "aes192"),
     cipher!(Aes, Ccm, 24, 12, 16, 899, "id-aes192-ccm", "aes-192-ccm"),
     cipher!(Aes, Cfb, 24, 16, 16, 425, "aes-192-cfb"),
@@ -80,8 +100,28 @@ static KINDS: [CipherKind; 44] = [
     cipher!(Aes, Gcm, 24, 12, 16, 898, "id-aes192-gcm", "aes-192-gcm"),
     cipher!(Aes, Ocb, 24, 12, 16, 959, "aes-192-ocb"),
     cipher!(Aes, Ofb, 24, 16, 16, 424, "aes-192-ofb"),
-    cipher!(Aes, Wrap, 24, 8, 8, 789, "id-aes192-wrap", "aes192-wrap", "aes-192-wrap"),
-    cipher!(Aes, WrapPad, 24, 4, 8, 900, "id-aes192-wrap-pad", "aes192-wrap-pad", "aes-192-wrap-pad"),
+    cipher!(
+        Aes,
+        Wrap,
+        24,
+        8,
+        8,
+        789,
+        "id-aes192-wrap",
+        "aes192-wrap",
+        "aes-192-wrap"
+    ),
+    cipher!(
+        Aes,
+        WrapPad,
+        24,
+        4,
+        8,
+        900,
+        "id-aes192-wrap-pad",
+        "aes192-wrap-pad",
+        "aes-192-wrap-pad"
+    ),
     cipher!(Aes, Cbc, 32, 16, 16, 427, "aes-256-cbc", "aes256"),
     cipher!(Aes, Ccm, 32, 12, 16, 902, "id-aes256-ccm", "aes-256-ccm"),
     cipher!(Aes, Cfb, 32, 16, 16, 429, "aes-256-cfb"),
@@ -91,8 +131,28 @@ static KINDS: [CipherKind; 44] = [
     cipher!(Aes, Gcm, 32, 12, 16, 901, "id-aes256-gcm", "aes-256-gcm"),
     cipher!(Aes, Ocb, 32, 12, 16, 960, "aes-256-ocb"),
     cipher!(Aes, Ofb, 32, 16, 16, 428, "aes-256-ofb"),
-    cipher!(Aes, Wrap, 32, 8, 8, 790, "id-aes256-wrap", "aes256-wrap", "aes-256-wrap"),
-    cipher!(Aes, WrapPad, 32, 4, 8, 903, "id-aes256-wrap-pad", "aes256-wrap-pad", "aes-256-wrap-pad"),
+    cipher!(
+        Aes,
+        Wrap,
+        32,
+        8,
+        8,
+        790,
+        "id-aes256-wrap",
+        "aes256-wrap",
+        "aes-256-wrap"
+    ),
+    cipher!(
+        Aes,
+        WrapPad,
+        32,
+        4,
+        8,
+        903,
+        "id-aes256-wrap-pad",
+        "aes256-wrap-pad",
+        "aes-256-wrap-pad"
+    ),
     cipher!(ChaCha, ChaCha, 32, 16, 1, 1019, "chacha20"),
     cipher!(ChaCha, ChaChaPoly, 32, 12, 1, 1018, "chacha20-poly1305"),
     cipher!(Des, Cbc, 8, 8, 8, 31, "des-cbc", "des"),
@@ -102,16 +162,25 @@ static KINDS: [CipherKind; 44] = [
     cipher!(TripleDes, Cfb8, 24, 8, 8, 659, "des-ede3-cfb8"),
     cipher!(TripleDes, Ecb, 24, 0, 8, 33, "des-ede3", "des-ede3-ecb"),
     cipher!(TripleDes, Ofb, 24, 8, 8, 63, "des-ede3-ofb"),
-    cipher!(TripleDes, TripleDesWrap, 24, 0, 8, 246, "id-smime-alg-cms3deswrap", "des3-wrap"),
+    cipher!(
+        TripleDes,
+        TripleDesWrap,
+        24,
+        0,
+        8,
+        246,
+        "id-smime-alg-cms3deswrap",
+        "des3-wrap"
+    ),
     cipher!(Des, Cfb, 8, 8, 8, 30, "des-cfb"),
 ];
 
 impl CipherKind {
     /// By any of its names, whatever the case.
     pub fn find(name: &str) -> Option<&'static Self> {
-        KINDS
-            .iter()
-            .find(|kind| kind.name.eq_ignore_ascii_case(name) || kind.aliases.iter().any(|a| a.eq_ignore_ascii_case(name)))
+        KINDS.iter().find(|kind| {
+            kind.name.eq_ignore_ascii_case(name) || kind.aliases.iter().any(|a| a.eq_ignore_ascii_case(name))
+        })
     }
 
     pub fn with_nid(nid: u32) -> Option<&'static Self> {
@@ -121,6 +190,12 @@ impl CipherKind {
     /// True where the unit is a byte and nothing is padded.
     pub fn stream(&self) -> bool {
         !matches!(self.mode, Mode::Ecb | Mode::Cbc)
+    }
+
+    /// The name without the prefix of its identifier.
+    pub fn plain_name(&self) -> &'static str {
+        let plain = self.aliases.iter().find(|alias| alias.starts_with("aes-"));
+        plain.copied().unwrap_or(self.name)
     }
 
     /// The name with OpenSSL's capitals.
@@ -153,10 +228,25 @@ impl CipherKind {
 pub(crate) fn names() -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for kind in &KINDS {
-        names.push(if kind.name.starts_with("id-") { kind.printed() } else { kind.name.to_owned() });
+        names.push(if kind.name.starts_with("id-") {
+            kind.printed()
+        } else {
+            kind.name.to_owned()
+        });
         names.extend(kind.aliases.iter().map(|alias| (*alias).to_owned()));
     }
-    names.retain(|name| !matches!(name.as_str(), "des-ede3-ecb" | "aes-128-wrap" | "aes-192-wrap" | "aes-256-wrap" | "aes-128-wrap-pad" | "aes-192-wrap-pad" | "aes-256-wrap-pad"));
+    names.retain(|name| {
+        !matches!(
+            name.as_str(),
+            "des-ede3-ecb"
+                | "aes-128-wrap"
+                | "aes-192-wrap"
+                | "aes-256-wrap"
+                | "aes-128-wrap-pad"
+                | "aes-192-wrap-pad"
+                | "aes-256-wrap-pad"
+        )
+    });
     names.sort_unstable();
     names
 }

@@ -8,8 +8,14 @@ use rand::rngs::OsRng;
 use subtle::ConstantTimeEq;
 
 pub(super) enum Wrap {
-    Aes { cipher: Box<dyn RawBlock>, iv: Vec<u8>, pad: bool },
-    TripleDes { key: Vec<u8> },
+    Aes {
+        cipher: Box<dyn RawBlock>,
+        iv: Vec<u8>,
+        pad: bool,
+    },
+    TripleDes {
+        key: Vec<u8>,
+    },
 }
 
 /// The IV of RFC 3217's second encryption.
@@ -31,7 +37,7 @@ impl Wrap {
     pub fn wrap(&self, data: &[u8]) -> Result<Vec<u8>> {
         match self {
             Self::Aes { cipher, iv, pad: false } => {
-                if data.len() % 8 != 0 || data.len() < 16 {
+                if !data.len().is_multiple_of(8) || data.len() < 16 {
                     return Err(bad_length());
                 }
                 Ok(wrap_blocks(cipher.as_ref(), iv, data))
@@ -54,7 +60,7 @@ impl Wrap {
                 Ok(wrap_blocks(cipher.as_ref(), &initial, &padded))
             }
             Self::TripleDes { key } => {
-                if data.len() % 8 != 0 {
+                if !data.len().is_multiple_of(8) {
                     return Err(bad_length());
                 }
                 let mut iv = [0; 8];
@@ -73,23 +79,31 @@ impl Wrap {
     pub fn unwrap(&self, data: &[u8]) -> Result<Vec<u8>> {
         match self {
             Self::Aes { cipher, iv, pad } => {
-                if data.len() % 8 != 0 || data.len() < if *pad { 16 } else { 24 } {
+                if !data.len().is_multiple_of(8) || data.len() < if *pad { 16 } else { 24 } {
                     return Err(bad_length());
                 }
                 let (initial, mut plain) = unwrap_blocks(cipher.as_ref(), data);
                 if !*pad {
-                    return if bool::from(initial.ct_eq(iv)) { Ok(plain) } else { Err(unauthenticated()) };
+                    return if bool::from(initial.ct_eq(iv)) {
+                        Ok(plain)
+                    } else {
+                        Err(unauthenticated())
+                    };
                 }
                 let length = u32::from_be_bytes([initial[4], initial[5], initial[6], initial[7]]) as usize;
                 let prefix_ok = bool::from(initial[..4].ct_eq(iv));
-                if !prefix_ok || length > plain.len() || length + 8 <= plain.len() || plain[length..].iter().any(|b| *b != 0) {
+                if !prefix_ok
+                    || length > plain.len()
+                    || length + 8 <= plain.len()
+                    || plain[length..].iter().any(|b| *b != 0)
+                {
                     return Err(unauthenticated());
                 }
                 plain.truncate(length);
                 Ok(plain)
             }
             Self::TripleDes { key } => {
-                if data.len() % 8 != 0 || data.len() < 24 {
+                if !data.len().is_multiple_of(8) || data.len() < 24 {
                     return Err(bad_length());
                 }
                 let mut all = triple_des(key, &TRIPLE_DES_IV, data, false)?;
@@ -98,7 +112,11 @@ impl Wrap {
                 let mut plain = triple_des(key, iv, inner, false)?;
                 let checksum = plain.split_off(plain.len() - 8);
                 let expected = <sha1::Sha1 as digest::Digest>::digest(&plain);
-                if bool::from(expected[..8].ct_eq(&checksum)) { Ok(plain) } else { Err(unauthenticated()) }
+                if bool::from(expected[..8].ct_eq(&checksum)) {
+                    Ok(plain)
+                } else {
+                    Err(unauthenticated())
+                }
             }
         }
     }
@@ -163,5 +181,7 @@ fn triple_des(key: &[u8], iv: &[u8], data: &[u8], encrypt: bool) -> Result<Vec<u
         return Ok(cipher.encrypt_padded_vec_mut::<NoPadding>(data));
     }
     let cipher = cbc::Decryptor::<des::TdesEde3>::new_from_slices(key, iv).map_err(|_| bad_length())?;
-    cipher.decrypt_padded_vec_mut::<NoPadding>(data).map_err(|_| bad_length())
+    cipher
+        .decrypt_padded_vec_mut::<NoPadding>(data)
+        .map_err(|_| bad_length())
 }

@@ -29,7 +29,10 @@ impl Dh {
     }
 
     pub fn algorithm(&self) -> Vec<u8> {
-        algorithm(oid::DH, Some(asn1::sequence(&[asn1::uint(&self.p), asn1::uint(&self.g)])))
+        algorithm(
+            oid::DH,
+            Some(asn1::sequence(&[asn1::uint(&self.p), asn1::uint(&self.g)])),
+        )
     }
 }
 
@@ -37,9 +40,18 @@ impl Dh {
 pub(crate) fn random_exponent(p: &BigUint) -> Result<BigUint> {
     let two = BigUint::from(2_u32);
     if p.bits() < 3 || p.bits() > PRIME_BITS_MAX {
-        return Err(CryptoError::openssl("0280007E", "DH", "Diffie-Hellman routines", "modulus too small"));
+        return Err(CryptoError::openssl(
+            "0280007E",
+            "DH",
+            "Diffie-Hellman routines",
+            "modulus too small",
+        ));
     }
-    let limit = if p.bits() > PRIVATE_BITS_MAX { BigUint::from(1_u32) << PRIVATE_BITS_MAX } else { p - BigUint::from(1_u32) };
+    let limit = if p.bits() > PRIVATE_BITS_MAX {
+        BigUint::from(1_u32) << PRIVATE_BITS_MAX
+    } else {
+        p - BigUint::from(1_u32)
+    };
     if limit <= two {
         return Ok(BigUint::from(1_u32));
     }
@@ -97,7 +109,11 @@ fn pi_bits(bits: usize) -> BigUint {
         while power.bits() > 0 {
             power /= square;
             let term = &power / divisor;
-            if add { plus += term } else { minus += term }
+            if add {
+                plus += term
+            } else {
+                minus += term
+            }
             add = !add;
             divisor += 2;
         }
@@ -114,7 +130,10 @@ mod tests {
     #[test]
     fn groups_are_the_published_primes() {
         let hex = group("modp1").unwrap().to_str_radix(16);
-        assert!(hex.starts_with("ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd1"), "{hex}");
+        assert!(
+            hex.starts_with("ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd1"),
+            "{hex}"
+        );
         assert!(hex.ends_with("ffffffffffffffff"), "{hex}");
         for name in ["modp1", "modp2", "modp5"] {
             let p = group(name).unwrap();
@@ -128,7 +147,10 @@ mod tests {
     fn both_sides_agree() {
         let p = group("modp1").unwrap();
         let g = BigUint::from(2_u32);
-        let (a, b) = (Dh::generate(p.clone(), g.clone()).unwrap(), Dh::generate(p.clone(), g).unwrap());
+        let (a, b) = (
+            Dh::generate(p.clone(), g.clone()).unwrap(),
+            Dh::generate(p.clone(), g).unwrap(),
+        );
         let shared = agree(&p, a.x.as_ref().unwrap(), &b.y).unwrap();
         assert_eq!(shared, agree(&p, b.x.as_ref().unwrap(), &a.y).unwrap());
         assert_eq!(shared.len(), 96);

@@ -71,7 +71,10 @@ impl Dsa {
         for _ in 0..TRIES_MAX {
             let k = OsRng.gen_biguint_range(&one, &self.q);
             let r = self.g.modpow(&k, &self.p) % &self.q;
-            let inverse = (&k).mod_inverse(&self.q).and_then(|inverse| inverse.to_biguint()).ok_or_else(failed)?;
+            let inverse = (&k)
+                .mod_inverse(&self.q)
+                .and_then(|inverse| inverse.to_biguint())
+                .ok_or_else(failed)?;
             let s = inverse * (&z + x * &r) % &self.q;
             if r.bits() > 0 && s.bits() > 0 {
                 let size = self.size();

@@ -120,17 +120,24 @@ macro_rules! on {
 impl Curve {
     /// By OpenSSL's or NIST's name.
     pub fn find(name: &str) -> Option<Self> {
-        let domain = DOMAINS.iter().find(|domain| domain.name == name || (domain.jwk == name));
+        let domain = DOMAINS
+            .iter()
+            .find(|domain| domain.name == name || (domain.jwk == name));
         domain.map(|domain| domain.curve)
     }
 
     pub fn with_oid(oid: &[u8]) -> Option<Self> {
-        DOMAINS.iter().find(|domain| domain.oid == oid).map(|domain| domain.curve)
+        DOMAINS
+            .iter()
+            .find(|domain| domain.oid == oid)
+            .map(|domain| domain.curve)
     }
 
     /// By the name that JSON Web Keys use.
     pub fn with_jwk(name: &str) -> Option<Self> {
-        let domain = DOMAINS.iter().find(|domain| domain.jwk == name && domain.curve != Curve::P224);
+        let domain = DOMAINS
+            .iter()
+            .find(|domain| domain.jwk == name && domain.curve != Curve::P224);
         domain.map(|domain| domain.curve)
     }
 
@@ -165,7 +172,9 @@ impl Curve {
         if let Some(first @ (6 | 7)) = bytes.first() {
             let mut plain = bytes.to_vec();
             plain[0] = 4;
-            return self.point(&plain).filter(|point| point[point.len() - 1] & 1 == first & 1);
+            return self
+                .point(&plain)
+                .filter(|point| point[point.len() - 1] & 1 == first & 1);
         }
         on!(self, decode_point(bytes))
     }
@@ -223,7 +232,10 @@ impl Curve {
             let digits = text.as_bytes();
             // The table holds pairs of digits only.
             let value = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
-            digits.chunks(2).map(|pair| value(pair[0]) << 4 | pair.get(1).map_or(0, |d| value(*d))).collect()
+            digits
+                .chunks(2)
+                .map(|pair| value(pair[0]) << 4 | pair.get(1).map_or(0, |d| value(*d)))
+                .collect()
         };
         asn1::sequence(&[
             asn1::small(1),

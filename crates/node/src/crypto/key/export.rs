@@ -42,7 +42,12 @@ pub(super) fn spki(key: &Asymmetric) -> Vec<u8> {
 
 /// PrivateKeyInfo.
 pub(super) fn pkcs8(key: &Asymmetric) -> Result<Vec<u8>> {
-    let public = || CryptoError::error("ERR_OPERATION_FAILED", "Operation failed: the key has no private half to export");
+    let public = || {
+        CryptoError::error(
+            "ERR_OPERATION_FAILED",
+            "Operation failed: the key has no private half to export",
+        )
+    };
     let (algorithm, private) = match key {
         Asymmetric::Rsa(key) => (key.algorithm(), key.pkcs1_private().ok_or_else(public)?),
         Asymmetric::Dsa(key) => (key.algorithm(), asn1::uint(key.x.as_ref().ok_or_else(public)?)),
@@ -54,7 +59,12 @@ pub(super) fn pkcs8(key: &Asymmetric) -> Result<Vec<u8>> {
 }
 
 /// The key in that form: DER, or the text of PEM.
-pub(crate) fn export(key: &Asymmetric, encoding: Encoding, as_pem: bool, encryption: Option<&Encryption>) -> Result<Vec<u8>> {
+pub(crate) fn export(
+    key: &Asymmetric,
+    encoding: Encoding,
+    as_pem: bool,
+    encryption: Option<&Encryption>,
+) -> Result<Vec<u8>> {
     let (label, der) = match (encoding, key) {
         (Encoding::Spki, key) => ("PUBLIC KEY", spki(key)),
         (Encoding::Pkcs8, key) => ("PRIVATE KEY", pkcs8(key)?),
@@ -73,11 +83,19 @@ pub(crate) fn export(key: &Asymmetric, encoding: Encoding, as_pem: bool, encrypt
         (Encoding::Sec1, _) => return Err(incompatible("sec1", "can only be used for EC keys")),
     };
     let Some(encryption) = encryption else {
-        return Ok(if as_pem { pem::encode(label, &der).into_bytes() } else { der });
+        return Ok(if as_pem {
+            pem::encode(label, &der).into_bytes()
+        } else {
+            der
+        });
     };
     if encoding == Encoding::Pkcs8 {
         let sealed = pbes::encrypt(&der, encryption.cipher, &encryption.passphrase)?;
-        return Ok(if as_pem { pem::encode("ENCRYPTED PRIVATE KEY", &sealed).into_bytes() } else { sealed });
+        return Ok(if as_pem {
+            pem::encode("ENCRYPTED PRIVATE KEY", &sealed).into_bytes()
+        } else {
+            sealed
+        });
     }
     if !as_pem {
         let name = if encoding == Encoding::Sec1 { "sec1" } else { "pkcs1" };
@@ -103,7 +121,11 @@ mod tests {
     fn what_is_written_is_read() {
         for key in keys() {
             let der = export(&key, Encoding::Pkcs8, false, None).unwrap();
-            assert!(parse_private(&der, &Input::Der(Type::Pkcs8), None).unwrap().equals(&key));
+            assert!(
+                parse_private(&der, &Input::Der(Type::Pkcs8), None)
+                    .unwrap()
+                    .equals(&key)
+            );
             let public = from_spki(&export(&key, Encoding::Spki, false, None).unwrap()).unwrap();
             assert!(public.equals(&key.public()));
             for name in ["aes-128-cbc", "aes-256-cbc", "des-ede3-cbc"] {
@@ -115,7 +137,11 @@ mod tests {
                 assert!(parse_private(&text, &Input::Pem, Some(b"secret")).unwrap().equals(&key));
                 assert!(parse_private(&text, &Input::Pem, Some(b"wrong")).is_err());
                 assert!(parse_private(&text, &Input::Pem, None).is_err());
-                assert!(parse_public(&text, &Input::Pem, Some(b"secret")).unwrap().equals(&key.public()));
+                assert!(
+                    parse_public(&text, &Input::Pem, Some(b"secret"))
+                        .unwrap()
+                        .equals(&key.public())
+                );
             }
         }
     }

@@ -177,7 +177,9 @@ impl Okp {
         match self.kind {
             OkpKind::Ed25519 => {
                 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-                UnparsedPublicKey::new(&ED25519, &self.public).verify(data, signature).is_ok()
+                UnparsedPublicKey::new(&ED25519, &self.public)
+                    .verify(data, signature)
+                    .is_ok()
             }
             OkpKind::Ed448 => {
                 let Ok(bytes) = self.public.as_slice().try_into() else {

@@ -26,7 +26,12 @@ const PASSPHRASE_MAX: usize = 1024;
 fn need(passphrase: Option<&[u8]>) -> Result<&[u8]> {
     match passphrase {
         Some(passphrase) if passphrase.len() <= PASSPHRASE_MAX => Ok(passphrase),
-        Some(_) => Err(CryptoError::openssl("04800068", "PEM", "PEM routines", "bad password read")),
+        Some(_) => Err(CryptoError::openssl(
+            "04800068",
+            "PEM",
+            "PEM routines",
+            "bad password read",
+        )),
         None => Err(CryptoError::openssl(
             "07880109",
             "CRYPTO",
@@ -58,7 +63,13 @@ fn private_block(block: &pem::Block, passphrase: Option<&[u8]>) -> Result<Option
         (None, "ENCRYPTED PRIVATE KEY") => pbes::decrypt(&block.der, need(passphrase)?)?,
         (None, _) => block.der.clone(),
     };
-    let broken = |error: CryptoError| if block.encryption.is_some() { CryptoError::bad_decrypt() } else { error };
+    let broken = |error: CryptoError| {
+        if block.encryption.is_some() {
+            CryptoError::bad_decrypt()
+        } else {
+            error
+        }
+    };
     let key = match block.label.as_str() {
         "PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => pkcs8(&der)?,
         "RSA PRIVATE KEY" => pkcs1_private(&der).map_err(broken)?,
@@ -78,7 +89,9 @@ fn private_der(der: &[u8], kind: Type, passphrase: Option<&[u8]>) -> Result<Asym
             // Encrypted documents begin with an algorithm instead of a version.
             let mut outer = Reader::new(der).sequence().map_err(unsupported)?;
             if outer.peek() == Some(asn1::SEQUENCE) {
-                let plain = pbes::decrypt(der, need(passphrase)?)?;
+                let missing =
+                    || CryptoError::type_error("ERR_MISSING_PASSPHRASE", "Passphrase required for encrypted key");
+                let plain = pbes::decrypt(der, passphrase.ok_or_else(missing)?)?;
                 return pkcs8(&plain);
             }
             outer.small().map_err(unsupported)?;

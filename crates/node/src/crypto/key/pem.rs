@@ -75,7 +75,7 @@ fn block(label: &str, content: &str) -> Option<Block> {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.is_ascii() {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
     (0..text.len())
@@ -134,12 +134,17 @@ pub(crate) fn encrypt(label: &str, der: &[u8], kind: &'static CipherKind, passph
     OsRng
         .try_fill_bytes(&mut iv)
         .map_err(|error| CryptoError::plain(format!("no randomness: {error}")))?;
-    let salt = iv.get(..8).ok_or_else(|| CryptoError::error("ERR_CRYPTO_UNKNOWN_CIPHER", "Unknown cipher"))?;
+    let salt = iv
+        .get(..8)
+        .ok_or_else(|| CryptoError::error("ERR_CRYPTO_UNKNOWN_CIPHER", "Unknown cipher"))?;
     let key = key(passphrase, salt, kind.key_length)?;
     let mut cipher = Cipher::new(kind, true, &key, Some(&iv), None)?;
     let mut out = cipher.update(der)?;
     out.extend(cipher.finish()?);
     let digits: String = iv.iter().map(|byte| format!("{byte:02X}")).collect();
-    let headers = format!("Proc-Type: 4,ENCRYPTED\nDEK-Info: {},{digits}\n\n", kind.name.to_uppercase());
+    let headers = format!(
+        "Proc-Type: 4,ENCRYPTED\nDEK-Info: {},{digits}\n\n",
+        kind.name.to_uppercase()
+    );
     Ok(wrap(label, &headers, &out))
 }

@@ -33,7 +33,8 @@ pub(crate) struct Rsa {
 
 impl Rsa {
     pub fn from_public(n: BigUint, e: BigUint) -> Result<Self> {
-        let public = RsaPublicKey::new_with_max_size(n, e, MODULUS_BITS_MAX).map_err(|_| CryptoError::unsupported_key())?;
+        let public =
+            RsaPublicKey::new_with_max_size(n, e, MODULUS_BITS_MAX).map_err(|_| CryptoError::unsupported_key())?;
         Ok(Self {
             public,
             private: None,
@@ -59,7 +60,12 @@ impl Rsa {
 
     /// A new pair. The exponent is odd and at least 3.
     pub fn generate(bits: usize, exponent: u32) -> Result<Self> {
-        let failed = |error: String| CryptoError::error("ERR_OPERATION_FAILED", format!("Operation failed: RSA key generation: {error}"));
+        let failed = |error: String| {
+            CryptoError::error(
+                "ERR_OPERATION_FAILED",
+                format!("Operation failed: RSA key generation: {error}"),
+            )
+        };
         if exponent == 65_537
             && let Some(size) = optimized_size(bits)
         {
@@ -71,7 +77,8 @@ impl Rsa {
                 _ => Err(failed("the new key is of another kind".to_owned())),
             };
         }
-        let key = RsaPrivateKey::new_with_exp(&mut OsRng, bits, &BigUint::from(exponent)).map_err(|error| failed(error.to_string()))?;
+        let key = RsaPrivateKey::new_with_exp(&mut OsRng, bits, &BigUint::from(exponent))
+            .map_err(|error| failed(error.to_string()))?;
         Ok(Self::of(key))
     }
 
@@ -147,7 +154,12 @@ impl Rsa {
     fn raw_public(&self, input: &[u8]) -> Result<Vec<u8>> {
         let value = BigUint::from_bytes_be(input);
         if value >= *self.public.n() {
-            return Err(CryptoError::openssl("02000084", "RSA", "rsa routines", "data too large for modulus"));
+            return Err(CryptoError::openssl(
+                "02000084",
+                "RSA",
+                "rsa routines",
+                "data too large for modulus",
+            ));
         }
         let result = hazmat::rsa_encrypt(&self.public, &value).map_err(|_| failed())?;
         Ok(padded(&result, self.size()))
@@ -157,7 +169,12 @@ impl Rsa {
         let key = self.private.as_deref().ok_or_else(failed)?;
         let value = BigUint::from_bytes_be(input);
         if value >= *self.public.n() {
-            return Err(CryptoError::openssl("02000084", "RSA", "rsa routines", "data too large for modulus"));
+            return Err(CryptoError::openssl(
+                "02000084",
+                "RSA",
+                "rsa routines",
+                "data too large for modulus",
+            ));
         }
         let result = hazmat::rsa_decrypt_and_check(key, Some(&mut OsRng), &value).map_err(|_| failed())?;
         Ok(padded(&result, self.size()))
@@ -182,7 +199,12 @@ impl Rsa {
         let bits = self.public.n().bits() - 1;
         let size = bits.div_ceil(8);
         if size < hash.size + salt + 2 {
-            return Err(CryptoError::openssl("0200006E", "RSA", "rsa routines", "data too large for key size"));
+            return Err(CryptoError::openssl(
+                "0200006E",
+                "RSA",
+                "rsa routines",
+                "data too large for key size",
+            ));
         }
         let mut bytes = vec![0; salt];
         fill(&mut bytes)?;
@@ -201,7 +223,14 @@ impl Rsa {
     }
 
     /// `salt`: the exact length, or any.
-    pub fn verify_pss(&self, hash: &HashKind, mgf: &HashKind, salt: Option<usize>, digest: &[u8], signature: &[u8]) -> bool {
+    pub fn verify_pss(
+        &self,
+        hash: &HashKind,
+        mgf: &HashKind,
+        salt: Option<usize>,
+        digest: &[u8],
+        signature: &[u8],
+    ) -> bool {
         if signature.len() != self.size() {
             return false;
         }
@@ -236,7 +265,12 @@ impl Rsa {
     pub fn encrypt_oaep(&self, hash: &HashKind, mgf: &HashKind, label: &[u8], message: &[u8]) -> Result<Vec<u8>> {
         let size = self.size();
         if message.len() + 2 * hash.size + 2 > size {
-            return Err(CryptoError::openssl("0200006E", "RSA", "rsa routines", "data too large for key size"));
+            return Err(CryptoError::openssl(
+                "0200006E",
+                "RSA",
+                "rsa routines",
+                "data too large for key size",
+            ));
         }
         let mut seed = vec![0; hash.size];
         fill(&mut seed)?;
@@ -272,14 +306,23 @@ impl Rsa {
             looking &= !one;
         }
         valid &= !looking;
-        if bool::from(valid) { Ok(block[start as usize..].to_vec()) } else { Err(bad()) }
+        if bool::from(valid) {
+            Ok(block[start as usize..].to_vec())
+        } else {
+            Err(bad())
+        }
     }
 
     /// RSAES-PKCS1-v1_5.
     pub fn encrypt_pkcs1(&self, message: &[u8]) -> Result<Vec<u8>> {
         let size = self.size();
         if message.len() + 11 > size {
-            return Err(CryptoError::openssl("0200006E", "RSA", "rsa routines", "data too large for key size"));
+            return Err(CryptoError::openssl(
+                "0200006E",
+                "RSA",
+                "rsa routines",
+                "data too large for key size",
+            ));
         }
         let mut block = vec![0; size];
         block[1] = 2;
@@ -299,7 +342,12 @@ impl Rsa {
     pub fn decrypt_pkcs1(&self, data: &[u8]) -> Result<Vec<u8>> {
         let size = self.size();
         if data.len() > size {
-            return Err(CryptoError::openssl("0200006C", "RSA", "rsa routines", "data greater than mod len"));
+            return Err(CryptoError::openssl(
+                "0200006C",
+                "RSA",
+                "rsa routines",
+                "data greater than mod len",
+            ));
         }
         if size < 11 {
             return Err(failed());
@@ -318,7 +366,8 @@ impl Rsa {
             substitute.extend(mac.finish());
             counter += 1;
         }
-        let length = u32::from_be_bytes([substitute[0], substitute[1], substitute[2], substitute[3]]) as usize % (size - 10);
+        let length =
+            u32::from_be_bytes([substitute[0], substitute[1], substitute[2], substitute[3]]) as usize % (size - 10);
         let mut valid = block[0].ct_eq(&0) & block[1].ct_eq(&2);
         let mut looking = Choice::from(1);
         let mut start = 0_u32;
@@ -351,7 +400,12 @@ impl Rsa {
     /// The public operation and type 1 padding taken off: `publicDecrypt`.
     pub fn public_decrypt(&self, padding: bool, data: &[u8]) -> Result<Vec<u8>> {
         if data.len() > self.size() {
-            return Err(CryptoError::openssl("0200006C", "RSA", "rsa routines", "data greater than mod len"));
+            return Err(CryptoError::openssl(
+                "0200006C",
+                "RSA",
+                "rsa routines",
+                "data greater than mod len",
+            ));
         }
         let block = self.raw_public(data)?;
         if !padding {
@@ -380,11 +434,19 @@ impl Rsa {
 
     fn exactly<'a>(&self, message: &'a [u8]) -> Result<&'a [u8]> {
         match message.len().cmp(&self.size()) {
-            std::cmp::Ordering::Less => Err(CryptoError::openssl("0200007A", "RSA", "rsa routines", "data too small for key size")),
+            std::cmp::Ordering::Less => Err(CryptoError::openssl(
+                "0200007A",
+                "RSA",
+                "rsa routines",
+                "data too small for key size",
+            )),
             std::cmp::Ordering::Equal => Ok(message),
-            std::cmp::Ordering::Greater => {
-                Err(CryptoError::openssl("0200006E", "RSA", "rsa routines", "data too large for key size"))
-            }
+            std::cmp::Ordering::Greater => Err(CryptoError::openssl(
+                "0200006E",
+                "RSA",
+                "rsa routines",
+                "data too large for key size",
+            )),
         }
     }
 
@@ -436,7 +498,11 @@ fn digest_info(hash: &HashKind, digest: &[u8]) -> Vec<u8> {
 
 fn pad_type1(message: &[u8], size: usize, reason: &'static str) -> Result<Vec<u8>> {
     if message.len() + 11 > size {
-        let number = if reason.starts_with("digest") { "02000070" } else { "0200006E" };
+        let number = if reason.starts_with("digest") {
+            "02000070"
+        } else {
+            "0200006E"
+        };
         return Err(CryptoError::openssl(number, "RSA", "rsa routines", reason));
     }
     let mut block = vec![0xff; size];

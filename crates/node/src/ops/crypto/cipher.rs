@@ -21,7 +21,11 @@ pub(crate) fn op_crypto_cipher_names() -> Vec<String> {
 #[op2]
 #[string]
 pub(crate) fn op_crypto_cipher_info(#[string] name: &str, nid: u32, key_length: i32, iv_length: i32) -> String {
-    let kind = if name.is_empty() { CipherKind::with_nid(nid) } else { CipherKind::find(name) };
+    let kind = if name.is_empty() {
+        CipherKind::with_nid(nid)
+    } else {
+        CipherKind::find(name)
+    };
     let Some(kind) = kind else {
         return String::new();
     };
@@ -69,8 +73,8 @@ pub(crate) fn op_crypto_cipher_new(
     #[buffer] iv: &[u8],
     tag_length: i32,
 ) -> Result<CipherHandle> {
-    let kind = CipherKind::find(name)
-        .ok_or_else(|| CryptoError::error("ERR_CRYPTO_UNKNOWN_CIPHER", "Unknown cipher"))?;
+    let kind =
+        CipherKind::find(name).ok_or_else(|| CryptoError::error("ERR_CRYPTO_UNKNOWN_CIPHER", "Unknown cipher"))?;
     let iv = has_iv.then_some(iv);
     let cipher = Cipher::new(kind, encrypt, key, iv, usize::try_from(tag_length).ok())?;
     Ok(CipherHandle(RefCell::new(cipher)))
@@ -93,8 +97,15 @@ pub(crate) fn op_crypto_cipher_set_padding(#[cppgc] cipher: &CipherHandle, paddi
 
 /// A negative length is "not given". False: not now, or not with this cipher.
 #[op2(fast)]
-pub(crate) fn op_crypto_cipher_set_aad(#[cppgc] cipher: &CipherHandle, #[buffer] data: &[u8], length: f64) -> Result<bool> {
-    cipher.0.borrow_mut().associated(data, (length >= 0.0).then_some(length as usize))
+pub(crate) fn op_crypto_cipher_set_aad(
+    #[cppgc] cipher: &CipherHandle,
+    #[buffer] data: &[u8],
+    length: f64,
+) -> Result<bool> {
+    cipher
+        .0
+        .borrow_mut()
+        .associated(data, (length >= 0.0).then_some(length as usize))
 }
 
 /// False: not now, or not with this cipher.

@@ -24,7 +24,12 @@ const NOT_SUITABLE_GENERATOR: u32 = 8;
 
 pub(super) fn check_new_prime_bits(bits: u32) -> Result<()> {
     if bits > GENERATE_SAFE_BITS_MAX {
-        return Err(CryptoError::openssl("02800067", "DH", "Diffie-Hellman routines", "modulus too large"));
+        return Err(CryptoError::openssl(
+            "02800067",
+            "DH",
+            "Diffie-Hellman routines",
+            "modulus too large",
+        ));
     }
     Ok(())
 }
@@ -32,7 +37,12 @@ pub(super) fn check_new_prime_bits(bits: u32) -> Result<()> {
 /// A safe prime for which the generator makes a large group.
 pub(super) fn new_prime(bits: u32, generator: u32) -> Result<BigUint> {
     if bits < 2 {
-        return Err(CryptoError::openssl("0300007F", "BN", "bignum routines", "bits too small"));
+        return Err(CryptoError::openssl(
+            "0300007F",
+            "BN",
+            "bignum routines",
+            "bits too small",
+        ));
     }
     let (add, rem) = match generator {
         2 => (Some(24), Some(23)),
@@ -80,21 +90,32 @@ pub(crate) fn op_crypto_dh_check(#[buffer] prime: &[u8], #[buffer] generator: &[
 /// A private key for the prime.
 #[op2]
 pub(crate) fn op_crypto_dh_random(#[buffer] prime: &[u8]) -> Result<Uint8Array> {
-    Ok(bytes(dh::random_exponent(&BigUint::from_bytes_be(prime))?.to_bytes_be()))
+    Ok(bytes(
+        dh::random_exponent(&BigUint::from_bytes_be(prime))?.to_bytes_be(),
+    ))
 }
 
 fn odd_modulus(prime: &[u8]) -> Result<BigUint> {
     let p = BigUint::from_bytes_be(prime);
     let odd = prime.last().is_some_and(|byte| byte & 1 == 1);
     if !odd || p.bits() < 2 || p.bits() > dh::PRIME_BITS_MAX {
-        return Err(CryptoError::openssl("0280007E", "DH", "Diffie-Hellman routines", "modulus too small"));
+        return Err(CryptoError::openssl(
+            "0280007E",
+            "DH",
+            "Diffie-Hellman routines",
+            "modulus too small",
+        ));
     }
     Ok(p)
 }
 
 /// base^exponent mod prime.
 #[op2]
-pub(crate) fn op_crypto_dh_power(#[buffer] prime: &[u8], #[buffer] base: &[u8], #[buffer] exponent: &[u8]) -> Result<Uint8Array> {
+pub(crate) fn op_crypto_dh_power(
+    #[buffer] prime: &[u8],
+    #[buffer] base: &[u8],
+    #[buffer] exponent: &[u8],
+) -> Result<Uint8Array> {
     let p = odd_modulus(prime)?;
     let result = dh::power(&BigUint::from_bytes_be(base), &BigUint::from_bytes_be(exponent), &p);
     Ok(bytes(result.to_bytes_be()))
@@ -102,7 +123,11 @@ pub(crate) fn op_crypto_dh_power(#[buffer] prime: &[u8], #[buffer] base: &[u8], 
 
 /// The shared secret at the prime's length.
 #[op2]
-pub(crate) fn op_crypto_dh_compute(#[buffer] prime: &[u8], #[buffer] private: &[u8], #[buffer] public: &[u8]) -> Result<Uint8Array> {
+pub(crate) fn op_crypto_dh_compute(
+    #[buffer] prime: &[u8],
+    #[buffer] private: &[u8],
+    #[buffer] public: &[u8],
+) -> Result<Uint8Array> {
     let p = odd_modulus(prime)?;
     let y = BigUint::from_bytes_be(public);
     let refuse = |why: &'static str| CryptoError::range_error("ERR_CRYPTO_INVALID_KEYLEN", why);
@@ -124,12 +149,12 @@ pub(crate) fn op_crypto_agree(#[cppgc] private: &KeyHandle, #[cppgc] public: &Ke
     let own: Arc<Asymmetric> = private.0.asymmetric().cloned().ok_or_else(failed)?;
     let other: Arc<Asymmetric> = public.0.asymmetric().cloned().ok_or_else(failed)?;
     Ok(Job::new(move || {
-        let mismatch = || CryptoError::openssl("030000AC", "EVP", "digital envelope routines", "different parameters");
+        let mismatch = || CryptoError::openssl("1C8000CB", "", "Provider routines", "mismatching domain parameters");
         let derivation = || CryptoError::openssl("1C80007D", "", "Provider routines", "failed during derivation");
         let secret = match (own.as_ref(), other.as_ref()) {
             (Asymmetric::Dh(own), Asymmetric::Dh(other)) => {
                 if own.p != other.p || own.g != other.g {
-                    return Err(CryptoError::openssl("1C8000CB", "", "Provider routines", "mismatching domain parameters"));
+                    return Err(mismatch());
                 }
                 let x = own.x.as_ref().ok_or_else(derivation)?;
                 dh::agree(&own.p, x, &other.y).ok_or_else(derivation)?
@@ -177,7 +202,9 @@ pub(crate) fn op_crypto_ecdh_generate(#[string] name: &str) -> Result<Uint8Array
 pub(crate) fn op_crypto_ecdh_public(#[string] name: &str, #[buffer] private: &[u8], form: u32) -> Result<Uint8Array> {
     let curve = curve(name)?;
     let point = curve.public_point(private);
-    Ok(bytes(point.map(|point| curve.form(&point, form as u8)).unwrap_or_default()))
+    Ok(bytes(
+        point.map(|point| curve.form(&point, form as u8)).unwrap_or_default(),
+    ))
 }
 
 /// A point in another form; empty if it is none of the curve.
@@ -185,12 +212,18 @@ pub(crate) fn op_crypto_ecdh_public(#[string] name: &str, #[buffer] private: &[u
 pub(crate) fn op_crypto_ecdh_convert(#[string] name: &str, #[buffer] public: &[u8], form: u32) -> Result<Uint8Array> {
     let curve = curve(name)?;
     let point = curve.point(public);
-    Ok(bytes(point.map(|point| curve.form(&point, form as u8)).unwrap_or_default()))
+    Ok(bytes(
+        point.map(|point| curve.form(&point, form as u8)).unwrap_or_default(),
+    ))
 }
 
 /// The shared secret; empty if the public key is none of the curve.
 #[op2]
-pub(crate) fn op_crypto_ecdh_compute(#[string] name: &str, #[buffer] private: &[u8], #[buffer] public: &[u8]) -> Result<Uint8Array> {
+pub(crate) fn op_crypto_ecdh_compute(
+    #[string] name: &str,
+    #[buffer] private: &[u8],
+    #[buffer] public: &[u8],
+) -> Result<Uint8Array> {
     let curve = curve(name)?;
     let secret = curve.point(public).and_then(|point| curve.agree(private, &point));
     Ok(bytes(secret.unwrap_or_default()))
@@ -199,8 +232,17 @@ pub(crate) fn op_crypto_ecdh_compute(#[string] name: &str, #[buffer] private: &[
 /// Empty buffers are "not given".
 #[op2]
 #[cppgc]
-pub(crate) fn op_crypto_prime_generate(bits: u32, safe: bool, #[buffer] add: &[u8], #[buffer] rem: &[u8]) -> Result<Job> {
-    let most = if safe { GENERATE_SAFE_BITS_MAX } else { GENERATE_BITS_MAX };
+pub(crate) fn op_crypto_prime_generate(
+    bits: u32,
+    safe: bool,
+    #[buffer] add: &[u8],
+    #[buffer] rem: &[u8],
+) -> Result<Job> {
+    let most = if safe {
+        GENERATE_SAFE_BITS_MAX
+    } else {
+        GENERATE_BITS_MAX
+    };
     if bits > most {
         return Err(CryptoError::range_error(
             "ERR_OUT_OF_RANGE",
@@ -219,9 +261,19 @@ pub(crate) fn op_crypto_prime_generate(bits: u32, safe: bool, #[buffer] add: &[u
     }
     Ok(Job::new(move || {
         if bits < 2 || (safe && bits < 3) {
-            return Err(CryptoError::openssl("0300007F", "BN", "bignum routines", "bits too small"));
+            return Err(CryptoError::openssl(
+                "0300007F",
+                "BN",
+                "bignum routines",
+                "bits too small",
+            ));
         }
-        let prime = prime::generate(bits as usize, safe, add.as_ref().filter(|add| add.bits() > 0), rem.as_ref())?;
+        let prime = prime::generate(
+            bits as usize,
+            safe,
+            add.as_ref().filter(|add| add.bits() > 0),
+            rem.as_ref(),
+        )?;
         let found = prime.to_bytes_be();
         let mut out = vec![0; (bits as usize).div_ceil(8) - found.len()];
         out.extend_from_slice(&found);
@@ -234,8 +286,17 @@ pub(crate) fn op_crypto_prime_generate(bits: u32, safe: bool, #[buffer] add: &[u
 pub(crate) fn op_crypto_prime_check(#[buffer] candidate: &[u8], checks: u32) -> Result<Job> {
     let candidate = BigUint::from_bytes_be(candidate);
     if candidate.bits() > CHECK_BITS_MAX {
-        return Err(CryptoError::openssl("03000072", "BN", "bignum routines", "bignum too long"));
+        return Err(CryptoError::openssl(
+            "03000072",
+            "BN",
+            "bignum routines",
+            "bignum too long",
+        ));
     }
-    let rounds = if checks == 0 { prime::ROUNDS } else { (checks as usize).min(prime::ROUNDS * 2) };
+    let rounds = if checks == 0 {
+        prime::ROUNDS
+    } else {
+        (checks as usize).min(prime::ROUNDS * 2)
+    };
     Ok(Job::new(move || Ok(Output::Bool(prime::is_prime(&candidate, rounds)))))
 }

@@ -53,7 +53,11 @@ pub(crate) fn op_crypto_hash_update(#[cppgc] hash: &Hash, #[buffer] data: &[u8])
 
 #[op2(fast)]
 pub(crate) fn op_crypto_hash_update_text(#[cppgc] hash: &Hash, #[string] data: &str) -> Result<()> {
-    hash.0.borrow_mut().as_mut().ok_or_else(finalized)?.update(data.as_bytes());
+    hash.0
+        .borrow_mut()
+        .as_mut()
+        .ok_or_else(finalized)?
+        .update(data.as_bytes());
     Ok(())
 }
 

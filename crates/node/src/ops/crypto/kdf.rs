@@ -40,7 +40,12 @@ pub(crate) fn op_crypto_pbkdf2(
     }
     let (password, salt) = (Zeroizing::new(password.to_vec()), salt.to_vec());
     Ok(Job::new(move || {
-        Ok(Output::Bytes(kind.pbkdf2(&password, &salt, iterations, length as usize)))
+        Ok(Output::Bytes(kind.pbkdf2(
+            &password,
+            &salt,
+            iterations,
+            length as usize,
+        )))
     }))
 }
 
@@ -56,7 +61,10 @@ pub(crate) fn op_crypto_scrypt(
     length: u32,
 ) -> Result<Job> {
     let invalid = |why: &str| {
-        CryptoError::range_error("ERR_CRYPTO_INVALID_SCRYPT_PARAMS", format!("Invalid scrypt params{why}"))
+        CryptoError::range_error(
+            "ERR_CRYPTO_INVALID_SCRYPT_PARAMS",
+            format!("Invalid scrypt params{why}"),
+        )
     };
     if !(2.0..=4_294_967_295.0).contains(&n) || !(n as u64).is_power_of_two() || r == 0 || p == 0 {
         return Err(invalid(""));
@@ -95,7 +103,10 @@ pub(crate) fn op_crypto_hkdf(
 ) -> Result<Job> {
     let kind = HashKind::named(hash)?;
     if length as usize > 255 * kind.size {
-        return Err(CryptoError::range_error("ERR_CRYPTO_INVALID_KEYLEN", "Invalid key length"));
+        return Err(CryptoError::range_error(
+            "ERR_CRYPTO_INVALID_KEYLEN",
+            "Invalid key length",
+        ));
     }
     let (key, salt, info) = (Zeroizing::new(key.to_vec()), salt.to_vec(), info.to_vec());
     Ok(Job::new(move || {

@@ -6,8 +6,8 @@ use crate::crypto::cipher::CipherKind;
 use crate::crypto::digest::HashKind;
 use crate::crypto::error::{CryptoError, Result};
 use crate::crypto::key::{
-    Asymmetric, Encoding, Encryption, Input, Key, Type, dh, dsa, ec, export, from_jwk, okp, parse_private, parse_public, rsa,
-    to_jwk,
+    Asymmetric, Encoding, Encryption, Input, Key, Type, dh, dsa, ec, export, from_jwk, okp, parse_private,
+    parse_public, rsa, to_jwk,
 };
 use ::rsa::BigUint;
 use deno_core::convert::Uint8Array;
@@ -25,7 +25,12 @@ pub(crate) struct KeyHandle(pub Key);
 held!(KeyHandle, c"Key");
 
 fn asymmetric(handle: &KeyHandle) -> Result<&Arc<Asymmetric>> {
-    let refusal = || CryptoError::type_error("ERR_CRYPTO_INVALID_KEY_OBJECT_TYPE", "Invalid key object type secret, expected private or public.");
+    let refusal = || {
+        CryptoError::type_error(
+            "ERR_CRYPTO_INVALID_KEY_OBJECT_TYPE",
+            "Invalid key object type secret, expected private or public.",
+        )
+    };
     handle.0.asymmetric().ok_or_else(refusal)
 }
 
@@ -39,7 +44,10 @@ pub(crate) fn op_crypto_key_secret(#[buffer] data: &[u8]) -> KeyHandle {
 pub(crate) fn op_crypto_key_secret_bytes(#[cppgc] key: &KeyHandle) -> Result<Uint8Array> {
     match &key.0 {
         Key::Secret(secret) => Ok(bytes(secret.to_vec())),
-        _ => Err(CryptoError::type_error("ERR_CRYPTO_INVALID_KEY_OBJECT_TYPE", "Invalid key object type, expected secret.")),
+        _ => Err(CryptoError::type_error(
+            "ERR_CRYPTO_INVALID_KEY_OBJECT_TYPE",
+            "Invalid key object type, expected secret.",
+        )),
     }
 }
 
@@ -80,7 +88,11 @@ pub(crate) fn op_crypto_key_public(#[cppgc] key: &KeyHandle) -> Result<KeyHandle
 #[cppgc]
 pub(crate) fn op_crypto_key_from_jwk(#[string] kind: &str, #[scoped] members: Vec<String>) -> Result<KeyHandle> {
     let key = Arc::new(from_jwk(kind, &members)?);
-    Ok(KeyHandle(if key.is_private() { Key::Private(key) } else { Key::Public(key) }))
+    Ok(KeyHandle(if key.is_private() {
+        Key::Private(key)
+    } else {
+        Key::Public(key)
+    }))
 }
 
 /// The key's members as JSON.
@@ -107,7 +119,11 @@ pub(crate) fn op_crypto_key_kind(#[cppgc] key: &KeyHandle) -> String {
 #[string]
 pub(crate) fn op_crypto_key_info(#[cppgc] key: &KeyHandle) -> Result<String> {
     let key = asymmetric(key)?;
-    Ok(format!(r#"{{"type":"{}","details":{}}}"#, key.type_name(), key.details()))
+    Ok(format!(
+        r#"{{"type":"{}","details":{}}}"#,
+        key.type_name(),
+        key.details()
+    ))
 }
 
 #[op2(fast)]
@@ -173,14 +189,29 @@ pub(crate) fn op_crypto_generate_rsa(
     #[string] mgf: &str,
     salt: i32,
 ) -> Result<Job> {
-    if exponent < 3 || exponent % 2 == 0 {
-        return Err(CryptoError::openssl("020000B2", "RSA", "rsa routines", "pub exponent out of range"));
+    if exponent < 3 || exponent.is_multiple_of(2) {
+        return Err(CryptoError::openssl(
+            "020000B2",
+            "RSA",
+            "rsa routines",
+            "pub exponent out of range",
+        ));
     }
     if bits < 512 {
-        return Err(CryptoError::openssl("02000078", "RSA", "rsa routines", "key size too small"));
+        return Err(CryptoError::openssl(
+            "02000078",
+            "RSA",
+            "rsa routines",
+            "key size too small",
+        ));
     }
     if bits > RSA_GENERATE_BITS_MAX {
-        return Err(CryptoError::openssl("02000069", "RSA", "rsa routines", "modulus too large"));
+        return Err(CryptoError::openssl(
+            "02000069",
+            "RSA",
+            "rsa routines",
+            "modulus too large",
+        ));
     }
     let limits = if pss && !(hash.is_empty() && mgf.is_empty() && salt < 0) {
         let hash = HashKind::named(if hash.is_empty() { "sha1" } else { hash })?;
@@ -201,7 +232,12 @@ pub(crate) fn op_crypto_generate_rsa(
 #[cppgc]
 pub(crate) fn op_crypto_generate_dsa(bits: u32, divisor: i32) -> Result<Job> {
     if !(512..=DSA_GENERATE_BITS_MAX).contains(&bits) {
-        return Err(CryptoError::openssl("05000070", "DSA", "dsa routines", "bad ffc parameters"));
+        return Err(CryptoError::openssl(
+            "05000070",
+            "DSA",
+            "dsa routines",
+            "bad ffc parameters",
+        ));
     }
     let divisor = match u32::try_from(divisor) {
         Ok(divisor) => divisor,
@@ -209,9 +245,19 @@ pub(crate) fn op_crypto_generate_dsa(bits: u32, divisor: i32) -> Result<Job> {
         Err(_) => 160,
     };
     if divisor < 64 || divisor + 2 > bits {
-        return Err(CryptoError::openssl("05000070", "DSA", "dsa routines", "bad ffc parameters"));
+        return Err(CryptoError::openssl(
+            "05000070",
+            "DSA",
+            "dsa routines",
+            "bad ffc parameters",
+        ));
     }
-    Ok(Job::new(move || Ok(pair(Asymmetric::Dsa(dsa::Dsa::generate(bits as usize, divisor as usize)?)))))
+    Ok(Job::new(move || {
+        Ok(pair(Asymmetric::Dsa(dsa::Dsa::generate(
+            bits as usize,
+            divisor as usize,
+        )?)))
+    }))
 }
 
 #[op2]
@@ -232,8 +278,12 @@ pub(super) fn invalid_curve() -> CryptoError {
 #[op2]
 #[cppgc]
 pub(crate) fn op_crypto_generate_okp(#[string] kind: &str) -> Result<Job> {
-    let kind = okp::OkpKind::find(kind)
-        .ok_or_else(|| CryptoError::type_error("ERR_INVALID_ARG_VALUE", format!("The argument 'type' must be a supported key type. Received '{kind}'")))?;
+    let kind = okp::OkpKind::find(kind).ok_or_else(|| {
+        CryptoError::type_error(
+            "ERR_INVALID_ARG_VALUE",
+            format!("The argument 'type' must be a supported key type. Received '{kind}'"),
+        )
+    })?;
     Ok(Job::new(move || Ok(pair(Asymmetric::Okp(kind.generate()?)))))
 }
 
@@ -244,7 +294,11 @@ pub(crate) fn op_crypto_generate_dh(#[buffer] prime: &[u8], bits: u32, generator
     let p = BigUint::from_bytes_be(prime);
     super::dh::check_new_prime_bits(bits)?;
     Ok(Job::new(move || {
-        let p = if p.bits() == 0 { super::dh::new_prime(bits, generator)? } else { p };
+        let p = if p.bits() == 0 {
+            super::dh::new_prime(bits, generator)?
+        } else {
+            p
+        };
         Ok(pair(Asymmetric::Dh(dh::Dh::generate(p, BigUint::from(generator))?)))
     }))
 }

@@ -8,9 +8,12 @@ use subtle::ConstantTimeEq;
 
 #[op2(fast)]
 pub(crate) fn op_crypto_random_fill(#[buffer] out: &mut [u8]) -> Result<()> {
-    OsRng
-        .try_fill_bytes(out)
-        .map_err(|error| CryptoError::error("ERR_OPERATION_FAILED", format!("Operation failed: no randomness: {error}")))
+    OsRng.try_fill_bytes(out).map_err(|error| {
+        CryptoError::error(
+            "ERR_OPERATION_FAILED",
+            format!("Operation failed: no randomness: {error}"),
+        )
+    })
 }
 
 /// Equal lengths were checked before.

@@ -46,7 +46,10 @@ impl Scheme {
     fn hash(&self) -> Result<&'static HashKind> {
         if self.hash.is_empty() {
             let name = match self.key.as_ref() {
-                Asymmetric::Rsa(rsa::Rsa { pss: Some(Some(limits)), .. }) => limits.hash.name,
+                Asymmetric::Rsa(rsa::Rsa {
+                    pss: Some(Some(limits)),
+                    ..
+                }) => limits.hash.name,
                 _ => "sha256",
             };
             return HashKind::named(name);
@@ -55,7 +58,11 @@ impl Scheme {
     }
 
     fn digest(&self, hash: &HashKind, data: &[u8]) -> Vec<u8> {
-        if self.prehashed { data.to_vec() } else { hash.digest(&[data]) }
+        if self.prehashed {
+            data.to_vec()
+        } else {
+            hash.digest(&[data])
+        }
     }
 
     fn rsa_padding(&self, key: &rsa::Rsa) -> Result<i32> {
@@ -85,7 +92,12 @@ impl Scheme {
             return Ok((hash, 0));
         };
         if limits.hash.name != hash.name {
-            return Err(CryptoError::openssl("1C8000AE", "", "Provider routines", "digest not allowed"));
+            return Err(CryptoError::openssl(
+                "1C8000AE",
+                "",
+                "Provider routines",
+                "digest not allowed",
+            ));
         }
         Ok((limits.mgf, limits.salt as usize))
     }
@@ -120,24 +132,42 @@ impl Scheme {
                     return Err(too_small());
                 }
                 if most.is_none_or(|most| salt > most) {
-                    return Err(CryptoError::openssl("0200006E", "RSA", "rsa routines", "data too large for key size"));
+                    return Err(CryptoError::openssl(
+                        "0200006E",
+                        "RSA",
+                        "rsa routines",
+                        "data too large for key size",
+                    ));
                 }
                 key.sign_pss(hash, mgf, salt, &self.digest(hash, data))
             }
             Asymmetric::Ec(key) => {
                 let signature = key.sign(&self.digest(self.hash()?, data))?;
-                Ok(if self.plain { signature } else { ec::signature_to_der(&signature) })
+                Ok(if self.plain {
+                    signature
+                } else {
+                    ec::signature_to_der(&signature)
+                })
             }
             Asymmetric::Dsa(key) => {
                 let signature = key.sign(&self.digest(self.hash()?, data))?;
-                Ok(if self.plain { signature } else { ec::signature_to_der(&signature) })
+                Ok(if self.plain {
+                    signature
+                } else {
+                    ec::signature_to_der(&signature)
+                })
             }
             Asymmetric::Okp(key) if key.kind.signs() => {
                 if self.prehashed {
                     return Err(unsupported());
                 }
                 if !self.hash.is_empty() {
-                    return Err(CryptoError::openssl("1C800069", "", "Provider routines", "invalid digest"));
+                    return Err(CryptoError::openssl(
+                        "1C800069",
+                        "",
+                        "Provider routines",
+                        "invalid digest",
+                    ));
                 }
                 key.sign(data)
             }
@@ -159,7 +189,12 @@ impl Scheme {
                     length => Some(usize::try_from(length).unwrap_or(0)),
                 };
                 if salt.is_some_and(|salt| salt < least) {
-                    return Err(CryptoError::openssl("1C800088", "", "Provider routines", "pss saltlen too small"));
+                    return Err(CryptoError::openssl(
+                        "1C800088",
+                        "",
+                        "Provider routines",
+                        "pss saltlen too small",
+                    ));
                 }
                 Ok(key.verify_pss(hash, mgf, salt, &self.digest(hash, data), signature))
             }
@@ -180,7 +215,12 @@ impl Scheme {
                     return Err(unsupported());
                 }
                 if !self.hash.is_empty() {
-                    return Err(CryptoError::openssl("1C800069", "", "Provider routines", "invalid digest"));
+                    return Err(CryptoError::openssl(
+                        "1C800069",
+                        "",
+                        "Provider routines",
+                        "invalid digest",
+                    ));
                 }
                 Ok(key.verify(data, signature))
             }
@@ -268,10 +308,18 @@ pub(crate) fn op_crypto_rsa(
     if key.pss.is_some() {
         return Err(unsupported());
     }
-    let illegal = || CryptoError::openssl("1C8000A5", "", "Provider routines", "illegal or unsupported padding mode");
+    let illegal = || {
+        CryptoError::openssl(
+            "1C8000A5",
+            "",
+            "Provider routines",
+            "illegal or unsupported padding mode",
+        )
+    };
     let oaep = || {
         let name = if hash.is_empty() { "sha1" } else { hash };
-        HashKind::find(name).ok_or_else(|| CryptoError::openssl("03000098", "EVP", "digital envelope routines", "invalid digest"))
+        HashKind::find(name)
+            .ok_or_else(|| CryptoError::openssl("03000098", "EVP", "digital envelope routines", "invalid digest"))
     };
     let result = match (operation, padding) {
         (0, PKCS1) => key.encrypt_pkcs1(data),

@@ -22,7 +22,10 @@ held!(CertificateHandle, c"X509Certificate");
 #[cppgc]
 pub(crate) fn op_crypto_x509_parse(#[buffer] data: &[u8]) -> Result<CertificateHandle> {
     let block = pem::blocks(data).into_iter().find(|block| {
-        matches!(block.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE")
+        matches!(
+            block.label.as_str(),
+            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE"
+        )
     });
     let certificate = match block {
         Some(block) => Certificate::read(&block.der)?,
@@ -33,7 +36,10 @@ pub(crate) fn op_crypto_x509_parse(#[buffer] data: &[u8]) -> Result<CertificateH
 }
 
 fn name(name: &Name) -> Value {
-    name.parts.iter().map(|(set, kind, value)| json!([set, kind, value])).collect()
+    name.parts
+        .iter()
+        .map(|(set, kind, value)| json!([set, kind, value]))
+        .collect()
 }
 
 /// Bytes as characters of the same number.
@@ -106,7 +112,10 @@ pub(crate) fn op_crypto_x509_key(#[cppgc] certificate: &CertificateHandle) -> Re
 }
 
 #[op2(fast)]
-pub(crate) fn op_crypto_x509_issued(#[cppgc] certificate: &CertificateHandle, #[cppgc] issuer: &CertificateHandle) -> bool {
+pub(crate) fn op_crypto_x509_issued(
+    #[cppgc] certificate: &CertificateHandle,
+    #[cppgc] issuer: &CertificateHandle,
+) -> bool {
     certificate.0.issued_by(&issuer.0)
 }
 
@@ -125,7 +134,11 @@ pub(crate) fn op_crypto_x509_matches(#[cppgc] certificate: &CertificateHandle, #
 }
 
 fn spkac(text: &[u8]) -> Option<Spkac> {
-    let text: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != 0).collect();
+    let text: Vec<u8> = text
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace() && *byte != 0)
+        .collect();
     let der = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
     Spkac::read(&der)
 }
@@ -138,7 +151,11 @@ pub(crate) fn op_crypto_spkac_verify(#[buffer] text: &[u8]) -> bool {
 /// PEM; empty if the input is none.
 #[op2]
 pub(crate) fn op_crypto_spkac_key(#[buffer] text: &[u8]) -> Uint8Array {
-    bytes(spkac(text).map(|spkac| pem::encode("PUBLIC KEY", &spkac.spki).into_bytes()).unwrap_or_default())
+    bytes(
+        spkac(text)
+            .map(|spkac| pem::encode("PUBLIC KEY", &spkac.spki).into_bytes())
+            .unwrap_or_default(),
+    )
 }
 
 /// Empty if the input is none.
