@@ -47,6 +47,35 @@ export default {
     Ok(())
 }
 
+/// A second server on the same state does not start: it says who has it and what to do.
+pub async fn one_server_for_one_state() -> Result<()> {
+    const WORKER: &str = "export default { fetch() { return new Response('first'); } };\n";
+    let folder = tempfile::tempdir()?;
+    let project = folder.path().join("project");
+    write_project(
+        &project,
+        WORKER,
+        ", \"kv_namespaces\": [{ \"binding\": \"KV\", \"id\": \"1\" }]",
+    )?;
+    let start = start(&project, &folder.path().join("state"))?;
+    let first = Server::start(&start).await?;
+    let (status, lines) = Server::start_to_end(&start).await?;
+    let said = lines.join("\n");
+    if status.success() {
+        bail!("the second ended with success:\n{said}");
+    }
+    for text in ["open in another process", "--persist-to"] {
+        if !said.contains(text) {
+            bail!("it does not say {text:?}:\n{said}");
+        }
+    }
+    let (status, text) = get_text(&first, "/").await?;
+    if (status, text.as_str()) != (200, "first") {
+        bail!("the first answers {status} {text}");
+    }
+    Ok(())
+}
+
 /// Two servers of the same project with different state directories share nothing.
 pub async fn two_servers_keep_their_state_apart() -> Result<()> {
     const WORKER: &str = r#"

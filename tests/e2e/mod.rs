@@ -41,6 +41,10 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             "isolation::two_servers_keep_their_state_apart",
             isolation::two_servers_keep_their_state_apart,
         ),
+        trial(
+            "isolation::one_server_for_one_state",
+            isolation::one_server_for_one_state,
+        ),
         trial("templates::hello", templates::hello),
         trial("templates::guestbook", templates::guestbook),
         trial("templates::hono", templates::hono).with_ignored_flag(!npm),

@@ -7,6 +7,7 @@ pub mod origin;
 pub mod server;
 mod socket;
 mod steps;
+mod tcp;
 
 use anyhow::{Context, Result, bail};
 use format::Spec;
@@ -76,6 +77,7 @@ pub async fn run(folder: &Path, spec: &Spec, subject: &Subject) -> Result<Option
     let certificate = temporary.path().join("origin.pem");
     std::fs::write(&certificate, &origin.certificate).context("write the origin's certificate")?;
     names.insert("ORIGIN".to_owned(), format!("http://{}", origin.address));
+    names.insert("TCP".to_owned(), origin.tcp_address.to_string());
     names.insert(
         "TLS_ORIGIN".to_owned(),
         format!("https://localhost:{}", origin.tls_address.port()),

@@ -15,6 +15,7 @@
 //! | `/events?type=T` | one server-sent event `after ID` whose id is the `last-event-id` plus 1, then the end; with that content type |
 //! | `/websocket` | an echo; `close` closes with 4001 `asked` |
 
+use super::tcp;
 use anyhow::Result;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -48,6 +49,8 @@ pub struct Origin {
     pub address: SocketAddr,
     /// Where it listens for TLS, HTTP/2 and HTTP/1.1 by ALPN, as `localhost`.
     pub tls_address: SocketAddr,
+    /// Where it takes raw connections: see [`tcp`].
+    pub tcp_address: SocketAddr,
     /// The certificate that it shows there, PEM; it is its own authority.
     pub certificate: String,
     gates: Gates,
@@ -55,18 +58,18 @@ pub struct Origin {
 
 /// Names of opened gates.
 #[derive(Clone)]
-struct Gates {
+pub(super) struct Gates {
     open: Arc<Mutex<HashSet<String>>>,
     changed: watch::Sender<()>,
 }
 
 impl Gates {
-    fn open(&self, name: &str) {
+    pub(super) fn open(&self, name: &str) {
         self.open.lock().unwrap().insert(name.to_owned());
         self.changed.send_replace(());
     }
 
-    async fn passed(&self, name: &str) {
+    pub(super) async fn passed(&self, name: &str) {
         let mut changed = self.changed.subscribe();
         while !self.open.lock().unwrap().contains(name) {
             // The sender is held by `self`.
@@ -80,10 +83,12 @@ impl Origin {
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let tls_listener = TcpListener::bind("127.0.0.1:0").await?;
+        let tcp_listener = TcpListener::bind("127.0.0.1:0").await?;
         let (acceptor, certificate) = acceptor()?;
         let origin = Self {
             address: listener.local_addr()?,
             tls_address: tls_listener.local_addr()?,
+            tcp_address: tcp_listener.local_addr()?,
             certificate,
             gates: Gates {
                 open: Arc::default(),
@@ -96,6 +101,7 @@ impl Origin {
                 tokio::spawn(serve(stream, gates.clone()));
             }
         });
+        tokio::spawn(tcp::serve(tcp_listener, acceptor.clone(), origin.gates.clone()));
         let gates = origin.gates.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = tls_listener.accept().await {

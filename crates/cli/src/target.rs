@@ -48,6 +48,8 @@ pub struct DevFailure {
     pub title: String,
     /// The rest, plain text, several lines: file, line, cause, what to do.
     pub detail: String,
+    /// No change of the project's files mends it: at the start `dev` ends with it.
+    pub fatal: bool,
 }
 
 /// What happened while serving, for the terminal.

@@ -78,11 +78,15 @@ impl Trigger {
         })
     }
 
-    /// The answer to a handler that ran, or threw. `None` for what is no handler's doing.
+    /// The answer to a handler that ran, threw, or (as JSON, which programs read) is missing. `None` for what is no
+    /// handler's doing.
     pub(crate) fn answer(&self, outcome: &Result<Outcome, Fault>, client: &Client) -> Option<Response<EdgeBody>> {
         let (status, word, no_retry) = match outcome {
             Ok(Outcome::Scheduled { no_retry }) => (StatusCode::OK, "ok", *no_retry),
             Err(fault) if fault.kind == FaultKind::Exception => (StatusCode::INTERNAL_SERVER_ERROR, "exception", false),
+            Err(fault) if fault.kind == FaultKind::NoHandler && self.json => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "exception", true)
+            }
             _ => return None,
         };
         let body = if self.json {

@@ -32,6 +32,8 @@ pub(crate) struct Connector {
     tls_any: Arc<ClientConfig>,
     /// Offers HTTP/1.1 only: for WebSocket.
     tls_h1: Arc<ClientConfig>,
+    /// Offers nothing: what is spoken on a raw connection is the worker's affair.
+    tls_raw: Arc<ClientConfig>,
     permits: Arc<Semaphore>,
     connections_max: usize,
     timeouts: Timeouts,
@@ -45,6 +47,8 @@ pub(crate) enum Purpose {
     Http,
     /// One request that turns into a WebSocket.
     WebSocket,
+    /// Bytes.
+    Raw,
 }
 
 impl Connector {
@@ -52,6 +56,7 @@ impl Connector {
         Self {
             tls_any: roots.client(&[b"h2", b"http/1.1"]),
             tls_h1: roots.client(&[b"http/1.1"]),
+            tls_raw: roots.client(&[]),
             permits: Arc::new(Semaphore::new(connections_max)),
             connections_max,
             timeouts,
@@ -106,7 +111,8 @@ impl Connector {
         Ok((sender, address))
     }
 
-    async fn dial(&self, origin: &Origin, addresses: &[IpAddr]) -> Result<(TcpStream, IpAddr), EgressError> {
+    /// TCP to the first of `addresses` that answers.
+    pub async fn dial(&self, origin: &Origin, addresses: &[IpAddr]) -> Result<(TcpStream, IpAddr), EgressError> {
         let mut waiting = alternate(addresses).into_iter().take(ATTEMPTS_MAX).peekable();
         let mut attempts = FuturesUnordered::new();
         let mut first_error = None;
@@ -157,7 +163,8 @@ impl Connector {
         Ok((stream, address))
     }
 
-    async fn encrypt(
+    /// The TLS handshake, for `origin.host`.
+    pub async fn encrypt(
         &self,
         origin: &Origin,
         stream: TcpStream,
@@ -174,6 +181,7 @@ impl Connector {
         let config = match purpose {
             Purpose::Http => &self.tls_any,
             Purpose::WebSocket => &self.tls_h1,
+            Purpose::Raw => &self.tls_raw,
         };
         let connector = TlsConnector::from(config.clone());
         // Boxed: the handshake's state is large.
@@ -198,7 +206,7 @@ impl Connector {
         let host = origin.host.clone();
         self.tasks.spawn(async move {
             let outcome = match purpose {
-                Purpose::Http => connection.await,
+                Purpose::Http | Purpose::Raw => connection.await,
                 Purpose::WebSocket => connection.with_upgrades().await,
             };
             if let Err(error) = outcome {

@@ -8,6 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The reason of [`EgressError::Connect`] when nobody listens.
+pub(crate) const REFUSED: &str = "refused";
+/// How the reason begins when nobody answered in time.
+pub(crate) const TIMED_OUT: &str = "timed out";
+
 /// Why an outgoing request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
@@ -134,10 +139,10 @@ impl EgressError {
     /// A failed connection attempt; `target` is what the message names.
     pub(crate) fn connect(target: &str, error: &std::io::Error) -> Self {
         let reason = match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => "refused".to_owned(),
+            std::io::ErrorKind::ConnectionRefused => REFUSED.to_owned(),
             std::io::ErrorKind::NetworkUnreachable => "failed: the network is unreachable".to_owned(),
             std::io::ErrorKind::HostUnreachable => "failed: the host is unreachable".to_owned(),
-            std::io::ErrorKind::TimedOut => "timed out".to_owned(),
+            std::io::ErrorKind::TimedOut => TIMED_OUT.to_owned(),
             _ => format!("failed: {error}"),
         };
         Self::Connect {

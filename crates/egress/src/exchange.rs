@@ -113,8 +113,17 @@ impl Head {
 }
 
 impl Exchange {
-    /// The addresses of `origin` that may be connected to.
+    /// The addresses of `origin` that `fetch` may connect to.
     async fn addresses(&self, origin: &Origin) -> Result<Vec<IpAddr>, EgressError> {
+        self.judged(origin, AddressPolicy::check).await
+    }
+
+    /// The addresses of `origin` that `judge` lets pass.
+    pub async fn judged(
+        &self,
+        origin: &Origin,
+        judge: impl Fn(&AddressPolicy, &str, IpAddr, u16) -> Result<(), String>,
+    ) -> Result<Vec<IpAddr>, EgressError> {
         let bare = origin
             .host
             .strip_prefix('[')
@@ -139,7 +148,7 @@ impl Exchange {
         let mut addresses = Vec::with_capacity(found.len());
         for address in found {
             let address = canonical(address);
-            match self.policy.check(&origin.host, address, origin.port) {
+            match judge(&self.policy, &origin.host, address, origin.port) {
                 Ok(()) => addresses.push(address),
                 Err(reason) => {
                     refused.get_or_insert(EgressError::Denied {

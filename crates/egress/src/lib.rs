@@ -1,7 +1,7 @@
 //! The way out: what a worker's `fetch` reaches of the network, and how.
 //!
 //! [`Egress`] implements [`Outbound`]: an HTTP/1.1 and HTTP/2 client with TLS, redirects by the Fetch Standard, streaming
-//! in both directions, content decoding and outgoing WebSockets. Every name is resolved here and every address judged by
+//! in both directions, content decoding, outgoing WebSockets and raw connections. Every name is resolved here and every address judged by
 //! an [`AddressPolicy`] before a connection goes to exactly that address, at every redirect again.
 //!
 //! Sockets live on the runtime given in [`EgressOptions::runtime`]; callers may be on threads without an I/O driver.
@@ -22,6 +22,7 @@ mod headers;
 pub mod limits;
 mod policy;
 mod pool;
+mod raw;
 mod redirect;
 mod resolve;
 mod tls;
@@ -40,7 +41,10 @@ use crate::fetch::Fetch;
 use crate::pool::Pool;
 use async_trait::async_trait;
 use atoll_stdx::TaskGroup;
-use atoll_worker::{BindingError, EventContext, Outbound, OutboundRequest, Response};
+use atoll_worker::{
+    BindingError, ConnectError, ConnectErrorKind, ConnectRequest, Connection, EventContext, Outbound, OutboundRequest,
+    Response,
+};
 use http::HeaderValue;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -149,6 +153,21 @@ impl Outbound for Egress {
             Ok(answer) => answer,
             // The runtime was shut down, or the task panicked and was reported by the runtime.
             Err(_) => Err(BindingError::unavailable("the network is shutting down")),
+        }
+    }
+
+    async fn connect(&self, _ctx: &EventContext, request: ConnectRequest) -> Result<Connection, ConnectError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let _guard = self.runtime.enter();
+            self.tasks.spawn(raw::run(self.fetch.clone(), request, reply));
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(ConnectError::new(
+                ConnectErrorKind::Failed,
+                "the network is shutting down",
+            )),
         }
     }
 }

@@ -74,8 +74,29 @@ impl AddressPolicy {
         }
     }
 
-    /// May `address`, to which `host` resolved, be connected to at `port`? `Err` says which rule refuses it.
+    /// May `fetch` connect to `address`, to which `host` resolved, at `port`? `Err` says which rule refuses it.
     pub fn check(&self, host: &str, address: IpAddr, port: u16) -> Result<(), String> {
+        self.judge(host, address, port, || {
+            let bad = BAD_PORTS.binary_search(&port).is_ok();
+            bad.then(|| format!("the Fetch Standard blocks port {port}"))
+        })
+    }
+
+    /// As [`Self::check`], for a raw connection: what the worker sends is the worker's own, so no other protocol can be
+    /// tricked, but mail servers are not reached, as the Workers platform has it.
+    pub fn check_raw(&self, host: &str, address: IpAddr, port: u16) -> Result<(), String> {
+        self.judge(host, address, port, || {
+            (port == 0 || port == SMTP_PORT).then(|| format!("port {port} is blocked for raw connections"))
+        })
+    }
+
+    fn judge(
+        &self,
+        host: &str,
+        address: IpAddr,
+        port: u16,
+        blocked: impl Fn() -> Option<String>,
+    ) -> Result<(), String> {
         let address = canonical(address);
         if self.deny.iter().any(|entry| entry.matches(host, address, port)) {
             return Err("it is on the deny list".to_owned());
@@ -90,8 +111,10 @@ impl AddressPolicy {
             .peekable();
         let named = allowed.peek().is_some();
         // Only an entry that says the port lifts the block on it.
-        if BAD_PORTS.binary_search(&port).is_ok() && !allowed.any(|entry| entry.port.is_some()) {
-            return Err(format!("the Fetch Standard blocks port {port}"));
+        if let Some(reason) = blocked()
+            && !allowed.any(|entry| entry.port.is_some())
+        {
+            return Err(reason);
         }
         match (self.reach, classify(address)) {
             _ if named => Ok(()),
@@ -199,6 +222,9 @@ impl AddressEntry {
     }
 }
 
+/// Simple Mail Transfer Protocol (RFC 5321) between servers.
+const SMTP_PORT: u16 = 25;
+
 /// Fetch Standard, "port blocking": ports of protocols to which an HTTP request may look like a command. Sorted.
 const BAD_PORTS: &[u16] = &[
     0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
@@ -302,5 +328,18 @@ mod tests {
         check(&allowing("1.1.1.1:25"), 25, true);
         check(&allowing("h:25"), 25, true);
         check(&allowing("other:25"), 25, false);
+        let raw = |policy: &AddressPolicy, port: u16| policy.check_raw("h", "1.1.1.1".parse().unwrap(), port).is_ok();
+        for (port, expected) in [
+            (0, false),
+            (25, false),
+            (21, true),
+            (465, true),
+            (587, true),
+            (6379, true),
+        ] {
+            assert_eq!(raw(&public, port), expected, "{port}");
+        }
+        assert!(raw(&allowing("1.1.1.1:25"), 25) && !raw(&allowing("1.1.1.1"), 25));
+        assert!(public.check_raw("h", "127.0.0.1".parse().unwrap(), 5432).is_err());
     }
 }

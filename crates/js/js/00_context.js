@@ -42,6 +42,16 @@ function notFunction(name, value) {
   const error = new TypeError(`The "${name}" argument must be of type function. Received ${type}`);
   error.code = "ERR_INVALID_ARG_TYPE";
   return error;
+// I/O belongs to the event that began it. `owner`: that event, or null for what began at global scope. Code that runs for
+// no event (a finalizer) may use everything.
+function assertSameEvent(owner, type) {
+  const event = currentEvent();
+  if (owner === event || owner === null || event === null) return;
+  throw new Error(
+    "Cannot perform I/O on behalf of a different request. I/O objects (such as streams, request/response bodies, and others) created " +
+      "in the context of one request handler cannot be accessed from a different request's handler. This is a limitation of " +
+      `Cloudflare Workers which allows us to improve overall performance. (I/O type: ${type})`,
+  );
 }
 
 class AsyncLocalStorage {
@@ -174,6 +184,7 @@ return {
   AsyncLocalStorage,
   AsyncResource,
   assertInHandler,
+  assertSameEvent,
   currentEvent,
   Frame,
   leaveGlobalScope,

@@ -7,7 +7,7 @@ const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { Blob, File } = core.loadExtScript("ext:deno_web/09_file.js");
 const { URLSearchParams } = core.loadExtScript("ext:deno_web/00_url.js");
 const { TextDecoder } = core.loadExtScript("ext:deno_web/08_text_encoding.js");
-const { op_multipart_parse, op_random_boundary } = core.ops;
+const { op_clock, op_multipart_parse, op_random_boundary } = core.ops;
 
 const entryList = Symbol("entry list");
 
@@ -21,7 +21,7 @@ function createEntry(name, value, filename) {
   if (value instanceof Blob) {
     if (!(value instanceof File) || filename !== undefined) {
       const options = { type: value.type };
-      if (value instanceof File) options.lastModified = value.lastModified;
+      options.lastModified = value instanceof File ? value.lastModified : op_clock();
       value = new File([value], filename === undefined ? "blob" : toUSVString(filename), options);
     }
   } else {
@@ -149,7 +149,7 @@ function decodeMultipart(bytes, boundary) {
     const data = flat[i + 3];
     const value = flat[i + 1] === null
       ? decoder.decode(data)
-      : new File([data], flat[i + 1], { type: flat[i + 2] ?? "text/plain" });
+      : new File([data], flat[i + 1], { type: flat[i + 2] ?? "text/plain", lastModified: op_clock() });
     entries.push({ name: flat[i], value });
   }
   return fromEntries(entries);

@@ -18,6 +18,7 @@ const { URLSearchParams } = core.loadExtScript("ext:deno_web/00_url.js");
 const mimesniff = core.loadExtScript("ext:deno_web/01_mimesniff.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
 const { ReadableStream, isReadableStreamDisturbed } = streams;
+const { assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { decodeMultipart, decodeUrlEncoded, encodeMultipart, FormData } = core.loadExtScript("ext:atoll_js/11_formdata.js");
 
 const TEXT = 0;
@@ -26,6 +27,9 @@ const NATIVE = 2;
 const STREAM = 3;
 
 const USED = "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
+
+// What the platform calls a body's stream when it names one.
+const BODY_TYPE = "ReadableStreamSource>";
 
 // Streams whose bytes are counted beforehand (FixedLengthStream): stream -> length.
 const knownLengths = new WeakMap();
@@ -37,6 +41,8 @@ class Body {
     // Bytes, or null where unknown. Text: null until somebody needs it.
     this.length = length;
     this.used = false;
+    // Of a native body: the event it belongs to.
+    this.event = null;
   }
 
   static text(text) {
@@ -48,7 +54,9 @@ class Body {
   }
 
   static native(source) {
-    return new Body(NATIVE, source, null);
+    const body = new Body(NATIVE, source, null);
+    body.event = currentEvent();
+    return body;
   }
 
   static stream(stream) {
@@ -63,6 +71,11 @@ class Body {
     return this.used || (this.kind === STREAM && (this.value.locked || isReadableStreamDisturbed(this.value)));
   }
 
+  // Throws if this is another event's I/O. Content that is at hand belongs to nobody.
+  assertOwn() {
+    if (this.event !== null) assertSameEvent(this.event, BODY_TYPE);
+  }
+
   // The body as a stream; from now on it is one.
   toStream() {
     if (this.kind === STREAM) return this.value;
@@ -72,7 +85,7 @@ class Body {
       const known = op_body_length(value);
       length = known < 0 ? null : known;
     }
-    const stream = kind === NATIVE ? nativeStream(value) : bytesStream(kind === TEXT ? core.encode(value) : value);
+    const stream = kind === NATIVE ? nativeStream(value, this.event) : bytesStream(kind === TEXT ? core.encode(value) : value);
     if (length !== null) knownLengths.set(stream, length);
     this.kind = STREAM;
     this.value = stream;
@@ -99,6 +112,7 @@ class Body {
 
   // Everything, as Uint8Array (or the string of a text body), without another copy. Marks the body as used.
   consume() {
+    this.assertOwn();
     this.used = true;
     switch (this.kind) {
       case TEXT:
@@ -113,10 +127,11 @@ class Body {
 }
 
 // A byte stream over a source outside.
-function nativeStream(source) {
+function nativeStream(source, event) {
   return new ReadableStream({
     type: "bytes",
     async pull(controller) {
+      assertSameEvent(event, BODY_TYPE);
       const chunk = await op_body_read(source);
       if (chunk === null) {
         controller.close();

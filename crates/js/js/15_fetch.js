@@ -87,6 +87,7 @@ async function fetchVia(target, input, init) {
   let sent = null;
   if (body !== null) {
     if (body.isUnusable) throw new TypeError(USED);
+    body.assertOwn();
     const { kind, value } = body;
     body.used = true;
     if (kind === TEXT) bytes = core.encode(value);

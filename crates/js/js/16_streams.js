@@ -49,5 +49,5 @@ class FixedLengthStream extends TransformStream {
   }
 }
 
-return { FixedLengthStream, IdentityTransformStream };
+return { FixedLengthStream, IdentityTransformStream, toBytes };
 })();

@@ -2,12 +2,14 @@
 // response. An end talks either to its peer here (#peer) or to a native socket (#native), never to both.
 (function () {
 const { core } = __bootstrap;
-const { op_ws_close, op_ws_recv, op_ws_send_binary, op_ws_send_text } = core.ops;
+const { op_void_async_deferred, op_ws_close, op_ws_recv, op_ws_send_binary, op_ws_send_text } = core.ops;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { CloseEvent, defineEventHandler, ErrorEvent, Event, EventTarget, MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
+const { structuredClone } = core.loadExtScript("ext:deno_web/13_message_port.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
+const { assertInHandler, assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 
 const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
 
@@ -16,6 +18,12 @@ const OPEN = 1;
 const CLOSING = 2;
 const CLOSED = 3;
 const NATIVE = Symbol("native");
+// As the platform has it for what a Durable Object keeps with a socket.
+const ATTACHMENT_BYTES_MAX = 16384;
+const REASON_BYTES_MAX = 123;
+const NOT_ACCEPTED = "You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages.";
+const LOST = "WebSocket disconnected without sending Close frame.";
+
 // The global fetch; set before any worker runs.
 let outgoingFetch;
 
@@ -28,7 +36,13 @@ class WebSocket extends EventTarget {
   #state = OPEN;
   // Messages that arrived before accept().
   #early = [];
+  // Messages of a peer in this worker that are on their way here; null while none is.
+  #coming = null;
   #binaryType = enabled("websocket_standard_binary_type") ? "blob" : "arraybuffer";
+  // accept({ allowHalfOpen: true }), or a date before closes were answered by themselves: close() is the handler's affair.
+  #halfOpen = null;
+  // The event that made it: another one's handler must not use it.
+  #event = currentEvent();
   #protocol = "";
   #url = null;
   #attachment = null;
@@ -41,6 +55,7 @@ class WebSocket extends EventTarget {
     super();
     if (url === NATIVE) return;
     webidl.requiredArguments(arguments.length, 1, "Failed to construct 'WebSocket'");
+    assertInHandler();
     this.#connect(url, protocols);
   }
 
@@ -49,30 +64,47 @@ class WebSocket extends EventTarget {
     try {
       parsed = new URL(`${url}`);
     } catch {
-      throw new DOMException(`WebSocket Constructor: The url is invalid: ${url}`, "SyntaxError");
+      throw new DOMException("WebSocket Constructor: The url is invalid.", "SyntaxError");
     }
     if (parsed.protocol === "http:") parsed.protocol = "ws:";
     if (parsed.protocol === "https:") parsed.protocol = "wss:";
     if (parsed.protocol !== "ws:" && parsed.protocol !== "wss:") {
-      throw new DOMException("WebSocket Constructor: The url scheme must be ws, wss, http or https.", "SyntaxError");
+      throw new DOMException("WebSocket Constructor: The url scheme must be ws or wss.", "SyntaxError");
     }
     if (parsed.hash !== "" || parsed.href.endsWith("#")) {
       throw new DOMException("WebSocket Constructor: The url fragment must be empty.", "SyntaxError");
     }
     this.#url = parsed.href;
     this.#state = CONNECTING;
-    const list = protocols === undefined ? [] : typeof protocols === "string" ? [protocols] : [...protocols];
-    for (const [i, name] of list.entries()) {
-      if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name) || list.indexOf(name) !== i) {
-        throw new DOMException(`WebSocket Constructor: The protocol "${name}" is invalid or repeated.`, "SyntaxError");
+    const list = protocols === undefined || protocols === null
+      ? []
+      : typeof protocols === "object"
+      ? Array.from(protocols, (name) => `${name}`)
+      : [`${protocols}`];
+    for (const name of list) {
+      if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) {
+        throw new DOMException("WebSocket Constructor: The protocol header token is invalid.", "SyntaxError");
       }
+    }
+    if (new Set(list.map((name) => name.toLowerCase())).size !== list.length) {
+      throw new DOMException("WebSocket Constructor: The protocols header cannot have repeating values.", "SyntaxError");
     }
     const target = new URL(parsed.href.replace(/^ws/, "http"));
     const headers = { upgrade: "websocket" };
     if (list.length !== 0) headers["sec-websocket-protocol"] = list.join(", ");
     outgoingFetch(target.href, { headers }).then((response) => {
       const socket = response.webSocket;
-      if (socket === null) throw new Error(`the server answered with status ${response.status} instead of 101`);
+      if (socket === null) {
+        throw new TypeError(
+          "Failed to establish the WebSocket connection: expected server to reply with HTTP status code 101 (switching protocols), " +
+            `but received ${response.status} instead.`,
+        );
+      }
+      if (this.#state === CLOSING) {
+        // close() was called before the connection was made.
+        op_ws_close(socket.#native, 1001, "");
+        throw new Error("The WebSocket was closed before the connection was established.");
+      }
       this.#native = socket.#native;
       this.#protocol = socket.#protocol;
       this.#state = OPEN;
@@ -81,8 +113,9 @@ class WebSocket extends EventTarget {
       this.#receive();
     }).catch((error) => {
       this.#state = CLOSED;
-      this.dispatchEvent(new ErrorEvent("error", { message: `WebSocket connection failed: ${error.message}`, error }));
-      this.dispatchEvent(new CloseEvent("close", { code: 1006, reason: "WebSocket connection failed", wasClean: false }));
+      this.#closeReceived = true;
+      this.dispatchEvent(new ErrorEvent("error", { message: `Uncaught ${error}`, error }));
+      this.dispatchEvent(new CloseEvent("close", { code: 1006, reason: "Failed to establish websocket connection", wasClean: false }));
     });
   }
 
@@ -90,19 +123,39 @@ class WebSocket extends EventTarget {
     if (this.#gone) {
       throw new TypeError("Can't accept() WebSocket that was already used in a response.");
     }
-    if (this.#accepted && this.#url !== null) throw new TypeError("Can't accept() WebSocket that was created with new WebSocket().");
-    if (options?.allowHalfOpen !== undefined && typeof options.allowHalfOpen !== "boolean") {
-      throw new TypeError("accept(): allowHalfOpen must be a boolean");
-    }
+    if (this.#url !== null) throw new TypeError("Websockets obtained from the 'new WebSocket()' constructor cannot call accept");
+    assertSameEvent(this.#event, "Native");
     if (this.#accepted) return;
     this.#accepted = true;
+    if (options?.allowHalfOpen !== undefined) this.#halfOpen = Boolean(options.allowHalfOpen);
     if (this.#native !== null) {
       this.#receive();
     } else {
       const early = this.#early;
       this.#early = [];
-      for (const message of early) queueMicrotask(() => this.#deliver(message));
+      for (const message of early) this.#arrive(message);
     }
+  }
+
+  // A message of the peer in this worker. It comes in a later turn, as one from outside would, and after those before it.
+  #arrive(message) {
+    if (this.#coming !== null) {
+      this.#coming.push(message);
+      return;
+    }
+    this.#coming = [message];
+    this.#deliverComing();
+  }
+
+  async #deliverComing() {
+    await op_void_async_deferred();
+    const coming = this.#coming;
+    for (let i = 0; i < coming.length; i++) {
+      this.#deliver(coming[i]);
+      // What the listeners' promises wait for comes between two messages.
+      await null;
+    }
+    this.#coming = null;
   }
 
   // The loop over a native socket's messages; ends with the socket.
@@ -133,24 +186,22 @@ class WebSocket extends EventTarget {
       case 1: {
         const { buffer, byteOffset, byteLength } = message[1];
         const data = byteOffset === 0 && byteLength === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + byteLength);
-        this.dispatchEvent(new MessageEvent("message", { data: this.#binaryType === "blob" ? new Blob([data]) : data }));
+        this.dispatchEvent(new MessageEvent("message", { data: this.binaryType === "blob" ? new Blob([data]) : data }));
         break;
       }
       case 2:
         this.#closeReceived = true;
         // Answer the closing handshake for a handler that does not.
-        if (!this.#closeSent) {
-          this.#state = CLOSING;
-          this.#transmitClose(message[1] ?? undefined, message[2]);
-        }
-        this.#state = CLOSED;
+        if (!this.#closeSent && !(this.#halfOpen ?? !enabled("web_socket_auto_reply_to_close"))) this.#transmitClose(message[1] ?? undefined, message[2]);
+        this.#state = this.#closeSent ? CLOSED : CLOSING;
         this.dispatchEvent(new CloseEvent("close", { code: message[1] ?? 1005, reason: message[2], wasClean: true }));
         break;
       default:
+        // Lost. After both closing frames that is just the end.
         this.#closeReceived = true;
+        this.#closeSent = true;
         this.#state = CLOSED;
-        this.dispatchEvent(new ErrorEvent("error", { message: "WebSocket disconnected without a closing handshake.", error: new Error("WebSocket disconnected without a closing handshake.") }));
-        this.dispatchEvent(new CloseEvent("close", { code: 1006, reason: "WebSocket disconnected without sending Close frame.", wasClean: false }));
+        this.dispatchEvent(new CloseEvent("close", { code: 1006, reason: LOST, wasClean: false }));
     }
   }
 
@@ -162,7 +213,7 @@ class WebSocket extends EventTarget {
       const peer = this.#peer;
       // At once to an end that does not listen yet: it may leave with a response before a microtask runs.
       if (!peer.#accepted) peer.#early.push(message);
-      else queueMicrotask(() => peer.#deliver(message));
+      else peer.#arrive(message);
     }
   }
 
@@ -177,46 +228,56 @@ class WebSocket extends EventTarget {
     else if (this.#peer !== null) {
       const peer = this.#peer;
       if (!peer.#accepted) peer.#early.push([2, code ?? null, reason]);
-      else queueMicrotask(() => peer.#deliver([2, code ?? null, reason]));
+      else peer.#arrive([2, code ?? null, reason]);
     }
   }
 
   send(data) {
     webidl.requiredArguments(arguments.length, 1, "Failed to execute 'send' on 'WebSocket'");
     if (this.#gone) throw new TypeError("Can't send() on a WebSocket that was already used in a response.");
-    if (!this.#accepted && this.#state !== CONNECTING) {
-      throw new TypeError("You must call accept() on this WebSocket before sending messages.");
-    }
+    assertSameEvent(this.#event, "Native");
     if (this.#state === CONNECTING) throw new DOMException("Can't call WebSocket send() before it is open.", "InvalidStateError");
+    if (!this.#accepted) throw new TypeError(NOT_ACCEPTED);
     if (this.#closeSent) throw new TypeError("Can't call WebSocket send() after close().");
-    if (this.#closeReceived) return;
     if (core.isAnyArrayBuffer(data)) this.#transmit([1, new Uint8Array(data.slice(0))]);
     else if (ArrayBuffer.isView(data)) this.#transmit([1, new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice()]);
     else if (data instanceof Blob) throw new TypeError("WebSocket send() of a Blob is not supported; send its arrayBuffer().");
     else this.#transmit([0, `${data}`.toWellFormed()]);
   }
 
-  close(code = undefined, reason = "") {
+  close(code = undefined, reason = undefined) {
     if (this.#gone) throw new TypeError("Can't close() a WebSocket that was already used in a response.");
+    if (!this.#accepted && this.#url === null) throw new TypeError(NOT_ACCEPTED);
+    assertSameEvent(this.#event, "Native");
     if (code !== undefined) {
-      code = Number(code);
-      if (!Number.isInteger(code) || (code !== 1000 && (code < 1001 || code > 4999)) || [1004, 1005, 1006, 1015].includes(code)) {
+      code = Number(code) | 0;
+      if (code < 1000 || code > 4999 || code === 1004 || code === 1005 || code === 1006 || code === 1015) {
         throw new DOMException(`Invalid WebSocket close code: ${code}.`, "InvalidAccessError");
       }
-    } else if (reason !== "") {
-      throw new DOMException("If you specify a WebSocket close reason, you must also specify a code.", "SyntaxError");
+    } else if (reason !== undefined) {
+      throw new DOMException("If you specify a WebSocket close reason, you must also specify a code.", "InvalidAccessError");
     }
-    reason = `${reason}`.toWellFormed();
-    if (core.byteLength(reason) > 123) {
-      throw new DOMException("WebSocket close reason must be no longer than 123 bytes.", "SyntaxError");
+    reason = reason === undefined ? "" : `${reason}`.toWellFormed();
+    if (core.byteLength(reason) > REASON_BYTES_MAX) {
+      throw new DOMException(`WebSocket close reason must not be longer than ${REASON_BYTES_MAX} bytes when UTF-8 encoded.`, "SyntaxError");
     }
     if (this.#closeSent || this.#state === CLOSED) return;
-    this.#state = this.#closeReceived ? CLOSED : CLOSING;
+    if (this.#state === CONNECTING) {
+      this.#state = CLOSING;
+      return;
+    }
     this.#transmitClose(code, reason);
+    this.#state = this.#closeReceived ? CLOSED : CLOSING;
   }
 
   serializeAttachment(value) {
-    this.#attachment = structuredClone(value);
+    webidl.requiredArguments(arguments.length, 1, "Failed to execute 'serializeAttachment' on 'WebSocket'");
+    const copy = structuredClone(value);
+    const size = core.serialize(copy).byteLength;
+    if (size > ATTACHMENT_BYTES_MAX) {
+      throw new Error(`A WebSocket 'attachment' cannot be larger than ${ATTACHMENT_BYTES_MAX} bytes.'attachment' was ${size} bytes.`);
+    }
+    this.#attachment = copy;
   }
 
   deserializeAttachment() {
@@ -247,11 +308,9 @@ class WebSocket extends EventTarget {
     return this.#binaryType;
   }
 
+  // An enumeration: WebIDL ignores other values.
   set binaryType(value) {
-    if (value !== "blob" && value !== "arraybuffer") {
-      throw new DOMException(`Invalid binaryType "${value}": it must be "blob" or "arraybuffer".`, "SyntaxError");
-    }
-    this.#binaryType = value;
+    if (value === "blob" || value === "arraybuffer") this.#binaryType = value;
   }
 
   static pair() {

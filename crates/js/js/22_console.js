@@ -10,14 +10,26 @@ const INFO = 2;
 const WARN = 3;
 const ERROR = 4;
 
+// As Node.js and browsers' consoles prefer them.
+const QUOTES = ["'", '"', "`"];
+// The longest line that is told, characters.
+const LINE_MAX = 128 * 1024;
+
 const counts = new Map();
 const timers = new Map();
 let indent = "";
 
 function print(level, args, options = undefined) {
-  let text = inspectArgs(args, { colors: false, ...options });
+  let text = ownFiles(inspectArgs(args, { colors: false, quotes: QUOTES, ...options }));
+  if (text.length > LINE_MAX) text = `${text.slice(0, LINE_MAX)}... ${text.length - LINE_MAX} more characters`;
   if (indent !== "") text = indent + text.replaceAll("\n", `\n${indent}`);
   op_log(level, text);
+}
+
+// Stacks name files as the developer does, and show nothing of this engine's scripts.
+function ownFiles(text) {
+  if (!text.includes("file:///") && !text.includes("ext:")) return text;
+  return text.replace(/^(\s*at .*?)file:\/\/\//gm, "$1").replace(/\n\s*at [^\n]*\bext:[^\n]*/g, "");
 }
 
 function now() {
@@ -29,12 +41,12 @@ function elapsed(label) {
 }
 
 function cell(value) {
-  return inspectArgs([value], { colors: false, depth: 1, compact: true });
+  return inspectArgs([value], { colors: false, quotes: QUOTES, depth: 1, compact: true });
 }
 
-function table(data) {
+function table(data, only) {
   const rows = [];
-  const columns = new Set();
+  const columns = new Set(only);
   const isList = data instanceof Map || data instanceof Set;
   const entries = isList ? [...(data instanceof Map ? data.values() : data)].entries() : Object.entries(data);
   let plain = false;
@@ -42,7 +54,7 @@ function table(data) {
     const row = new Map();
     if (value !== null && typeof value === "object") {
       for (const [name, inner] of Object.entries(value)) {
-        columns.add(name);
+        if (only === undefined) columns.add(name);
         row.set(name, typeof inner === "string" ? `'${inner}'` : cell(inner));
       }
     } else {
@@ -100,9 +112,9 @@ const console = {
   groupEnd: () => {
     indent = indent.slice(2);
   },
-  table: (data = undefined, _columns = undefined) => {
+  table: (data = undefined, columns = undefined) => {
     if (data === null || typeof data !== "object") print(LOG, [data]);
-    else print(LOG, [table(data)]);
+    else print(LOG, [table(data, Array.isArray(columns) ? columns.map(String) : undefined)]);
   },
   time: (label = "default") => {
     label = `${label}`;

@@ -2,7 +2,9 @@
 (function () {
 const { core } = __bootstrap;
 const { nodeModule } = core.loadExtScript("ext:atoll_js/27_node.js");
-const { op_cjs_resolve, op_module_bytes, op_module_text } = core.ops;
+const { op_cjs_resolve, op_module_bytes, op_module_text, op_wasm_allow } = core.ops;
+// WebAssembly is not there yet when the startup snapshot is made.
+let Module;
 
 // module name -> its module object, for CommonJS.
 const commonJs = new Map();
@@ -16,7 +18,15 @@ function data(name) {
 }
 
 function wasm(name) {
-  return new WebAssembly.Module(op_module_bytes(name));
+  const bytes = op_module_bytes(name);
+  Module ??= WebAssembly.Module;
+  // A worker compiles nothing but the modules that it was deployed with.
+  const before = op_wasm_allow(true);
+  try {
+    return new Module(bytes);
+  } finally {
+    op_wasm_allow(before);
+  }
 }
 
 function json(name) {

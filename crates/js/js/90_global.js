@@ -26,10 +26,12 @@ const { Request } = load("ext:atoll_js/13_request.js");
 const { Response } = load("ext:atoll_js/14_response.js");
 const { fetch } = load("ext:atoll_js/15_fetch.js");
 const { FixedLengthStream, IdentityTransformStream } = load("ext:atoll_js/16_streams.js");
+const { freeze: freezeClock, inOwnTime } = load("ext:atoll_js/19_clock.js");
 const { WebSocket, WebSocketPair } = load("ext:atoll_js/20_websocket.js");
 const { Cache, caches, CacheStorage } = load("ext:atoll_js/40_cache.js");
 const { HTMLRewriter } = load("ext:atoll_js/41_html.js");
 const { EventSource } = load("ext:atoll_js/42_eventsource.js");
+const { install: installCryptoExtras } = load("ext:atoll_js/29_crypto_extras.js");
 const { console } = load("ext:atoll_js/22_console.js");
 const { BroadcastChannel, FileList } = load("ext:atoll_js/29_web.js");
 const { FileReaderSync } = load("ext:atoll_js/30_filereader_sync.js");
@@ -67,16 +69,19 @@ guard(cryptography.Crypto.prototype, "getRandomValues");
 guard(cryptography.Crypto.prototype, "randomUUID");
 guard(cryptography.SubtleCrypto.prototype, "generateKey");
 
+installCryptoExtras(cryptography);
+guard(abort.AbortSignal, "timeout");
+
 const timerFunctions = {
   setTimeout(callback, delay = undefined, ...args) {
     assertInHandler();
     checkCallback(callback, "setTimeout");
-    return setTimeout(callback, delay, ...args);
+    return setTimeout(inOwnTime(callback, args), delay);
   },
   setInterval(callback, delay = undefined, ...args) {
     assertInHandler();
     checkCallback(callback, "setInterval");
-    return setInterval(callback, delay, ...args);
+    return setInterval(inOwnTime(callback, args), delay);
   },
   clearTimeout(id = undefined) {
     if (typeof id === "number") clearTimeout(id);
@@ -93,18 +98,22 @@ function checkCallback(callback, name) {
 }
 
 class Scheduler {
-  wait(delay, options = undefined) {
-    assertInHandler();
+  // Rejects, never throws.
+  async wait(delay, options = undefined) {
+    if (arguments.length === 0) {
+      throw new TypeError("Failed to execute 'wait' on 'Scheduler': parameter 1 is not of type 'number'.");
+    }
     const signal = options?.signal;
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const id = setTimeout(() => {
+    if (signal !== undefined && signal !== null && !(signal instanceof abort.AbortSignal)) {
+      throw new TypeError("Incorrect type for the 'signal' field on 'WaitOptions': the provided value is not of type 'AbortSignal'.");
+    }
+    assertInHandler();
+    signal?.throwIfAborted();
+    await new Promise((resolve, reject) => {
+      const id = setTimeout(inOwnTime(() => {
         signal?.[abort.remove](onAbort);
         resolve();
-      }, delay);
+      }, []), delay);
       const onAbort = () => {
         clearTimeout(id);
         reject(signal.reason);
@@ -113,6 +122,8 @@ class Scheduler {
     });
   }
 }
+
+webidl.configureInterface(Scheduler);
 
 class Navigator {
   get userAgent() {
@@ -238,7 +249,6 @@ function install() {
     enumerable: true,
     configurable: true,
   });
-  delete globalThis.SharedArrayBuffer;
   Object.setPrototypeOf(globalThis, ServiceWorkerGlobalScope.prototype);
   Object.defineProperty(globalThis, webidl.brand, { value: webidl.brand });
   event.saveGlobalThisReference(globalThis);
@@ -246,6 +256,7 @@ function install() {
   event.defineEventHandler(globalThis, "error");
   event.defineEventHandler(globalThis, "unhandledrejection");
   event.defineEventHandler(globalThis, "rejectionhandled");
+  freezeClock();
 }
 
 return { AsyncLocalStorage, install };

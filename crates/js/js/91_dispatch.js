@@ -34,6 +34,7 @@ const { env, eventAnswered, exports, holdEvent, newEvent, passesThrough, release
 const { HandlerObject, serve } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:atoll_js/32_service.js");
 const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:atoll_js/33_script.js");
+const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
@@ -46,7 +47,8 @@ let entry;
 const entries = new Map();
 
 // bindings: [[name, kind, value, extra], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
-function bootstrap(bindings, date) {
+function bootstrap(bindings, date, conformance) {
+  if (conformance) liftClock();
   for (const [name, kind, value, extra] of bindings) {
     let binding;
     switch (kind) {
@@ -86,6 +88,11 @@ function bootstrap(bindings, date) {
     globalThis.dispatchEvent(new PromiseRejectionEvent("rejectionhandled", { promise, reason }));
   });
   performance.setTimeOrigin();
+  if (!conformance) {
+    // V8 has them, the platform does not.
+    delete WebAssembly.compileStreaming;
+    delete WebAssembly.instantiateStreaming;
+  }
   delete globalThis.Deno;
   delete globalThis.__bootstrap;
 }
@@ -211,6 +218,7 @@ function respond(id, response, ctx) {
     return;
   }
   if (body.isUnusable) throw new TypeError(USED);
+  body.assertOwn();
   const { kind, value } = body;
   body.used = true;
   if (kind === TEXT) op_respond_text(id, status, statusText, wire, manualEncoding, value);

@@ -11,7 +11,7 @@ pub struct JsEngineOptions {
     /// V8's heap after the extensions' scripts ran, of exactly this build. Without it each isolate runs them itself at its start.
     pub startup_snapshot: Option<&'static [u8]>,
     /// For suites by others, never for tenants: workers may import `atoll:script`, which evaluates classic scripts in the
-    /// global scope, and make code from strings.
+    /// global scope, make code from strings and WebAssembly from bytes, and their clocks run while they compute.
     pub conformance: bool,
 }
 

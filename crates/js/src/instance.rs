@@ -95,6 +95,11 @@ impl JsInstance {
         .map_err(|error| internal(&error.to_string()))?;
         // A thread that waits uses no CPU, so no CPU limit would ever end it.
         runtime.v8_isolate().set_allow_atomics_wait(false);
+        if !options.conformance {
+            runtime
+                .v8_isolate()
+                .set_allow_wasm_code_generation_callback(crate::ops::module::wasm_allowed);
+        }
         let context = runtime.main_context();
         runtime.v8_isolate().set_slot(MainContext(context));
         let interrupt = JsInterrupt::new(runtime.v8_isolate().thread_safe_handle());
@@ -239,7 +244,9 @@ impl JsInstance {
         let list = v8::Array::new_with_elements(scope, &list).into();
         let version = &self.state.version;
         let date = one_byte(scope, &version.compat_date.to_string());
-        call(scope, &function, &[list, date]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
+        let conformance = v8::Boolean::new(scope, self.conformance).into();
+        call(scope, &function, &[list, date, conformance])
+            .map_err(|exception| Fault::exception(FaultKind::Startup, exception))
     }
 
     fn call_start(&mut self, module: deno_core::ModuleId) -> Result<(), Fault> {
@@ -512,6 +519,7 @@ impl Instance for JsInstance {
                 Err(fault) => return self.break_with(fault),
             },
         }
+        self.state.tick();
         while let Some(job) = self.jobs.pop_front() {
             self.run_job(job);
             if let Some(fault) = self.interrupt.fault() {

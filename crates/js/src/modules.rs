@@ -52,7 +52,7 @@ impl Loader {
             };
             format!(" {flag}")
         } else if specifier.starts_with("cloudflare:") {
-            " This version of Atoll has \"cloudflare:workers\" only.".to_owned()
+            " This version of Atoll has \"cloudflare:workers\" and \"cloudflare:sockets\".".to_owned()
         } else if specifier.starts_with('.') || specifier.starts_with('/') {
             " Is the file there, and does a rule of the configuration include it?".to_owned()
         } else {
@@ -126,7 +126,7 @@ impl ModuleLoader for Loader {
         let from = referrer.strip_prefix(MODULE_URL_PREFIX).unwrap_or(referrer);
         let built_in = |specifier: &str| ModuleSpecifier::parse(specifier).map_err(JsErrorBox::from_err);
         match specifier {
-            "cloudflare:workers" => return built_in(specifier),
+            "cloudflare:sockets" | "cloudflare:workers" => return built_in(specifier),
             "atoll:script" if self.conformance => return built_in(specifier),
             "node:async_hooks" | "async_hooks"
                 if self.compat.enabled("nodejs_als") && !self.compat.enabled("nodejs_compat") =>

@@ -23,6 +23,8 @@ pub(crate) struct IsolateState {
     pub asking: Cell<i64>,
     /// Of [`Self::pending`], those that wait for another worker and may wait for ever.
     pub parked: RefCell<HashSet<u32>>,
+    /// The time that the running turn sees, milliseconds since the Unix epoch; 0 while the modules are evaluated.
+    pub turn_ms: Cell<f64>,
     /// Running outgoing fetches, by token.
     pub fetches: RefCell<Slab<CancellationToken>>,
 }
@@ -38,8 +40,14 @@ impl IsolateState {
             startup_exception: RefCell::new(Some(None)),
             asking: Cell::new(0),
             parked: RefCell::default(),
+            turn_ms: Cell::new(0.0),
             fetches: RefCell::default(),
         })
+    }
+
+    /// The worker's time becomes the clock's.
+    pub fn tick(&self) {
+        self.turn_ms.set(self.env.clock.now_ms() as f64);
     }
 
     /// Registers an event; the id goes to JavaScript.

@@ -1,6 +1,8 @@
 //! The way out: engines open no sockets, they ask this.
 
-use crate::{BindingError, EventContext, Request, Response};
+use crate::{
+    BindingError, ConnectError, ConnectErrorKind, ConnectRequest, Connection, EventContext, Request, Response,
+};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,15 @@ pub trait Outbound: Send + Sync + 'static {
     /// Fetches over the network. Returns once the response's head is there; the body streams. Dropping the future or the
     /// body cancels. With `request.head.upgrade_websocket` a 101 carries [`Response::websocket`].
     async fn fetch(&self, ctx: &EventContext, request: OutboundRequest) -> Result<Response, BindingError>;
+
+    /// Opens a raw connection. Dropping the future cancels. A network that has only `fetch` keeps this one, which denies.
+    async fn connect(&self, _ctx: &EventContext, request: ConnectRequest) -> Result<Connection, ConnectError> {
+        let message = format!(
+            "connect to {}:{} is not allowed: this network has no raw connections",
+            request.host, request.port
+        );
+        Err(ConnectError::new(ConnectErrorKind::Denied, message))
+    }
 }
 
 /// An outgoing request.

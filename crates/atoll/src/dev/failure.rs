@@ -11,6 +11,7 @@ pub(crate) fn of_deploy(error: &DeployError) -> DevFailure {
         DeployError::Binding { .. } | DeployError::Superseded { .. } => DevFailure {
             title: "The worker was not started".to_owned(),
             detail: error.to_string(),
+            fatal: false,
         },
     }
 }
@@ -40,6 +41,7 @@ pub(crate) fn of_fault(fault: &Fault) -> DevFailure {
     DevFailure {
         title: title.to_owned(),
         detail,
+        fatal: false,
     }
 }
 

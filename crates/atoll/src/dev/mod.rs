@@ -171,6 +171,7 @@ impl DevServer {
         let failure = |detail: String| DevFailure {
             title: "The static assets cannot be served".to_owned(),
             detail,
+            fatal: false,
         };
         let (server, warnings) = opened
             .map_err(|error| failure(error.to_string()))?
@@ -258,6 +259,7 @@ impl DevTarget for DevServer {
         let (tenant, worker) = self.lock().worker.clone().ok_or_else(|| DevFailure {
             title: "There is no worker to trigger".to_owned(),
             detail: "the project has static assets alone, or has not started yet".to_owned(),
+            fatal: false,
         })?;
         let ctx = EventContext {
             tenant,

@@ -7,7 +7,7 @@ use atoll_host::{AnalyticsFiles, AnalyticsSource, KvBindings, KvSource};
 use atoll_kv::Kv;
 use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerVersion};
 use atoll_stdx::{Clock, TaskGroup};
-use atoll_store::{LsmKeyspace, LsmOptions};
+use atoll_store::{LsmKeyspace, LsmOptions, StoreError};
 use atoll_worker::{
     AnalyticsDataset, BindingError, DataPoint, EventContext, KvEntry, KvList, KvListOptions, KvNamespace, KvPut,
 };
@@ -71,13 +71,21 @@ impl DevStores {
         let failure = |detail: String| DevFailure {
             title: "The KV store cannot be opened".to_owned(),
             detail,
+            fatal: false,
         };
         tokio::fs::create_dir_all(&path)
             .await
             .map_err(|error| failure(format!("{}: {error}", path.display())))?;
         let keyspace = LsmKeyspace::open(&path, LsmOptions::default())
             .await
-            .map_err(|error| failure(error.to_string()))?;
+            .map_err(|error| match error {
+                StoreError::Locked { .. } => DevFailure {
+                    title: "This project is served already".to_owned(),
+                    detail: format!("{error}: --persist-to DIRECTORY starts with a state of its own"),
+                    fatal: true,
+                },
+                error => failure(error.to_string()),
+            })?;
         let kv = Kv::new(Arc::new(keyspace.clone()), self.clock.clone());
         let sweeper = TaskGroup::new();
         kv.spawn_sweeper(&sweeper, SWEEP_INTERVAL);

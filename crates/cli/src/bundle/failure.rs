@@ -100,6 +100,7 @@ impl From<&BuildFailure> for DevFailure {
         Self {
             title: failure.title(),
             detail: failure.to_string(),
+            fatal: false,
         }
     }
 }

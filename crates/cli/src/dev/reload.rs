@@ -61,6 +61,8 @@ pub(super) struct Round {
 pub(super) struct Finished {
     pub state: State,
     pub ok: bool,
+    /// It failed, and no change of the project's files mends that.
+    pub fatal: bool,
     /// What was written at this time or later may not have been read.
     pub read_from: SystemTime,
 }
@@ -96,6 +98,7 @@ pub(super) fn config_failure(error: &ConfigError) -> DevFailure {
     DevFailure {
         detail: rest.unwrap_or(detail),
         title,
+        fatal: false,
     }
 }
 
@@ -123,6 +126,7 @@ impl Round {
             .steps(&mut state, &changes, first, &mut split, &mut read_from)
             .await;
         split.total = changes.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let mut fatal = false;
         let ok = match result {
             Ok(false) => true,
             Ok(true) => {
@@ -132,6 +136,7 @@ impl Round {
                 true
             }
             Err(stop) => {
+                fatal = stop.failure.fatal;
                 self.reporter.failure(&stop.failure, stop.build.as_ref());
                 // A worker that failed to start has told the target by itself.
                 if state.failed.is_some() {
@@ -144,7 +149,12 @@ impl Round {
                 false
             }
         };
-        Finished { state, ok, read_from }
+        Finished {
+            state,
+            ok,
+            fatal,
+            read_from,
+        }
     }
 
     /// Returns whether something new is served.

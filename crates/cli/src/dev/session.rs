@@ -119,7 +119,12 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         Ok(address) => address,
         Err(error) => {
             let (title, detail) = listen::explain(&error);
-            reporter.failure(&DevFailure { title, detail }, None);
+            let failure = DevFailure {
+                title,
+                detail,
+                fatal: true,
+            };
+            reporter.failure(&failure, None);
             return FAILED;
         }
     };
@@ -325,6 +330,10 @@ impl Session {
                 }
                 Happening::Input(Some(Input::Interrupt)) => return self.stop("interrupt", &mut events).await,
                 Happening::Input(Some(Input::Terminate) | None) => return self.stop("terminate", &mut events).await,
+                Happening::Round(finished) if finished.fatal && self.ready.is_none() => {
+                    self.stop("failure", &mut events).await;
+                    return FAILED;
+                }
                 Happening::Round(finished) => self.finished(finished),
                 Happening::Files(burst) => self.noticed(burst),
                 Happening::Event(Some(event)) => self.reporter.event(event),

@@ -113,6 +113,7 @@ impl DevTarget for Fake {
             return Err(DevFailure {
                 title: "the worker did not start".into(),
                 detail: "Error: THROWS".into(),
+                fatal: false,
             });
         }
         Ok(())

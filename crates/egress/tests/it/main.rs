@@ -7,6 +7,7 @@ mod exchange;
 mod failures;
 mod guard;
 mod net;
+mod raw;
 mod redirects;
 mod reuse;
 mod streams;

@@ -17,10 +17,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 /// An authority of this test.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::named("this test's authority")
     }
 
@@ -31,13 +31,13 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn trusted(&self) -> TlsRoots {
+    pub fn trusted(&self) -> TlsRoots {
         let mut roots = TlsRoots::none();
         roots.add(self.0.der().clone()).unwrap();
         roots
     }
 
-    fn server(&self, names: &[&str], alpn: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+    pub fn server(&self, names: &[&str], alpn: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         change(&mut params);

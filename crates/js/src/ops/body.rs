@@ -162,8 +162,13 @@ impl Sender {
         // Lengths come from JavaScript as safe integers.
         let length = (length >= 0.0).then_some(length as u64);
         let (sender, receiver) = body::channel(body::CREDIT_DEFAULT, length);
+        (Self::over(sender), receiver)
+    }
+
+    /// What JavaScript writes goes into `sender`.
+    pub fn over(sender: BodySender) -> Self {
         let sender = Rc::new(RefCell::new(Some(Rc::new(sender))));
-        (Self { sender }, receiver)
+        Self { sender }
     }
 
     /// The sender of a body whose consumer is elsewhere.
@@ -250,6 +255,12 @@ pub(crate) fn op_body_watch(#[cppgc] sender: &Sender) -> impl Future<Output = bo
         let mut closed = std::pin::pin!(sender.closed());
         closed.as_mut().poll(cx).map(|()| slot.borrow().is_some())
     })
+}
+
+/// Breaks the stream off: its consumer sees that it was cut.
+#[op2(fast)]
+pub(crate) fn op_body_abandon(#[cppgc] sender: &Sender) {
+    sender.sender.borrow_mut().take();
 }
 
 /// The body is complete.

@@ -5,6 +5,8 @@ pub(crate) mod blob;
 pub(crate) mod body;
 pub(crate) mod compat;
 pub(crate) mod cache;
+pub(crate) mod clock;
+pub(crate) mod digest;
 pub(crate) mod event;
 pub(crate) mod fetch;
 pub(crate) mod html;
@@ -14,6 +16,7 @@ pub(crate) mod module;
 pub(crate) mod multipart;
 pub(crate) mod rpc;
 pub(crate) mod service;
+pub(crate) mod socket;
 pub(crate) mod websocket;
 
 use crate::state::IsolateState;

@@ -4,8 +4,9 @@ use crate::modules::{kind_name, node_module, resolve_name};
 use crate::ops::isolate;
 use atoll_model::Module;
 use deno_core::convert::Uint8Array;
-use deno_core::{OpState, op2};
+use deno_core::{OpState, op2, v8};
 use deno_error::JsErrorBox;
+use std::cell::Cell;
 
 fn with_module<T>(state: &OpState, name: &str, f: impl FnOnce(&Module) -> T) -> Result<T, JsErrorBox> {
     let isolate = isolate(state);
@@ -13,6 +14,23 @@ fn with_module<T>(state: &OpState, name: &str, f: impl FnOnce(&Module) -> T) -> 
     module
         .map(f)
         .ok_or_else(|| JsErrorBox::generic(format!("No such module \"{name}\".")))
+}
+
+/// Lets WebAssembly be compiled on this thread, or not; gives what held before.
+#[op2(fast)]
+pub(crate) fn op_wasm_allow(allow: bool) -> bool {
+    WASM_ALLOWED.replace(allow)
+}
+
+thread_local! {
+    /// Whether isolates of this thread may compile WebAssembly at the moment. Set around the compilation of a module that
+    /// was deployed, in which no code of the worker runs.
+    static WASM_ALLOWED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// V8 asks this before it compiles WebAssembly.
+pub(crate) unsafe extern "C" fn wasm_allowed(_: v8::Local<'_, v8::Context>, _: v8::Local<'_, v8::String>) -> bool {
+    WASM_ALLOWED.get()
 }
 
 /// A module as text.

@@ -117,6 +117,11 @@ impl Driver {
     }
 
     pub fn with(version: WorkerVersion) -> Self {
+        Self::with_options(version, JsEngineOptions::default())
+    }
+
+    /// The startup snapshot of `options` is always this build's.
+    pub fn with_options(version: WorkerVersion, options: JsEngineOptions) -> Self {
         atoll_js::init();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -144,7 +149,7 @@ impl Driver {
         };
         let engine = JsEngine::new(JsEngineOptions {
             startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
-            conformance: false,
+            ..options
         });
         let instance = {
             let _inside = runtime.enter();

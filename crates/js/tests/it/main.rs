@@ -4,6 +4,7 @@
 //! end-to-end specs.
 
 mod apis;
+mod clock;
 mod driver;
 mod failures;
 mod modules;

@@ -119,6 +119,6 @@ fn web_socket_pairs() {
     );
     check(
         "const [a] = Object.values(new WebSocketPair()); try { a.send('x') } catch (e) { return e.message }",
-        r#""You must call accept() on this WebSocket before sending messages.""#,
+        r#""You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages.""#,
     );
 }

@@ -155,7 +155,7 @@ pub(super) const FLAGS: &[CompatFlag] = &[
         "TextEncoderStream and TextDecoderStream apply backpressure as their standard says."),
     flag("spec_compliant_property_attributes", "no_spec_compliant_property_attributes", NEVER, true, AlwaysOff,
         "Properties of API classes have Web IDL's attributes."),
-    flag("web_socket_auto_reply_to_close", "web_socket_manual_reply_to_close", from(2026, 4, 7), false, AlwaysOn,
+    flag("web_socket_auto_reply_to_close", "web_socket_manual_reply_to_close", from(2026, 4, 7), false, Honoured,
         "A close frame is answered without the worker's doing."),
     flag("no_resizable_array_buffer_in_blob", "resizable_array_buffer_in_blob", NEVER, false, AlwaysOff,
         "A Blob refuses resizable buffers."),
