@@ -235,6 +235,7 @@ impl DevTarget for DevServer {
             return Err(DevFailure {
                 title: "A project without a worker cannot run beside another".to_owned(),
                 detail: "nothing could call it: set \"main\", or serve it alone".to_owned(),
+                fatal: false,
             });
         };
         self.stores.open_for(version, &project.persist_to).await?;

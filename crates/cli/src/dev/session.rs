@@ -98,7 +98,12 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         if known {
             let title = format!("Two of the projects have the name \"{}\"", project.name);
             let detail = "Service bindings find a worker by its name: give each one its own.".to_owned();
-            reporter.failure(&DevFailure { title, detail }, None);
+            let failure = DevFailure {
+                title,
+                detail,
+                fatal: true,
+            };
+            reporter.failure(&failure, None);
             return FAILED;
         }
         round.persist_to = match rounds.first() {
