@@ -232,6 +232,7 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         headers: http::HeaderMap::new(),
         protocol: "HTTP/1.1",
         tls_version: "",
+        client: None,
         peer: None,
         upgrade_websocket: false,
         cf: None,

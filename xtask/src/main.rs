@@ -7,6 +7,7 @@ mod campaign;
 mod command;
 mod fixtures;
 mod npm;
+mod reference;
 mod repository;
 mod test;
 mod tidy;
@@ -31,6 +32,8 @@ enum Command {
     Test(test::Options),
     /// Fetch the suites by others that the tests run, such as the Web Platform Tests.
     Fixtures,
+    /// Write the pages of docs/reference from the tables of the code, or check them.
+    Reference(reference::Options),
     /// Measure against peers in the same run.
     Bench(bench::Options),
     /// Run one long campaign, such as `kv-kill`.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::command(),
         Command::Test(options) => test::command(&options),
         Command::Fixtures => fixtures::command(),
+        Command::Reference(options) => reference::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::Campaign(options) => campaign::command(&options),
     };

@@ -3,6 +3,7 @@
 
 mod bench_start;
 mod dev;
+mod reference;
 mod telemetry;
 
 use crate::dev::DevServer;
@@ -26,6 +27,11 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == "__bench-start") {
         return bench_start(&words);
+    }
+    if let [word, directory, rest @ ..] = &*words
+        && word == "__reference"
+    {
+        return reference::run(Path::new(directory), rest.iter().any(|word| word == "--check"));
     }
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if matches!(cli.command, Command::Dev(_)) {

@@ -103,6 +103,9 @@ pub struct DevArgs {
     /// The certificate chain of HTTPS, a PEM file.
     #[arg(long, value_name = "FILE", requires = "https_key_path")]
     pub https_cert_path: Option<PathBuf>,
+    /// A database of where addresses are (MMDB: MaxMind's City, Country, ASN, or IPinfo's), for request.cf. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub geo_db: Vec<PathBuf>,
     /// Where stored state is kept [default: .atoll/state in the project].
     #[arg(long, value_name = "DIR")]
     pub persist_to: Option<PathBuf>,

@@ -10,6 +10,7 @@ pub mod dev;
 pub mod init;
 pub mod modules;
 mod run;
+pub mod reference;
 pub mod target;
 pub mod terminal;
 pub mod types;

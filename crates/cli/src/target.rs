@@ -19,6 +19,8 @@ pub struct DevListen {
     pub https: bool,
     /// PEM files: certificate chain and key.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// MMDB files that say where clients are; absolute paths.
+    pub geo: Vec<PathBuf>,
 }
 
 /// A project that built: what to serve from now on.

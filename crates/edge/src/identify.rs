@@ -3,16 +3,25 @@
 //! The parser below (hyper) has already refused what is no HTTP at all. This adds what RFC 9112 and RFC 9110 leave to the
 //! server: one `Host` and a valid one, a target that is a path, a transfer coding that is `chunked` alone.
 
+use crate::geo::GeoDatabases;
 use crate::limits::{EdgeLimits, HOST_BYTES_MAX};
-use atoll_worker::RequestHead;
+use atoll_worker::{ClientInfo, RequestHead};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use std::borrow::Cow;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// What the worker is told of the client's encodings: the front undoes and applies encodings itself.
 const WORKER_ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("br, gzip");
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const CF_IPCOUNTRY: HeaderName = HeaderName::from_static("cf-ipcountry");
+/// Headers that the front alone may set: what a client sends under these names is not passed on.
+const FRONT_HEADERS: [HeaderName; 3] = [
+    CF_IPCOUNTRY,
+    HeaderName::from_static("cf-ray"),
+    HeaderName::from_static("cf-visitor"),
+];
 const SEC_WEBSOCKET_KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
 
 /// Headers of the connection, not of the message (RFC 9110 section 7.6.1): the worker has no connection.
@@ -32,13 +41,33 @@ pub(crate) struct Origin {
     pub(crate) peer_ip: HeaderValue,
     pub(crate) scheme: &'static str,
     pub(crate) tls_version: &'static str,
+    pub(crate) client: Option<Arc<ClientInfo>>,
+    country: Option<HeaderValue>,
 }
 
 impl Origin {
-    pub(crate) fn new(peer: SocketAddr, tls_version: &'static str) -> Self {
+    /// `tls` is version and cipher, empty without TLS.
+    pub(crate) fn new(
+        peer: SocketAddr,
+        (tls_version, tls_cipher): (&'static str, &'static str),
+        geo: Option<&GeoDatabases>,
+    ) -> Self {
         // An IPv4 client of a dual-stack socket is shown as what it is.
-        let ip = peer.ip().to_canonical().to_string();
+        let address = peer.ip().to_canonical();
+        let ip = address.to_string();
+        let client = ClientInfo {
+            tls_cipher: (!tls_cipher.is_empty()).then(|| tls_cipher.to_owned()),
+            geo: geo.map(|geo| geo.find(address)).unwrap_or_default(),
+        };
+        let country = client
+            .geo
+            .country
+            .as_deref()
+            .and_then(|country| HeaderValue::from_str(country).ok());
+        let client = (client != ClientInfo::default()).then(|| Arc::new(client));
         Self {
+            client,
+            country,
             peer,
             // An address is ASCII digits, dots and colons: always a legal header value.
             peer_ip: HeaderValue::from_str(&ip).unwrap_or(HeaderValue::from_static("")),
@@ -157,6 +186,12 @@ pub(crate) fn identify(
     }
     headers.insert(header::ACCEPT_ENCODING, WORKER_ACCEPT_ENCODING);
     headers.insert(CF_CONNECTING_IP, origin.peer_ip.clone());
+    for name in &FRONT_HEADERS {
+        headers.remove(name);
+    }
+    if let Some(country) = &origin.country {
+        headers.insert(CF_IPCOUNTRY, country.clone());
+    }
 
     Ok(Identified {
         head: RequestHead {
@@ -165,6 +200,7 @@ pub(crate) fn identify(
             headers,
             protocol: protocol(version),
             tls_version: origin.tls_version,
+            client: origin.client.clone(),
             peer: Some(origin.peer),
             upgrade_websocket: handshake.is_some(),
             cf: None,

@@ -21,6 +21,7 @@ mod encode;
 mod error;
 mod fault;
 mod front;
+mod geo;
 mod headscan;
 mod identify;
 mod io;
@@ -38,6 +39,7 @@ mod triggers;
 mod upload;
 mod websocket;
 
+pub use geo::{GeoDatabases, GeoError};
 pub use error::EdgeError;
 pub use limits::EdgeLimits;
 pub use listener::Edge;

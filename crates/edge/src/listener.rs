@@ -153,7 +153,8 @@ async fn connection(
     let cut = front.cut.clone();
     let served = async {
         let Some(acceptor) = acceptor else {
-            let connection = Arc::new(Connection::new(front, Origin::new(peer, "")));
+            let origin = Origin::new(peer, ("", ""), front.options.geo.as_deref());
+            let connection = Arc::new(Connection::new(front, origin));
             return protocol::serve_plain(stream, connection).await;
         };
         let limit = front.options.limits.tls_handshake_timeout;
@@ -161,8 +162,9 @@ async fn connection(
         let handshake = tokio::time::timeout(limit, acceptor.accept(stream));
         match stopping.run_until_cancelled(handshake).await {
             Some(Ok(Ok(stream))) => {
-                let (version, h2) = tls::outcome(stream.get_ref().1);
-                let connection = Arc::new(Connection::new(front, Origin::new(peer, version)));
+                let (tls, h2) = tls::outcome(stream.get_ref().1);
+                let origin = Origin::new(peer, tls, front.options.geo.as_deref());
+                let connection = Arc::new(Connection::new(front, origin));
                 protocol::serve(stream, connection, h2).await;
             }
             Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "TLS handshake failed"),

@@ -1,5 +1,6 @@
 //! How a listener behaves.
 
+use crate::geo::GeoDatabases;
 use crate::limits::EdgeLimits;
 use atoll_stdx::{Clock, SystemClock};
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub struct EdgeOptions {
     /// Serve `/cdn-cgi/handler/scheduled` and `/__scheduled`, by which a developer fires the `scheduled` handler. Never
     /// on an address that strangers reach.
     pub local_triggers: bool,
+    /// Where clients are, if there are databases.
+    pub geo: Option<Arc<GeoDatabases>>,
     /// Limits and deadlines.
     pub limits: EdgeLimits,
     /// The wall clock, for a scheduled event without a time of its own.
@@ -27,6 +30,7 @@ impl Default for EdgeOptions {
             tls: None,
             error_detail: ErrorDetail::Terse,
             local_triggers: false,
+            geo: None,
             limits: EdgeLimits::default(),
             clock: Arc::new(SystemClock),
         }

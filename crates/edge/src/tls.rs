@@ -55,11 +55,31 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, EdgeError> {
     })
 }
 
-/// What a finished handshake decided.
-pub(crate) fn outcome(connection: &rustls::ServerConnection) -> (&'static str, bool) {
+/// What a finished handshake decided: version and cipher, and whether HTTP/2 is spoken.
+pub(crate) fn outcome(connection: &rustls::ServerConnection) -> ((&'static str, &'static str), bool) {
     let version = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "TLSv1.3",
     };
-    (version, connection.alpn_protocol() == Some(H2))
+    let cipher = connection
+        .negotiated_cipher_suite()
+        .map_or("", |suite| openssl_name(suite.suite()));
+    ((version, cipher), connection.alpn_protocol() == Some(H2))
+}
+
+/// A cipher suite in the words of OpenSSL and its kin, which `request.cf` uses; empty for one that no server here speaks.
+fn openssl_name(suite: rustls::CipherSuite) -> &'static str {
+    use rustls::CipherSuite as Suite;
+    match suite {
+        Suite::TLS13_AES_128_GCM_SHA256 => "AEAD-AES128-GCM-SHA256",
+        Suite::TLS13_AES_256_GCM_SHA384 => "AEAD-AES256-GCM-SHA384",
+        Suite::TLS13_CHACHA20_POLY1305_SHA256 => "AEAD-CHACHA20-POLY1305-SHA256",
+        Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+        Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => "",
+    }
 }

@@ -16,10 +16,10 @@ mod services;
 #[cfg(test)]
 mod testing;
 
-pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource};
+pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource, FILE_BYTES_MAX as ANALYTICS_FILE_BYTES_MAX};
 pub use bindings::cache::{CacheBinding, CacheSource};
 pub use bindings::kv::{KvBinding, KvBindings, KvMeter, KvUsage};
-pub use bindings::rate_limit::RateLimits;
+pub use bindings::rate_limit::{KEYS_MAX as RATE_LIMIT_KEYS_MAX, RateLimits};
 pub use environment::{KvSource, Reach};
 pub use error::DeployError;
 pub use host::{Host, HostOptions, HostStats};

@@ -10,6 +10,7 @@ pub mod compat;
 pub mod ids;
 pub mod limits;
 pub mod node_modules;
+pub mod reference;
 pub mod version;
 
 pub use assets::{AssetsConfig, HtmlHandling, NotFoundHandling, RunWorkerFirst};

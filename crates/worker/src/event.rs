@@ -1,6 +1,6 @@
 //! Events and their outcomes.
 
-use crate::{Body, RpcLink, WebSocketEnd};
+use crate::{Body, ClientInfo, RpcLink, WebSocketEnd};
 use http::{HeaderMap, Method};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub struct RequestHead {
     pub protocol: &'static str,
     /// The TLS version (`TLSv1.3`), shown as `request.cf.tlsVersion`; empty without TLS.
     pub tls_version: &'static str,
+    /// What else the front knows of the client; `None` if nothing.
+    pub client: Option<Arc<ClientInfo>>,
     /// Where the request came from; `None` for a request made inside the process.
     pub peer: Option<SocketAddr>,
     /// The client asks for a WebSocket.

@@ -17,6 +17,7 @@ pub mod binding;
 pub mod body;
 pub mod cache;
 pub mod connection;
+pub mod client;
 pub mod context;
 pub mod engine;
 pub mod event;
@@ -35,6 +36,7 @@ pub use binding::{Binding, BindingError, BindingErrorKind, Environment, Fetcher}
 pub use body::{Body, BodyError, BodyReceiver, BodySender, Frame};
 pub use cache::{CacheKey, ResponseCache};
 pub use connection::{ConnectError, ConnectErrorKind, ConnectRequest, Connection, SecureTransport, StartTls};
+pub use client::ClientInfo;
 pub use context::EventContext;
 pub use engine::{Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Reply};
 pub use event::{Event, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};

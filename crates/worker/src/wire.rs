@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The version this build writes and the only one it reads: both ends of a link are the same build.
 pub const WIRE_VERSION: u8 = 1;
@@ -75,6 +76,8 @@ pub struct RequestHeadWire {
     headers: HeaderList,
     protocol: String,
     tls_version: String,
+    /// JSON: its fields come and go.
+    client: Option<String>,
     peer: Option<SocketAddr>,
     upgrade_websocket: bool,
     cf: Option<String>,
@@ -88,6 +91,10 @@ impl From<&RequestHead> for RequestHeadWire {
             headers: headers_to_list(&head.headers),
             protocol: head.protocol.to_owned(),
             tls_version: head.tls_version.to_owned(),
+            client: head
+                .client
+                .as_ref()
+                .and_then(|client| serde_json::to_string(&**client).ok()),
             peer: head.peer,
             upgrade_websocket: head.upgrade_websocket,
             cf: head.cf.as_deref().map(str::to_owned),
@@ -107,6 +114,12 @@ impl TryFrom<RequestHeadWire> for RequestHead {
             headers: headers_from_list(wire.headers)?,
             protocol: intern(&wire.protocol),
             tls_version: intern(&wire.tls_version),
+            client: match wire.client {
+                Some(json) => Some(Arc::new(
+                    serde_json::from_str(&json).map_err(|error| WireError::Malformed(error.to_string()))?,
+                )),
+                None => None,
+            },
             peer: wire.peer,
             upgrade_websocket: wire.upgrade_websocket,
             cf: wire.cf.map(Into::into),
@@ -207,6 +220,7 @@ mod tests {
             headers,
             protocol: "HTTP/2",
             tls_version: "TLSv1.3",
+            client: Some(Arc::default()),
             peer: Some(([127, 0, 0, 1], 80).into()),
             upgrade_websocket: false,
             cf: None,

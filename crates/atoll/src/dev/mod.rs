@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use atoll_cache::{CacheLimits, MemoryCache};
 use atoll_cli::target::{DevAssets, DevEvent, DevFailure, DevListen, DevProject, DevTarget, ListenError};
 use atoll_edge::assets::AssetServer;
-use atoll_edge::{Edge, EdgeError, EdgeOptions, ErrorDetail, Site, SiteFailure, TlsOptions};
+use atoll_edge::{Edge, EdgeError, EdgeOptions, ErrorDetail, GeoDatabases, Site, SiteFailure, TlsOptions};
 use atoll_egress::{AddressPolicy, Egress, EgressOptions, TlsRoots};
 use atoll_host::{Host, HostOptions, RateLimits, Reach};
 use atoll_model::{TenantId, WorkerName};
@@ -187,7 +187,17 @@ impl DevServer {
 impl DevTarget for DevServer {
     async fn listen(&self, listen: &DevListen) -> Result<SocketAddr, ListenError> {
         let address = SocketAddr::new(listen.host, listen.port);
+        let geo = match &*listen.geo {
+            [] => None,
+            paths => Some(Arc::new(GeoDatabases::open(paths).map_err(|error| {
+                ListenError::Other {
+                    address,
+                    cause: error.to_string(),
+                }
+            })?)),
+        };
         let options = EdgeOptions {
+            geo,
             tls: listen.https.then(|| tls(listen)),
             error_detail: ErrorDetail::Developer,
             local_triggers: true,

@@ -234,6 +234,47 @@ const PARTS: &[Part] = &[
     part("data_blobs", "data blob", At::Map, "", &[], "ArrayBuffer"),
 ];
 
+/// A section that makes bindings, for the reference.
+pub(crate) struct BindingSection {
+    pub key: &'static str,
+    pub kind: &'static str,
+    pub ts: &'static str,
+    pub built: bool,
+}
+
+/// Sections whose part works: key, what a binding of it is, its type.
+const BUILT: [(&str, &str, &str); 8] = [
+    ("vars", "variable", "string, or the JSON value"),
+    ("secrets", "secret (from .dev.vars or .env)", "string"),
+    ("assets", "static assets", "Fetcher"),
+    ("kv_namespaces", "KV namespace", "KVNamespace"),
+    ("version_metadata", "version metadata", "WorkerVersionMetadata"),
+    ("ratelimits", "rate limit", "RateLimit"),
+    (
+        "analytics_engine_datasets",
+        "Analytics Engine dataset",
+        "AnalyticsEngineDataset",
+    ),
+    ("secrets_store_secrets", "Secrets Store secret", "SecretsStoreSecret"),
+];
+
+/// All sections, those that work first.
+pub(crate) fn binding_sections() -> Vec<BindingSection> {
+    let built = BUILT.iter().map(|(key, kind, ts)| BindingSection {
+        key,
+        kind,
+        ts,
+        built: true,
+    });
+    let unbuilt = PARTS.iter().map(|part| BindingSection {
+        key: part.key,
+        kind: part.kind,
+        ts: part.ts,
+        built: false,
+    });
+    built.chain(unbuilt).collect()
+}
+
 /// All bindings of the configuration, in its order. Names may repeat: [`unique`] finds that.
 pub(crate) fn declared(effective: &Effective, worker: &str, findings: &mut Findings) -> Vec<Declared> {
     let mut all = Vec::new();
@@ -543,5 +584,9 @@ mod tests {
         keys.sort_unstable();
         parts.sort_unstable();
         assert_eq!(keys, parts);
+        for (key, ..) in BUILT {
+            let status = KEYS.iter().find(|known| known.name == key).map(|known| known.status);
+            assert_eq!(status, Some(Status::Used), "{key}");
+        }
     }
 }

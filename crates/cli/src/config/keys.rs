@@ -182,6 +182,44 @@ pub(crate) const REMOVED: &[(&str, &str)] = &[
     ),
 ];
 
+/// What the reference says of a key.
+pub(crate) struct KeyFacts {
+    pub name: &'static str,
+    pub shape: &'static str,
+    pub inherit: &'static str,
+    pub status: &'static str,
+}
+
+/// All keys, sorted.
+pub(crate) fn key_facts() -> Vec<KeyFacts> {
+    let mut facts: Vec<KeyFacts> = KEYS
+        .iter()
+        .map(|key| KeyFacts {
+            name: key.name,
+            shape: match key.shape {
+                Shape::Text => "text",
+                Shape::Flag => "true or false",
+                Shape::List => "list",
+                Shape::Table => "object",
+                Shape::Own => "of its own form",
+            },
+            inherit: match key.inherit {
+                Inherit::Inherited => "inherited",
+                Inherit::NotInherited => "not inherited",
+                Inherit::TopOnly => "not allowed",
+            },
+            status: match key.status {
+                Status::Used => "has its effect",
+                Status::Accepted => "accepted, changes nothing locally",
+                Status::Unbuilt => "accepted with a warning, has no effect yet",
+                Status::UnbuiltBinding => "makes a binding whose part is not built",
+            },
+        })
+        .collect();
+    facts.sort_unstable_by_key(|key| key.name);
+    facts
+}
+
 pub(crate) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }

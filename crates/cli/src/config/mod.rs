@@ -20,9 +20,10 @@ mod small;
 mod tests;
 mod tree;
 
-pub(crate) use bindings::{EnvType, is_identifier};
+pub(crate) use bindings::{BindingSection, EnvType, binding_sections, is_identifier};
 pub use diagnostic::{Complaint, ConfigError, ConfigWarning, Position};
 pub(crate) use find::normal as normal_path;
+pub(crate) use keys::{KeyFacts, key_facts};
 pub use project::{Build, DevSettings, ModuleRule, Project};
 
 use diagnostic::Findings;

@@ -22,6 +22,7 @@ pub(super) fn settings(args: &DevArgs, settings: &DevSettings, cwd: &Path) -> De
             .or(settings.https)
             .unwrap_or(false),
         certificate: certificate.map(|(chain, key)| (absolute(chain), absolute(key))),
+        geo: args.geo_db.iter().map(|path| absolute(path)).collect(),
     }
 }
 
@@ -47,7 +48,7 @@ pub(super) fn explain(error: &ListenError) -> (String, String) {
         ListenError::Other { address, .. } if address.port() > 0 && address.port() < 1024 => {
             "Ports below 1024 are often kept for administrators: choose another with --port.".to_owned()
         }
-        ListenError::Other { .. } => "Check --host, --port and the certificate.".to_owned(),
+        ListenError::Other { .. } => "Check --host, --port, the certificate and --geo-db.".to_owned(),
     };
     (error.to_string(), advice)
 }

@@ -63,6 +63,7 @@ fn request(text: &str) -> RequestHead {
         headers,
         protocol: "HTTP/1.1",
         tls_version: "",
+        client: None,
         peer: None,
         upgrade_websocket: false,
         cf: None,

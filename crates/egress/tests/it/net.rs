@@ -214,6 +214,7 @@ pub fn ask(method: &str, url: impl Into<String>) -> Ask {
         headers: HeaderMap::new(),
         protocol: "",
         tls_version: "",
+        client: None,
         peer: None,
         upgrade_websocket: false,
         cf: None,

@@ -77,13 +77,18 @@ pub(crate) fn op_request_cf(#[cppgc] source: &Source) -> String {
         .get(http::header::ACCEPT_ENCODING)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
-    serde_json::json!({
+    let mut cf = serde_json::json!({
         "httpProtocol": head.protocol,
         "tlsVersion": head.tls_version,
         "clientAcceptEncoding": accept,
         "edgeRequestKeepAliveStatus": 1,
-    })
-    .to_string()
+    });
+    if let Some(client) = &head.client
+        && let (Some(cf), Ok(serde_json::Value::Object(more))) = (cf.as_object_mut(), serde_json::to_value(&**client))
+    {
+        cf.extend(more);
+    }
+    cf.to_string()
 }
 
 /// Resolves with true when the client went away.

@@ -162,6 +162,7 @@ pub(crate) fn request_of(method: &str, url: String, headers: &[u8], body: Body) 
         headers,
         protocol: "HTTP/1.1",
         tls_version: "",
+        client: None,
         peer: None,
         upgrade_websocket,
         cf: None,

@@ -212,6 +212,7 @@ impl Driver {
             headers: map,
             protocol: "HTTP/1.1",
             tls_version: "",
+            client: None,
             peer: None,
             upgrade_websocket: false,
             cf: None,

@@ -9,4 +9,5 @@ mod driver;
 mod failures;
 mod modules;
 mod node;
+mod reference;
 mod streams;
