@@ -118,6 +118,7 @@ impl Isolate {
             headers: http::HeaderMap::new(),
             protocol: "HTTP/1.1",
             tls_version: "",
+            client: None,
             peer: None,
             upgrade_websocket: false,
             cf: None,

@@ -243,12 +243,13 @@ pub(crate) struct BindingSection {
 }
 
 /// Sections whose part works: key, what a binding of it is, its type.
-const BUILT: [(&str, &str, &str); 8] = [
+const BUILT: [(&str, &str, &str); 9] = [
     ("vars", "variable", "string, or the JSON value"),
     ("secrets", "secret (from .dev.vars or .env)", "string"),
     ("assets", "static assets", "Fetcher"),
     ("kv_namespaces", "KV namespace", "KVNamespace"),
     ("version_metadata", "version metadata", "WorkerVersionMetadata"),
+    ("services", "service: another worker of the session, or the worker itself", "Fetcher"),
     ("ratelimits", "rate limit", "RateLimit"),
     (
         "analytics_engine_datasets",
