@@ -42,6 +42,8 @@ function notFunction(name, value) {
   const error = new TypeError(`The "${name}" argument must be of type function. Received ${type}`);
   error.code = "ERR_INVALID_ARG_TYPE";
   return error;
+}
+
 // I/O belongs to the event that began it. `owner`: that event, or null for what began at global scope. Code that runs for
 // no event (a finalizer) may use everything.
 function assertSameEvent(owner, type) {
