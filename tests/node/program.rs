@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const BEFORE_EXIT_MAX: u32 = 100;
 
 /// What stands for Node's `test/common`: the names by which tests require it, and files in `shim/`.
-const SHIM: [(&str, ModuleKind, &str); 13] = [
+const SHIM: [(&str, ModuleKind, &str); 14] = [
     ("main.mjs", ModuleKind::Esm, "main.mjs"),
     ("harness", ModuleKind::CommonJs, "harness.js"),
     ("fallback/process", ModuleKind::CommonJs, "process.js"),
@@ -29,6 +29,7 @@ const SHIM: [(&str, ModuleKind, &str); 13] = [
     ("node_test", ModuleKind::CommonJs, "node_test.js"),
     // Where the engine has none of its own.
     ("fs", ModuleKind::CommonJs, "fs.js"),
+    ("node:fs", ModuleKind::CommonJs, "fs.js"),
     ("vm", ModuleKind::CommonJs, "vm.js"),
 ];
 

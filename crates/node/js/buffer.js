@@ -21,7 +21,7 @@ const {
 } = internal.ops;
 
 // Bytes; characters.
-const kMaxLength = 2 ** 53 - 1;
+const kMaxLength = 2 ** 31 - 1;
 const kStringMaxLength = 2 ** 29 - 24;
 
 const TypedArray = Object.getPrototypeOf(Uint8Array);
@@ -102,7 +102,7 @@ function Buffer(value, encodingOrOffset, length) {
 // The warning is for a program's own code.
 function insideDependency() {
   const { stack } = new Error();
-  return /[\\/]node_modules[\\/]/i.test(stack.split("\n")[3] ?? "");
+  return /[\\/]node_modules[\\/]/i.test(`${stack}`.split("\n")[3] ?? "");
 }
 
 Object.defineProperty(Buffer, Symbol.species, {

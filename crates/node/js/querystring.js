@@ -11,8 +11,22 @@ function escape(value) {
   try {
     return encodeURIComponent(value);
   } catch {
-    throw new ERR_INVALID_URI();
+    return escapeUnits(value);
   }
+}
+
+// A high surrogate takes whatever follows for its other half; at the end there is nothing to take.
+function escapeUnits(text) {
+  let out = "";
+  for (let i = 0; i < text.length; i++) {
+    let code = text.charCodeAt(i);
+    if (code >= 0xd800 && code <= 0xdfff) {
+      if (++i >= text.length) throw new ERR_INVALID_URI();
+      code = 0x10000 + (((code & 0x3ff) << 10) | (text.charCodeAt(i) & 0x3ff));
+    }
+    out += encodeURIComponent(String.fromCodePoint(code));
+  }
+  return out;
 }
 
 const digit = (code) => {
@@ -103,7 +117,8 @@ function parse(text, separator = "&", equals = "=", options = undefined) {
   };
   let at = 0;
   while (at <= text.length && rest > 0) {
-    let end = text.indexOf(separator, at);
+    // An empty separator separates nothing.
+    let end = separator === "" ? -1 : text.indexOf(separator, at);
     if (end < 0) end = text.length;
     if (end > at) {
       const field = text.slice(at, end);
@@ -115,7 +130,7 @@ function parse(text, separator = "&", equals = "=", options = undefined) {
       else result[name] = [result[name], value];
       rest--;
     }
-    at = end + separator.length;
+    at = end + (separator.length || 1);
   }
   return result;
 }

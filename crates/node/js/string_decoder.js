@@ -27,7 +27,7 @@ function StringDecoder(encoding) {
 }
 
 // How many bytes at the end of buffer belong to a character that is not finished, and how many it lacks.
-function unfinished(buffer, encoding) {
+function unfinished(buffer, encoding, heldBefore) {
   const { length } = buffer;
   switch (encoding) {
     case "utf8":
@@ -35,8 +35,8 @@ function unfinished(buffer, encoding) {
         const byte = buffer[length - back];
         // A byte that continues; look further back for the first.
         if ((byte & 0xc0) === 0x80) continue;
-        const size = byte >= 0xc2 && byte <= 0xdf ? 2 : (byte & 0xf0) === 0xe0 ? 3 : byte >= 0xf0 && byte <= 0xf4 ? 4 : 1;
-        if (size <= back || !canContinue(buffer, length - back, back)) return [0, 0];
+        const size = (byte & 0xe0) === 0xc0 ? 2 : (byte & 0xf0) === 0xe0 ? 3 : (byte & 0xf8) === 0xf0 ? 4 : 1;
+        if (size <= back) return [0, 0];
         return [back, size - back];
       }
       return [0, 0];
@@ -46,7 +46,8 @@ function unfinished(buffer, encoding) {
       // A high surrogate waits for its other half.
       const high = whole >= 2 && (buffer[whole - 1] & 0xfc) === 0xd8;
       if (odd === 0) return high ? [2, 2] : [0, 0];
-      return high ? [3, 1] : [1, 1];
+      // One that waited already goes on to wait; one that came with half a unit behind it does not begin to.
+      return high && whole === 2 && heldBefore >= 2 ? [3, 1] : [1, 1];
     }
     case "base64":
     case "base64url": {
@@ -55,24 +56,6 @@ function unfinished(buffer, encoding) {
     }
     default:
       return [0, 0];
-  }
-}
-
-// Whether the second byte of a sequence, if it is there, fits its first.
-function canContinue(buffer, at, count) {
-  if (count < 2) return true;
-  const [first, second] = [buffer[at], buffer[at + 1]];
-  switch (first) {
-    case 0xe0:
-      return second >= 0xa0;
-    case 0xed:
-      return second <= 0x9f;
-    case 0xf0:
-      return second >= 0x90;
-    case 0xf4:
-      return second <= 0x8f;
-    default:
-      return true;
   }
 }
 
@@ -86,8 +69,9 @@ StringDecoder.prototype.write = function write(chunk) {
   check(this);
   let bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   if (bytes.length === 0) return "";
-  if (this[kBytes].length > 0) bytes = Buffer.concat([Buffer.from(this[kBytes]), bytes]);
-  const [held, missing] = unfinished(bytes, this[kEncoding]);
+  const heldBefore = this[kBytes].length;
+  if (heldBefore > 0) bytes = Buffer.concat([Buffer.from(this[kBytes]), bytes]);
+  const [held, missing] = unfinished(bytes, this[kEncoding], heldBefore);
   this[kBytes] = [...bytes.subarray(bytes.length - held)];
   this[kMissing] = missing;
   return bytes.toString(this[kEncoding], 0, bytes.length - held);
@@ -96,7 +80,9 @@ StringDecoder.prototype.write = function write(chunk) {
 StringDecoder.prototype.end = function end(chunk) {
   check(this);
   const text = chunk === undefined ? "" : this.write(chunk);
-  const rest = Buffer.from(this[kBytes]);
+  // Half a unit of UTF-16 is nothing.
+  const whole = this[kEncoding] === "utf16le" ? this[kBytes].length & ~1 : this[kBytes].length;
+  const rest = Buffer.from(this[kBytes].slice(0, whole));
   this[kBytes] = [];
   this[kMissing] = 0;
   return text + rest.toString(this[kEncoding]);

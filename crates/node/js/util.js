@@ -233,35 +233,28 @@ function diff(actual, expected) {
   return edits.reverse().map(([kind, item]) => [-kind + 0, item]);
 }
 
-const old = {
-  isBoolean: [(value) => typeof value === "boolean", "DEP0045"],
-  isBuffer: [(value) => Buffer.isBuffer(value), "DEP0046"],
-  isDate: [types.isDate, "DEP0047"],
-  isError: [(value) => types.isNativeError(value) || value instanceof Error, "DEP0048"],
-  isFunction: [(value) => typeof value === "function", "DEP0049"],
-  isNull: [(value) => value === null, "DEP0050"],
-  isNullOrUndefined: [(value) => value === null || value === undefined, "DEP0051"],
-  isNumber: [(value) => typeof value === "number", "DEP0052"],
-  isObject: [(value) => value !== null && typeof value === "object", "DEP0053"],
-  isPrimitive: [(value) => value === null || (typeof value !== "object" && typeof value !== "function"), "DEP0054"],
-  isRegExp: [types.isRegExp, "DEP0055"],
-  isString: [(value) => typeof value === "string", "DEP0056"],
-  isSymbol: [(value) => typeof value === "symbol", "DEP0057"],
-  isUndefined: [(value) => value === undefined, "DEP0058"],
+// Old questions. They are discouraged, and answered without a warning.
+const oldFunctions = {
+  isBoolean: (value) => typeof value === "boolean",
+  isBuffer: (value) => Buffer.isBuffer(value),
+  isDate: types.isDate,
+  isError: (value) => types.isNativeError(value) || value instanceof Error,
+  isFunction: (value) => typeof value === "function",
+  isNull: (value) => value === null,
+  isNullOrUndefined: (value) => value === null || value === undefined,
+  isNumber: (value) => typeof value === "number",
+  isObject: (value) => value !== null && typeof value === "object",
+  isPrimitive: (value) => value === null || (typeof value !== "object" && typeof value !== "function"),
+  isRegExp: types.isRegExp,
+  isString: (value) => typeof value === "string",
+  isSymbol: (value) => typeof value === "symbol",
+  isUndefined: (value) => value === undefined,
 };
-
-function oldFunctions() {
-  const functions = {};
-  for (const [name, [fn, code]] of Object.entries(old)) {
-    functions[name] = deprecate(fn, `The \`util.${name}\` API is deprecated.`, code);
-  }
-  return functions;
-}
 
 module.exports = {
   _errnoException,
   _exceptionWithHostPort,
-  _extend: deprecate(_extend, "The `util._extend` API is deprecated. Please use Object.assign() instead.", "DEP0060"),
+  _extend,
   aborted,
   callbackify,
   debug: debuglog,
@@ -280,10 +273,10 @@ module.exports = {
   getSystemErrorName,
   inherits,
   inspect,
-  isArray: deprecate(Array.isArray, "The `util.isArray` API is deprecated. Please use `Array.isArray()` instead.", "DEP0044"),
-  ...oldFunctions(),
+  isArray: Array.isArray,
+  ...oldFunctions,
   isDeepStrictEqual,
-  log: deprecate(log, "The `util.log API is deprecated.", "DEP0059"),
+  log,
   MIMEParams,
   MIMEType,
   parseArgs,

@@ -39,7 +39,6 @@ function show(value) {
     showProxy: false,
     sorted: true,
     getters: true,
-    breakLength: Infinity,
   });
 }
 
@@ -72,7 +71,7 @@ class LineDiff {
       tail.unshift(actual.pop());
       expected.pop();
     }
-    if (tail.length <= 3) return tail.map((line) => `\n  ${line}`).join("");
+    if (tail.length <= 4) return tail.map((line) => `\n  ${line}`).join("");
     this.skipped = true;
     const last = tail.slice(-3).map((line) => `\n  ${line}`).join("");
     return `\n  ${tail[0]}\n...${last}`;

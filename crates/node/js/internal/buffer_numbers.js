@@ -18,12 +18,13 @@ function checkOffset(buffer, offset, size) {
   if (buffer[offset] === undefined || buffer[offset + size - 1] === undefined) boundsError(offset, buffer.length - size);
 }
 
-function checkRange(value, min, max, size) {
+function checkRange(value, min, max, size, variable = false) {
   if (value <= max && value >= min) return;
   if (value !== value) return;
   const n = typeof min === "bigint" ? "n" : "";
   let range;
-  if (size > 3 && n === "" || n !== "") {
+  // Long limits are told as powers of two.
+  if (n !== "" || (variable && size > 4)) {
     range = min === 0 || min === 0n
       ? `>= 0${n} and < 2${n} ** ${size * 8}${n}`
       : `>= -(2${n} ** ${size * 8 - 1}${n}) and < 2${n} ** ${size * 8 - 1}${n}`;
@@ -106,7 +107,7 @@ for (const signed of [false, true]) {
       const [min, max] = signed ? [-limit / 2, limit / 2 - 1] : [0, limit - 1];
       if (offset === undefined) throw new ERR_INVALID_ARG_TYPE("offset", "number", offset);
       if (byteLength === 1) validateNumber(offset, "offset");
-      checkRange(value, min, max, byteLength);
+      checkRange(value, min, max, byteLength, true);
       checkOffset(this, offset, byteLength);
       let rest = Math.trunc(value) || 0;
       if (rest < 0) rest += limit;

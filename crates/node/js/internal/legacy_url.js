@@ -126,7 +126,7 @@ function takeAuthority(url, rest, input) {
 
 Url.prototype.parse = function parse(url, parseQueryString, slashesDenoteHost) {
   validateString(url, "url");
-  let rest = withSlashes(url.replace(/^[\s\ufeff]+|[\s\ufeff]+$/g, ""));
+  let rest = withSlashes(url.replace(/^[\0-\x20\xa0\ufeff]+|[\0-\x20\xa0\ufeff]+$/g, ""));
   if (!slashesDenoteHost && !rest.includes("#") && !rest.includes("@")) {
     const simple = /^(\/\/?(?!\/)[^?\s]*)(\?[^\s]*)?$/.exec(rest);
     if (simple !== null) {

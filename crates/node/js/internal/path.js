@@ -206,10 +206,6 @@ function windowsRoot(path) {
     };
     const server = word();
     if (server === "" || !gap()) return { ...none, length: 1, absolute: true };
-    if (server === "." || server === "?") {
-      // A device: \\.\name
-      return { device: `\\\\${server}`, length: 4, absolute: true, share: true, rest: 4 };
-    }
     const share = word();
     if (share === "") return { ...none, length: 1, absolute: true };
     return { device: `\\\\${server}\\${share}`, length: at, absolute: true, share: true, whole: at === path.length };
@@ -320,7 +316,6 @@ const win32 = {
     if (common === 0) return target;
     const isShare = (path) => path.startsWith("\\\\");
     if (isShare(start) !== isShare(target)) return target;
-    if (isShare(start) && common < 2) return target;
     return [...fromParts.slice(common).map(() => ".."), ...toParts.slice(common)].join("\\");
   },
 
@@ -343,16 +338,11 @@ const win32 = {
     if (path.length === 1) return isWindowsSeparator(path.charCodeAt(0)) ? path : ".";
     const root = windowsRoot(path);
     if (root.share && root.whole) return path;
-    // The separator behind a share is part of what remains.
-    const start = root.share && !root.rest && root.length < path.length ? root.length : root.length;
-    const [begin, end] = lastPart(path, start, isWindowsSeparator);
-    if (begin > start) {
-      let cut = begin - 1;
-      if (cut < start) cut = start;
-      return path.slice(0, cut === 0 ? begin : cut) || ".";
-    }
-    void end;
-    return root.length > 0 ? path.slice(0, root.length) : ".";
+    // The separator behind a share belongs to its root.
+    const start = root.share ? root.length + 1 : root.length;
+    const [begin] = lastPart(path, start, isWindowsSeparator);
+    if (begin > start) return path.slice(0, begin - 1);
+    return start > 0 ? path.slice(0, start) : ".";
   },
 
   basename(path, suffix) {
@@ -380,7 +370,7 @@ const win32 = {
     const root = windowsRoot(path);
     let { length } = root;
     // The separator behind a share belongs to its root.
-    if (root.share && !root.rest && length < path.length) length++;
+    if (root.share && length < path.length) length++;
     result.root = path.slice(0, length);
     const [begin, end] = lastPart(path, length, isWindowsSeparator);
     result.base = path.slice(begin, end);

@@ -2,7 +2,8 @@
 
 const { op_module_text } = internal.ops;
 
-const PREFIX = "file:///";
+// Modules are known as file:///name; call sites show the path alone.
+const PREFIX = /^(?:file:\/\/)?\//;
 
 // Where caller was called: the engine's call site.
 function siteOf(caller) {
@@ -78,6 +79,7 @@ function callAt(text, at) {
   let start = at;
   // V8 points at the property in `assert.ok(...)` on one line; the object belongs to the expression.
   while (start > 0 && (IDENTIFIER.test(text[start - 1]) || ".[]'\"".includes(text[start - 1]))) start--;
+  while (text[start] === ".") start++;
   let i = at;
   for (;;) {
     while (i < text.length && text[i] !== "(") i++;
@@ -100,10 +102,10 @@ function unindented(expression, column) {
 function expressionAt(caller) {
   const site = siteOf(caller);
   const file = site?.getFileName?.();
-  if (site === undefined || site.isEval() || typeof file !== "string" || !file.startsWith(PREFIX)) return undefined;
+  if (site === undefined || site.isEval() || typeof file !== "string" || !PREFIX.test(file)) return undefined;
   let text;
   try {
-    text = op_module_text(file.slice(PREFIX.length));
+    text = op_module_text(file.replace(PREFIX, ""));
   } catch {
     // Not one of the worker's modules.
     return undefined;

@@ -34,7 +34,8 @@ const types = {
   isGeneratorFunction: core.isGeneratorFunction,
   isGeneratorObject: core.isGeneratorObject,
   isKeyObject: (value) => {
-    if (value === null || typeof value !== "object") return false;
+    // Whoever has a key has loaded the module; nobody else shall.
+    if (value === null || typeof value !== "object" || !/KeyObject$/.test(value.constructor?.name)) return false;
     const { KeyObject } = require("crypto");
     return typeof KeyObject === "function" && value instanceof KeyObject;
   },
