@@ -21,7 +21,7 @@ const {
 } = internal.ops;
 
 // Bytes; characters.
-const kMaxLength = 2 ** 31 - 1;
+const kMaxLength = 2 ** 53 - 1;
 const kStringMaxLength = 2 ** 29 - 24;
 
 const TypedArray = Object.getPrototypeOf(Uint8Array);

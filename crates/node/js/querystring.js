@@ -128,8 +128,9 @@ function parse(text, separator = "&", equals = "=", options = undefined) {
       if (!Object.hasOwn(result, name)) result[name] = value;
       else if (Array.isArray(result[name])) result[name].push(value);
       else result[name] = [result[name], value];
-      rest--;
     }
+    // An empty field counts, as it does in Node.
+    rest--;
     at = end + (separator.length || 1);
   }
   return result;
