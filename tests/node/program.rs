@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const BEFORE_EXIT_MAX: u32 = 100;
 
 /// What stands for Node's `test/common`: the names by which tests require it, and files in `shim/`.
-const SHIM: [(&str, ModuleKind, &str); 14] = [
+const SHIM: [(&str, ModuleKind, &str); 15] = [
     ("main.mjs", ModuleKind::Esm, "main.mjs"),
     ("harness", ModuleKind::CommonJs, "harness.js"),
     ("fallback/process", ModuleKind::CommonJs, "process.js"),
@@ -30,6 +30,7 @@ const SHIM: [(&str, ModuleKind, &str); 14] = [
     // Where the engine has none of its own.
     ("fs", ModuleKind::CommonJs, "fs.js"),
     ("node:fs", ModuleKind::CommonJs, "fs.js"),
+    ("node:tty", ModuleKind::CommonJs, "tty.js"),
     ("vm", ModuleKind::CommonJs, "vm.js"),
 ];
 

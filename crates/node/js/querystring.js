@@ -108,7 +108,7 @@ function parse(text, separator = "&", equals = "=", options = undefined) {
   const own = decode !== unescape;
   const decoded = (part) => {
     const spaced = part.replaceAll("+", own ? "%20" : " ");
-    if (!own && !spaced.includes("%")) return spaced;
+    if (!own && !/%[0-9a-f]{2}/i.test(spaced)) return spaced;
     try {
       return decode(spaced);
     } catch {

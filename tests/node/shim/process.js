@@ -4,6 +4,7 @@
 const EventEmitter = require("events");
 
 const process = new EventEmitter();
+Object.defineProperty(process, Symbol.toStringTag, { value: "process", configurable: true });
 
 module.exports = Object.assign(process, {
   arch: "x64",

@@ -69,6 +69,8 @@ class Comparison {
       if (!isObject(a)) return !isObject(b) && (a == b || bothNaN(a, b));
       if (!isObject(b)) return false;
     }
+    // There is one global scope; whatever has the same properties is none.
+    if (a === globalThis || b === globalThis) return false;
     const tag = tagOf(a);
     if (tag !== tagOf(b)) return false;
     if (Array.isArray(a)) {
