@@ -15,12 +15,12 @@ const HEADER: &str = "\
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
-    files: usize,
-    passed: usize,
+pub struct Row {
+    pub files: usize,
+    pub passed: usize,
     /// File and reason.
     #[serde(default)]
-    failing: BTreeMap<String, String>,
+    pub failing: BTreeMap<String, String>,
 }
 
 /// All rows.
@@ -40,6 +40,11 @@ impl Expectations {
         Self { rows }
     }
 
+    /// Module and row.
+    pub fn rows(&self) -> impl Iterator<Item = (&String, &Row)> {
+        self.rows.iter()
+    }
+
     /// Writes what was seen.
     pub fn update(&mut self, module: &str, files: usize, failures: &[(String, String)]) -> Result<(), String> {
         let old = self.rows.remove(module).unwrap_or_default();
@@ -54,7 +59,8 @@ impl Expectations {
         };
         self.rows.insert(module.to_owned(), row);
         let text = toml::to_string_pretty(&self.rows).map_err(|error| error.to_string())?;
-        std::fs::write(path(), format!("{HEADER}\n{text}")).map_err(|error| error.to_string())
+        std::fs::write(path(), format!("{HEADER}\n{text}")).map_err(|error| error.to_string())?;
+        crate::page::write(self)
     }
 
     /// `Err` tells every difference.

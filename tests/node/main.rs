@@ -10,6 +10,7 @@
 
 mod expectations;
 mod isolate;
+mod page;
 mod program;
 mod selection;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         println!("Node's tests are not there (cargo xtask fixtures): every trial is ignored");
     }
     let expectations = Arc::new(Mutex::new(Expectations::read()));
-    let tests = selection
+    let mut tests: Vec<Trial> = selection
         .into_iter()
         .map(|(name, module)| {
             let trial_name = format!("node::{name}");
@@ -43,6 +44,12 @@ fn main() -> ExitCode {
             }
         })
         .collect();
+    // An update writes the page itself.
+    if std::env::var_os("ATOLL_NODE_UPDATE").is_none() {
+        tests.push(Trial::test("node::page_is_current", || {
+            Ok(page::check(&Expectations::read())?)
+        }));
+    }
     libtest_mimic::run(&arguments, tests).exit_code()
 }
 

@@ -9,6 +9,17 @@ use std::path::Path;
 /// Where the page stands, below the repository.
 pub const PAGE: &str = "docs/reference/conformance.md";
 
+/// Another runner's part of the page (`tests/node`), left as it is.
+const NODE_SECTION: &str = "\n## Node's own tests\n";
+
+/// The page with what others wrote at its end.
+pub fn keeping_others(page: String, written: &str) -> String {
+    match written.find(NODE_SECTION) {
+        Some(at) => page + &written[at..],
+        None => page,
+    }
+}
+
 /// The page's text.
 pub fn page(repository: &Path) -> Result<String> {
     let mut text = String::from(
