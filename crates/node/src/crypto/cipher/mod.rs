@@ -84,6 +84,8 @@ pub(crate) struct Cipher {
     tag: Option<Vec<u8>>,
     tag_length: usize,
     message_started: bool,
+    /// The longest message, bytes: CCM's nonce leaves so much room for the length.
+    message_max: u64,
     /// CCM found the message to be another's.
     refused: bool,
 }
@@ -198,6 +200,10 @@ impl Cipher {
             // GCM and ChaCha20-Poly1305 accept any valid length when none was chosen; 0 remembers that.
             tag_length: if tag_length.is_none() { length | FREE } else { length },
             message_started: false,
+            message_max: match (kind.mode, 15_usize.saturating_sub(iv.len())) {
+                (Mode::Ccm, width) if width < 8 => (1 << (8 * width)) - 1,
+                _ => u64::MAX,
+            },
             refused: false,
         })
     }
@@ -220,6 +226,12 @@ impl Cipher {
             return Err(CryptoError::error(
                 "ERR_MISSING_ARGS",
                 "options.plaintextLength required for CCM mode with AAD",
+            ));
+        }
+        if message_length.is_some_and(|length| length as u64 > self.message_max) {
+            return Err(CryptoError::range_error(
+                "ERR_CRYPTO_INVALID_MESSAGELEN",
+                "Invalid message length",
             ));
         }
         match &mut self.state {
