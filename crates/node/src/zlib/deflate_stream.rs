@@ -232,16 +232,18 @@ impl Deflater {
 }
 
 fn deflate(format: Format, window_bits: i32, level: i32, mem_level: i32, strategy: Strategy) -> Deflate {
-    let mut config = DeflateConfig::default();
-    config.level = level;
-    config.window_bits = match format {
-        Format::Gzip => window_bits + 16,
-        Format::Zlib => window_bits,
-        // Raw deflate has no window of 256 bytes in any implementation.
-        Format::Raw => -window_bits.max(9),
+    let config = DeflateConfig {
+        level,
+        window_bits: match format {
+            Format::Gzip => window_bits + 16,
+            Format::Zlib => window_bits,
+            // Raw deflate has no window of 256 bytes in any implementation.
+            Format::Raw => -window_bits.max(9),
+        },
+        mem_level,
+        strategy,
+        ..DeflateConfig::default()
     };
-    config.mem_level = mem_level;
-    config.strategy = strategy;
     Deflate::new_with_config(config)
 }
 
