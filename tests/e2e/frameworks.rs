@@ -227,8 +227,8 @@ pub async fn nitro() -> Result<()> {
     visitor.form("/form").await?;
     visitor.stream("/stream").await?;
     visitor.echo().await?;
-    visitor.expect("/cached", 200, &["\"calls\": 1"]).await?;
-    visitor.expect("/cached", 200, &["\"calls\": 1"]).await?;
+    visitor.expect("/cached", 200, &["\"calls\":1"]).await?;
+    visitor.expect("/cached", 200, &["\"calls\":1"]).await?;
     visitor
         .expect("/nothing", 404, &["Cannot find any route matching"])
         .await?;
