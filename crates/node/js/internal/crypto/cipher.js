@@ -178,11 +178,11 @@ function fromPassword(self, cipher, password, options, encrypt) {
     last = op_crypto_hash_oneshot("md5", Buffer.concat([last, password]));
     all = Buffer.concat([all, last]);
   }
+  const iv = ivLength === 0 ? null : all.subarray(keyLength, keyLength + ivLength);
+  create(self, cipher, all.subarray(0, keyLength), iv, options, encrypt);
   if (encrypt && ["ctr", "gcm", "ccm"].includes(mode) && typeof process === "object" && typeof process.emitWarning === "function") {
     process.emitWarning(`Use Cipheriv for counter mode of ${cipher}`);
   }
-  const iv = ivLength === 0 ? null : all.subarray(keyLength, keyLength + ivLength);
-  create(self, cipher, all.subarray(0, keyLength), iv, options, encrypt);
 }
 
 function Cipher(cipher, password, options) {

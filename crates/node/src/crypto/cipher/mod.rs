@@ -363,6 +363,9 @@ impl Cipher {
             State::Aead(aead) => {
                 let mut out = Vec::new();
                 if encrypt {
+                    if self.kind.mode == Mode::Ccm && !self.message_started {
+                        return Err(CryptoError::openssl("1C800077", "", "Provider routines", "tag not set"));
+                    }
                     let mut tag = aead.finish(&mut out)?;
                     tag.truncate(self.tag_length & !FREE);
                     self.tag = Some(tag);
