@@ -1,0 +1,25 @@
+// exports: Network, Session, close, console, open, url, waitForDebugger
+//
+// node:inspector: its names.
+// A worker is debugged from the outside, never by itself.
+
+const EventEmitter = require("events");
+const { unavailableClass } = require("internal/unavailable");
+
+const nothing = () => {};
+const events = [
+  "dataReceived", "dataSent", "loadingFailed", "loadingFinished", "requestWillBeSent", "responseReceived",
+];
+
+const Network = Object.fromEntries(events.map((name) => [name, nothing]));
+const Session = unavailableClass("Session", "Session", EventEmitter, ["connect", "connectToMainThread", "disconnect", "post"]);
+
+module.exports = {
+  Network,
+  Session,
+  close: nothing,
+  console: {},
+  open: () => ({ [Symbol.dispose]: nothing }),
+  url: () => undefined,
+  waitForDebugger: nothing,
+};

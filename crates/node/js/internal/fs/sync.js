@@ -1,0 +1,211 @@
+// The synchronous functions of node:fs; node:fs and node:fs/promises have them with callbacks and promises.
+
+const { Buffer } = require("buffer");
+const { posix } = require("path");
+const constants = require("internal/fs/constants");
+const { codes: { ERR_INVALID_ARG_TYPE } } = require("internal/errors");
+const tree = require("internal/fs/tree");
+const { Dirent, Node, Stats, closeSync, failure, file, find, mayChange, openSync, pathOf, readAt, walk, writeAt } = tree;
+const { S_IFDIR, S_IFREG, S_IFLNK } = constants;
+
+const encodingOf = (options) => typeof options === "string" ? options : options?.encoding;
+const encoded = (bytes, encoding) => encoding && encoding !== "buffer" ? bytes.toString(encoding) : bytes;
+const named = (text, options) => encodingOf(options) === "buffer" ? Buffer.from(text) : text;
+
+function bytesOf(data, encoding) {
+  if (typeof data === "string") return Buffer.from(data, encoding === "buffer" ? undefined : encoding);
+  if (ArrayBuffer.isView(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  throw new ERR_INVALID_ARG_TYPE("data", ["string", "Buffer", "TypedArray", "DataView"], data);
+}
+
+// Runs with a descriptor, opened for it unless it is one.
+function using(target, flags, mode, run) {
+  if (typeof target === "number") return run(file(target, "read"));
+  const fd = openSync(target, flags, mode);
+  try {
+    return run(file(fd, "read"));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const sync = {
+  accessSync(path, mode = 0) {
+    const { node } = find(path, "access");
+    if (mode & constants.W_OK && !node.writable) throw failure("EACCES", "access", pathOf(path));
+  },
+  appendFileSync(target, data, options = undefined) {
+    sync.writeFileSync(target, data, { ...(typeof options === "string" ? { encoding: options } : options), flag: options?.flag ?? "a" });
+  },
+  closeSync,
+  copyFileSync(from, to, mode = 0) {
+    const bytes = sync.readFileSync(from);
+    sync.writeFileSync(to, bytes, { flag: mode & constants.COPYFILE_EXCL ? "wx" : "w" });
+  },
+  cpSync(from, to, options = undefined) {
+    if (!sync.statSync(from).isDirectory()) return sync.copyFileSync(from, to);
+    if (!options?.recursive) throw failure("EISDIR", "cp", pathOf(from));
+    sync.mkdirSync(to, { recursive: true });
+    for (const name of sync.readdirSync(from)) sync.cpSync(posix.join(pathOf(from), name), posix.join(pathOf(to), name), options);
+  },
+  existsSync(path) {
+    try {
+      return walk(path, "access").node !== undefined;
+    } catch {
+      return false;
+    }
+  },
+  fstatSync: (fd, options) => new Stats(file(fd, "fstat").node, options?.bigint),
+  ftruncateSync(fd, length = 0) {
+    const { node, path } = file(fd, "ftruncate");
+    node.resize(Math.max(0, length), path, "ftruncate");
+  },
+  lstatSync: (path, options) => statOf(path, options, "lstat", false),
+  mkdirSync(path, options = undefined) {
+    const recursive = options?.recursive ?? false;
+    const at = recursive && !sync.existsSync(posix.dirname(posix.resolve("/bundle", pathOf(path))))
+      ? (sync.mkdirSync(posix.dirname(posix.resolve("/bundle", pathOf(path))), options), walk(path, "mkdir"))
+      : walk(path, "mkdir");
+    if (at.node !== undefined) {
+      if (recursive && at.node.kind === S_IFDIR) return undefined;
+      throw failure("EEXIST", "mkdir", pathOf(path));
+    }
+    mayChange(at, "mkdir", path);
+    at.parent.entries.set(at.name, new Node(S_IFDIR, 0o777, true));
+    at.parent.touch();
+    return recursive ? at.path : undefined;
+  },
+  mkdtempSync(prefix, options = undefined) {
+    const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    const path = pathOf(prefix, "prefix") + Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => letters[byte % letters.length]).join("");
+    sync.mkdirSync(path);
+    return named(path, options);
+  },
+  openSync,
+  readFileSync(target, options = undefined) {
+    const bytes = using(target, options?.flag ?? "r", undefined, (handle) => {
+      if (handle.node.kind === S_IFREG) {
+        const rest = Buffer.from(handle.node.bytes().subarray(handle.at));
+        if (typeof target === "number") handle.at = handle.node.size;
+        return rest;
+      }
+      const none = Buffer.alloc(0);
+      readAt(handle, none, null);
+      return none;
+    });
+    return encoded(bytes, encodingOf(options));
+  },
+  readSync(fd, buffer, offset = 0, length = undefined, position = null) {
+    if (typeof offset === "object" && offset !== null) ({ offset = 0, length, position = null } = offset);
+    const view = bytesOf(buffer);
+    const from = offset ?? 0;
+    return readAt(file(fd, "read"), view.subarray(from, from + (length ?? view.length - from)), position === -1 || position === undefined ? null : position === null ? null : Number(position));
+  },
+  readdirSync(path, options = undefined) {
+    const { node, path: full } = find(path, "scandir");
+    if (node.kind !== S_IFDIR) throw failure("ENOTDIR", "scandir", pathOf(path));
+    const found = [];
+    for (const [name, child] of [...node.entries].sort(([a], [b]) => a < b ? -1 : 1)) {
+      found.push(options?.withFileTypes ? new Dirent(named(name, options), full, child.kind) : named(name, options));
+      if (options?.recursive && child.kind === S_IFDIR) {
+        for (const below of sync.readdirSync(posix.join(full, name), options)) {
+          found.push(typeof below === "string" ? posix.join(name, below) : below);
+        }
+      }
+    }
+    return found;
+  },
+  readlinkSync(path, options = undefined) {
+    const { node } = find(path, "readlink", false);
+    if (node.kind !== S_IFLNK) throw failure("EINVAL", "readlink", pathOf(path));
+    return named(node.target, options);
+  },
+  realpathSync: (path, options) => named(find(path, "realpath").path, options),
+  renameSync(from, to) {
+    const source = find(from, "rename", false);
+    const target = walk(to, "rename", false);
+    mayChange(source, "rename", from);
+    mayChange(target, "rename", to);
+    if (target.node === source.node) return;
+    if (target.path.startsWith(`${source.path}/`)) throw failure("EINVAL", "rename", pathOf(from));
+    if (target.node?.kind === S_IFDIR && source.node.kind !== S_IFDIR) throw failure("EISDIR", "rename", pathOf(from));
+    if (target.node !== undefined && target.node.kind !== S_IFDIR && source.node.kind === S_IFDIR) throw failure("ENOTDIR", "rename", pathOf(from));
+    if (target.node?.entries?.size > 0) throw failure("ENOTEMPTY", "rename", pathOf(from));
+    if (target.node !== undefined) free(target);
+    source.parent.entries.delete(source.name);
+    target.parent.entries.set(target.name, source.node);
+  },
+  rmSync(path, options = undefined) {
+    const at = walk(path, "rm", false);
+    if (at.node === undefined) {
+      if (options?.force) return;
+      throw failure("ENOENT", "rm", pathOf(path));
+    }
+    if (at.node.kind === S_IFDIR && !options?.recursive) throw failure("EISDIR", "rm", pathOf(path));
+    mayChange(at, "rm", path);
+    free(at);
+  },
+  rmdirSync(path) {
+    const at = find(path, "rmdir", false);
+    if (at.node.kind !== S_IFDIR) throw failure("ENOTDIR", "rmdir", pathOf(path));
+    if (at.node.entries.size > 0) throw failure("ENOTEMPTY", "rmdir", pathOf(path));
+    mayChange(at, "rmdir", path);
+    free(at);
+  },
+  statSync: (path, options) => statOf(path, options, "stat", true),
+  symlinkSync(target, path) {
+    const at = walk(path, "symlink", false);
+    if (at.node !== undefined) throw failure("EEXIST", "symlink", pathOf(path));
+    mayChange(at, "symlink", path);
+    const link = new Node(S_IFLNK, 0o777, true);
+    link.target = pathOf(target, "target");
+    at.parent.entries.set(at.name, link);
+  },
+  truncateSync(path, length = 0) {
+    using(path, "r+", undefined, (handle) => handle.node.resize(Math.max(0, length), path, "truncate"));
+  },
+  unlinkSync(path) {
+    const at = find(path, "unlink", false);
+    if (at.node.kind === S_IFDIR) throw failure("EISDIR", "unlink", pathOf(path));
+    mayChange(at, "unlink", path);
+    free(at);
+  },
+  utimesSync(path, atime, mtime) {
+    const { node } = find(path, "utime");
+    const milliseconds = (time) => time instanceof Date ? time.getTime() : Number(time) * 1000;
+    [node.atime, node.mtime] = [milliseconds(atime), milliseconds(mtime)];
+  },
+  writeFileSync(target, data, options = undefined) {
+    const bytes = bytesOf(data, encodingOf(options));
+    using(target, options?.flag ?? "w", options?.mode, (handle) => writeAt(handle, bytes, null));
+  },
+  writeSync(fd, data, offset = undefined, length = undefined, position = null) {
+    if (typeof data === "string") return writeAt(file(fd, "write"), bytesOf(data, length), typeof offset === "number" ? offset : null);
+    if (typeof offset === "object" && offset !== null) ({ offset = 0, length, position = null } = offset);
+    const view = bytesOf(data);
+    const from = offset ?? 0;
+    return writeAt(file(fd, "write"), view.subarray(from, from + (length ?? view.length - from)), position ?? null);
+  },
+  fsyncSync: (fd) => void file(fd, "fsync"),
+  fdatasyncSync: (fd) => void file(fd, "fdatasync"),
+};
+
+function statOf(path, options, syscall, follow) {
+  const { node } = walk(path, syscall, follow);
+  if (node !== undefined) return new Stats(node, options?.bigint);
+  if (options?.throwIfNoEntry === false) return undefined;
+  throw failure("ENOENT", syscall, pathOf(path));
+}
+
+// Takes an entry out, and gives its bytes back.
+function free({ parent, name, node }) {
+  parent.entries.delete(name);
+  const release = (each) => {
+    if (each.kind === S_IFREG) each.resize(0, name, "unlink");
+    else if (each.kind === S_IFDIR) each.entries.forEach(release);
+  };
+  const opened = [...tree.open.values()].some((handle) => handle.node === node);
+  if (!opened) release(node);
+}
+
+module.exports = sync;
