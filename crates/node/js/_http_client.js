@@ -112,7 +112,7 @@ class ClientRequest extends OutgoingMessage {
   _head() {
     const only = this._onlyChunk;
     if (only === undefined) return;
-    const body = only.length === 0 ? undefined : typeof only === "string" ? Buffer.from(only) : only;
+    const body = only.length === 0 ? undefined : only;
     this.#fetch(body);
   }
 

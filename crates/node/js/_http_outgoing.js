@@ -6,6 +6,7 @@
 // A message without a subclass keeps what was written, as one without a socket does in Node.js.
 
 const { Writable } = require("stream");
+const { Buffer } = require("buffer");
 const { codes } = require("internal/http/errors");
 const {
   ERR_HTTP_HEADERS_SENT, ERR_HTTP_INVALID_HEADER_VALUE, ERR_INVALID_ARG_TYPE, ERR_INVALID_CHAR, ERR_INVALID_HTTP_TOKEN,
@@ -191,7 +192,7 @@ class OutgoingMessage extends Writable {
     if (typeof chunk === "function") [chunk, callback] = [undefined, chunk];
     else if (typeof encoding === "function") [encoding, callback] = [undefined, encoding];
     if (this._header === null && !this.destroyed) {
-      this._onlyChunk = chunk ?? "";
+      this._onlyChunk = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk ?? "";
       this._implicitHeader();
     }
     if (chunk !== undefined && chunk !== null) super.write(chunk, encoding);
