@@ -194,6 +194,7 @@ impl Run {
             compat_flags: self.flags.iter().map(|&flag| flag.into()).collect(),
             bindings: Vec::new(),
             crons: Vec::new(),
+            tail_consumers: Vec::new(),
             limits: Limits {
                 heap_bytes: HEAP_BYTES,
                 ..Limits::default()

@@ -124,6 +124,7 @@ fn version(suite: &Suite, file: &str) -> Result<WorkerVersion, String> {
         compat_flags: vec!["nodejs_compat".into()],
         bindings: Vec::new(),
         crons: Vec::new(),
+        tail_consumers: Vec::new(),
         limits: Limits {
             heap_bytes: HEAP_BYTES,
             ..Limits::default()

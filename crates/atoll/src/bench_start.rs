@@ -73,6 +73,7 @@ pub(crate) async fn run(words: &Words, engine: Arc<dyn Engine>, pool: &Pool) -> 
         compat_flags: Vec::new(),
         bindings: Vec::new(),
         crons: Vec::new(),
+        tail_consumers: Vec::new(),
         limits: Limits::default(),
         created_ms: 0,
     });

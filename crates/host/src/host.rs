@@ -4,6 +4,7 @@ use crate::DeployError;
 use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
 use crate::services::Services;
+use crate::tail::traced;
 use async_trait::async_trait;
 use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolStats, Refusal, WorkerSlot};
@@ -126,7 +127,14 @@ impl Host {
         assets: Option<Arc<dyn Fetcher>>,
     ) -> Result<(), DeployError> {
         let deploy = self.deploys.fetch_add(1, Ordering::Relaxed);
-        let environment = environment(&version, assets.as_ref(), &self.reach, &self.logs, &self.services)?;
+        let mut environment = environment(&version, assets.as_ref(), &self.reach, &self.logs, &self.services)?;
+        environment.logs = traced(
+            environment.logs,
+            version.tenant.clone(),
+            version.tail_consumers.clone(),
+            self.services.clone(),
+            &self.tasks,
+        );
         let slot = self.pool.start(self.engine.clone(), version.clone(), environment);
         let slot = Arc::new(slot);
         slot.ready().await?;

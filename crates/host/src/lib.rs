@@ -13,6 +13,7 @@ mod error;
 mod host;
 mod logs;
 mod services;
+mod tail;
 #[cfg(test)]
 mod testing;
 

@@ -97,6 +97,7 @@ pub(crate) fn version(name: &str, id: &str) -> WorkerVersion {
         compat_flags: Vec::new(),
         bindings: Vec::new(),
         crons: Vec::new(),
+        tail_consumers: Vec::new(),
         limits: Limits::default(),
         created_ms: 0,
     }

@@ -336,6 +336,7 @@ class WebSocket extends EventTarget {
     return socket.#native;
   }
 
+  // Returns the end that stays.
   static couple(socket, native) {
     const peer = socket.#peer;
     peer.#native = native;
@@ -346,6 +347,7 @@ class WebSocket extends EventTarget {
     socket.#early = [];
     socket.#relay = peer;
     if (peer.#accepted) peer.#receive();
+    return peer;
   }
 
   static is(value) {

@@ -24,6 +24,14 @@ function print(level, args, options = undefined) {
   if (text.length > LINE_MAX) text = `${text.slice(0, LINE_MAX)}... ${text.length - LINE_MAX} more characters`;
   if (indent !== "") text = indent + text.replaceAll("\n", `\n${indent}`);
   op_log(level, text);
+  printHook?.(level, args, text);
+}
+
+// Told of everything that is printed, while somebody traces events.
+let printHook = null;
+
+function setPrintHook(hook) {
+  printHook = hook;
 }
 
 // Stacks name files as the developer does, and show nothing of this engine's scripts.
@@ -144,5 +152,5 @@ const console = {
 const { performance } = core.loadExtScript("ext:deno_web/15_performance.js");
 Object.defineProperty(console, Symbol.toStringTag, { value: "console", configurable: true });
 
-return { console };
+return { console, setPrintHook };
 })();

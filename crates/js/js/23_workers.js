@@ -39,6 +39,13 @@ function withEnvAndExports(newEnv, newExports, callback) {
   return envStorage.run(newEnv, () => exportsStorage.run(newExports, callback));
 }
 
+// Who traces events is told of what is thrown in waitUntil.
+let onWaitError = null;
+
+function setWaitHook(hook) {
+  onWaitError = hook;
+}
+
 const ILLEGAL = Symbol("illegal constructor");
 
 // The third argument of a handler. The event lasts until its handler is done, its response's stream has been read and what
@@ -69,6 +76,7 @@ class ExecutionContext {
     Promise.resolve(promise).then(
       () => releaseEvent(this),
       (error) => {
+        onWaitError?.(error, this);
         op_report_exception(error);
         releaseEvent(this);
       },
@@ -112,10 +120,9 @@ class ExecutionContext {
     op_rpc_park(this.#id, parked);
   }
 
-  // Calls back when the event is over, at once if it is.
+  // Calls back when the event is over. What begins later (in a timer that nobody waited for) is not bound by it.
   static onEnd(ctx, callback) {
-    if (ctx.#ends === null) callback();
-    else ctx.#ends.push(callback);
+    ctx.#ends?.push(callback);
   }
 
   static depth(ctx) {
@@ -205,6 +212,7 @@ return {
   onEventEnd,
   passesThrough,
   releaseEvent,
+  setWaitHook,
   RpcTarget,
   unbuiltBinding,
   waitUntil,

@@ -19,7 +19,11 @@ const { core } = __bootstrap;
 const { op_report_exception, op_rpc_asking, op_rpc_close, op_rpc_open, op_rpc_pair, op_rpc_recv, op_rpc_send } = core.ops;
 const { getAsyncContext, setAsyncContext } = core;
 const { assertInHandler, currentEvent, Frame } = core.loadExtScript("ext:atoll_js/00_context.js");
-const { eventAsking, eventDepth, eventServing, onEventEnd, RpcTarget, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { eventAsking, eventDepth, eventServing, onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
+
+const {
+  ERRORS, evaluate, HandlerObject, isPlatformError, markRemote, notAFunction, notImplemented, remoteError, states, thrown,
+} = core.loadExtScript("ext:atoll_js/30_rpc_target.js");
 
 const DISPOSED = "RPC stub used after being disposed.";
 const OTHER_EVENT = "Cannot perform I/O on behalf of a different request. I/O objects (such as streams, request/response " +
@@ -137,8 +141,6 @@ for (const type of [RpcStub, RpcPromise, RpcProperty]) {
   }
 }
 
-// The proxies that worker code holds: proxy -> State.
-const states = new WeakMap();
 // The same by the functions behind the proxies, which nobody else holds.
 const targets = new WeakMap();
 
@@ -457,6 +459,7 @@ class Session {
     const root = Array.isArray(target) ? this.answers.get(target[0]) : this.exports.get(target);
     let args = [];
     let result;
+    if (this.isEvent && !Array.isArray(target)) onCall?.(path.join("."), this.#event);
     try {
       if (!isGet) args = decode(this, table, data, channels);
       if (root === undefined && !(Array.isArray(target) ? this.answers.has(target[0]) : this.exports.has(target))) {
@@ -480,7 +483,10 @@ class Session {
       return;
     }
     let encoded;
-    if (!ok && !PLATFORM_ERRORS.has(value)) op_report_exception(value);
+    if (!ok && !isPlatformError(value)) {
+      onException?.(value, this.#event);
+      op_report_exception(value);
+    }
     try {
       encoded = encode(this, ok ? value : thrown(value), true);
     } catch (error) {
@@ -569,40 +575,6 @@ class Session {
   }
 }
 
-// Errors of the platform, thrown at the caller alone: they are no exceptions of the worker that is called.
-const PLATFORM_ERRORS = new WeakSet();
-
-function platformError(message) {
-  const error = new TypeError(message);
-  PLATFORM_ERRORS.add(error);
-  return error;
-}
-
-function notImplemented(name) {
-  return platformError(`The RPC receiver does not implement the method "${name}".`);
-}
-
-// What is thrown travels as an object, so that it can say that it is remote.
-function thrown(value) {
-  return value !== null && typeof value === "object" ? value : new Error(`${String(value)}`);
-}
-
-function markRemote(error) {
-  if (error !== null && typeof error === "object" && Object.isExtensible(error)) {
-    Object.defineProperty(error, "remote", { value: true, writable: true, enumerable: true, configurable: true });
-  }
-  return error;
-}
-
-const ERRORS = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
-
-function remoteError(name, message, stack) {
-  const error = new (ERRORS[name] ?? Error)(message);
-  if (name !== "" && error.name !== name) error.name = name;
-  if (stack !== "") Object.defineProperty(error, "stack", { value: stack, writable: true, configurable: true });
-  return markRemote(error);
-}
-
 function disposeExported(value) {
   const state = states.get(value);
   if (state !== undefined) {
@@ -615,80 +587,6 @@ function disposeExported(value) {
   } catch (error) {
     op_report_exception(error);
   }
-}
-
-// Plain objects and arrays show what they own. Of a class that is meant for RPC, methods and accessors are shown, and what
-// an instance owns is not: it is as private as if it were declared so.
-function member(value, name) {
-  if (value === null || (typeof value !== "object" && typeof value !== "function")) throw notImplemented(name);
-  const prototype = Object.getPrototypeOf(value);
-  if (prototype === Object.prototype || prototype === null || Array.isArray(value)) {
-    if (!Object.hasOwn(value, name)) throw notImplemented(name);
-    return value[name];
-  }
-  if (!(value instanceof RpcTarget || value instanceof WorkerEntrypoint) || Object.hasOwn(value, name) || name === "constructor") {
-    throw notImplemented(name);
-  }
-  for (let holder = prototype; holder !== null && !ROOTS.has(holder); holder = Object.getPrototypeOf(holder)) {
-    if (Object.hasOwn(holder, name)) return value[name];
-  }
-  throw notImplemented(name);
-}
-
-const ROOTS = new Set([RpcTarget.prototype, WorkerEntrypoint.prototype, Object.prototype]);
-
-// An entry that is a plain object of handlers: its functions take one argument, then env and ctx as handlers do.
-class HandlerObject {
-  constructor(object, env, ctx) {
-    this.object = object;
-    this.env = env;
-    this.ctx = ctx;
-  }
-}
-
-// Runs a call of the other side: follows the path, then calls, or reads where args is null.
-async function evaluate(root, path, args) {
-  let handlers = null;
-  let value = root;
-  if (root instanceof HandlerObject) {
-    handlers = root;
-    value = root.object;
-  }
-  let owner;
-  for (const [i, name] of path.entries()) {
-    if (i !== 0 && core.isPromise(value)) value = await value;
-    const state = states.get(value);
-    if (state !== undefined) return await state.invoke(path.slice(i), args).result;
-    owner = value;
-    value = handlers !== null && i === 0 ? handlerMember(handlers, name) : member(value, name);
-  }
-  const state = states.get(value);
-  if (args === null) {
-    // A method alone still belongs to its object.
-    return typeof value === "function" && state === undefined && owner !== undefined ? value.bind(owner) : value;
-  }
-  if (state !== undefined) return await state.invoke([], args).result;
-  if (typeof value !== "function") {
-    throw platformError(`"${path.length === 0 ? "(this)" : path.join(".")}" is not a function.`);
-  }
-  if (handlers !== null && path.length === 1) {
-    if (args.length > 1) {
-      throw platformError(
-        `Cannot call handler function "${path[0]}" over RPC because it has the wrong number of arguments. A simple function ` +
-          `handler can only be called over RPC if it has exactly the arguments (arg, env, ctx), where only the first argument ` +
-          `comes from the client. To support multi-argument RPC functions, use class-based syntax (extending WorkerEntrypoint) instead.`,
-      );
-    }
-    return await value.call(owner, args[0], handlers.env, handlers.ctx);
-  }
-  return await value.apply(owner, args);
-}
-
-function handlerMember({ object }, name) {
-  for (let holder = object; holder !== null && holder !== Object.prototype; holder = Object.getPrototypeOf(holder)) {
-    if (Object.hasOwn(holder, name)) return object[name];
-  }
-  throw notImplemented(name);
 }
 
 // A call into a result that is here already: through what it holds.
@@ -706,7 +604,7 @@ function callLocal(value, path, args) {
     if (value === null || typeof value !== "object" || !Object.hasOwn(value, path[i])) return failedCall(notImplemented(path[i]));
     value = value[path[i]];
   }
-  if (args !== null) return failedCall(platformError(`"${path.length === 0 ? "(this)" : path.join(".")}" is not a function.`));
+  if (args !== null) return failedCall(notAFunction(path));
   return new Call(Promise.resolve(value), (path, args) => callLocal(value, path, args));
 }
 
@@ -750,12 +648,20 @@ function serve(link, event, target, onClose) {
   session.onClose = onClose;
 }
 
+// Who traces events is told of calls and of what they throw.
+let onCall = null;
+let onException = null;
+
+function setTracer(tracer) {
+  ({ onCall, onException } = tracer);
+}
+
 function setCodec(codec) {
   ({ encode, decode, disposeReceived } = codec);
 }
 
 return {
   ERRORS, HandlerObject, isStub: (value) => states.get(value)?.kind === STUB, localStub, makeStub, remoteError, RpcPromise,
-  RpcProperty, rpcKind: (value) => states.get(value)?.kind, RpcStub, serve, serviceProperty, setCodec, stubHook: (stub) => states.get(stub), waitsFor,
+  RpcProperty, rpcKind: (value) => states.get(value)?.kind, RpcStub, serve, serviceProperty, setCodec, setTracer, stubHook: (stub) => states.get(stub), waitsFor,
 };
 })();

@@ -14,6 +14,7 @@ const {
   op_rpc_done,
   op_rpc_refuse,
   op_scheduled_done,
+  op_tail_done,
 } = core.ops;
 const { setAsyncContext, getAsyncContext } = core;
 const { PromiseRejectionEvent, ErrorEvent } = core.loadExtScript("ext:deno_web/02_event.js");
@@ -35,6 +36,7 @@ const { HandlerObject, serve } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:atoll_js/32_service.js");
 const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:atoll_js/33_script.js");
 const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
+const { beginTracing, tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
@@ -81,6 +83,7 @@ function bootstrap(bindings, date, conformance) {
     }
     Object.defineProperty(env, name, { value: binding, writable: true, enumerable: true, configurable: true });
   }
+  beginTracing();
   applyCompat();
   installNode(date);
   // The engine keeps this handler outside of the snapshot.
@@ -151,6 +154,9 @@ function dispatchFetch(id, source, method, url, hasBody, info) {
   setAsyncContext(new Frame(ctx, null));
   try {
     const request = requestFromNative(source, method, url, hasBody ? Body.native(source) : null);
+    traceEvent(ctx, info?.[0], () => ({
+      request: { url: request.url, method: request.method, headers: Object.fromEntries(request.headers), cf: request.cf },
+    }));
     let result;
     // The plain object is by far the most common: no closure for it.
     const target = entryOf(info);
@@ -182,6 +188,7 @@ function dispatchFetch(id, source, method, url, hasBody, info) {
 function respondOrFail(id, response, ctx) {
   try {
     respond(id, response, ctx);
+    traceResponse(ctx, response.status);
     eventAnswered(ctx);
     releaseEvent(ctx);
   } catch (error) {
@@ -190,6 +197,7 @@ function respondOrFail(id, response, ctx) {
 }
 
 function fail(id, kind, error, ctx) {
+  traceException(error, true, ctx);
   op_fail(id, kind, error, passesThrough(ctx));
   eventAnswered(ctx);
   releaseEvent(ctx);
@@ -210,7 +218,7 @@ function respond(id, response, ctx) {
   if (status === 0) throw new TypeError("Response.error() cannot be sent to a client.");
   const wire = headers !== null ? headersToWire(headers) : contentType !== null ? `content-type\0${contentType}` : "";
   if (webSocket !== null) {
-    respondWebSocket(id, wire, webSocket);
+    respondWebSocket(id, wire, webSocket, ctx);
     return;
   }
   if (body === null) {
@@ -231,11 +239,15 @@ function respond(id, response, ctx) {
   }
 }
 
-function respondWebSocket(id, wire, webSocket) {
+function respondWebSocket(id, wire, webSocket, ctx) {
   if (!isWebSocket(webSocket)) throw new TypeError("The webSocket of a Response must be a WebSocket.");
   const native = leaveWebSocket(webSocket);
   const mine = op_respond_websocket(id, wire, native);
-  if (mine !== null) coupleWebSocket(webSocket, mine);
+  if (mine !== null) {
+    // The event lasts as long as the end that stays here.
+    holdEvent(ctx);
+    coupleWebSocket(webSocket, mine).addEventListener("close", () => releaseEvent(ctx), { once: true });
+  }
 }
 
 function dispatchScheduled(id, cron, scheduledTime, info) {
@@ -252,6 +264,7 @@ function dispatchScheduled(id, cron, scheduledTime, info) {
   const outer = getAsyncContext();
   setAsyncContext(new Frame(ctx, null));
   try {
+    traceEvent(ctx, info?.[0], () => ({ cron, scheduledTime }));
     const scheduled = handler("scheduled", ctx, entryOf(info));
     if (scheduled === null) {
       fail(id, NO_HANDLER, new Error(noHandler("scheduled")), ctx);
@@ -272,12 +285,43 @@ function dispatchScheduled(id, cron, scheduledTime, info) {
   }
 }
 
+// items: trace items of other workers' events, JSON.
+function dispatchTail(id, items, info) {
+  const ctx = contextOf(id, info);
+  const outer = getAsyncContext();
+  setAsyncContext(new Frame(ctx, null));
+  try {
+    const tail = handler("tail", ctx, entryOf(info));
+    if (tail === null) {
+      fail(id, NO_HANDLER, new Error(noHandler("tail")), ctx);
+      return;
+    }
+    Promise.resolve(tail(tailItems(items))).then(
+      () => {
+        op_tail_done(id);
+        eventAnswered(ctx);
+        releaseEvent(ctx);
+      },
+      (error) => {
+        op_report_exception(error);
+        fail(id, EXCEPTION, error, ctx);
+      },
+    );
+  } catch (error) {
+    op_report_exception(error);
+    fail(id, error instanceof NoEntrypoint ? NO_HANDLER : EXCEPTION, error, ctx);
+  } finally {
+    setAsyncContext(outer);
+  }
+}
+
 // A session of calls: one instance of the entrypoint answers all of them.
 function dispatchRpc(id, link, info) {
   const ctx = contextOf(id, info);
   const outer = getAsyncContext();
   setAsyncContext(new Frame(ctx, null));
   try {
+    traceEvent(ctx, info?.[0], () => ({ rpcMethod: "" }));
     const entry = entryOf(info);
     if (entry === undefined || entry === null) throw new NoEntrypoint("The worker's main module has no default export.");
     const target = typeof entry === "function" ? new entry(ctx, env) : new HandlerObject(entry, env, ctx);
@@ -298,11 +342,17 @@ function dispatchRpc(id, link, info) {
 
 core.setReportExceptionCallback((error) => {
   const event = new ErrorEvent("error", { cancelable: true, error, message: `${error?.message ?? error}` });
-  if (globalThis.dispatchEvent(event)) op_report_exception(error);
+  if (globalThis.dispatchEvent(event)) {
+    traceException(error);
+    op_report_exception(error);
+  }
 });
 core.setUnhandledPromiseRejectionHandler((promise, reason) => {
   const event = new PromiseRejectionEvent("unhandledrejection", { cancelable: true, promise, reason });
-  if (globalThis.dispatchEvent(event)) op_report_exception(reason);
+  if (globalThis.dispatchEvent(event)) {
+    traceException(reason);
+    op_report_exception(reason);
+  }
   return true;
 });
 // What an event's listener throws is told, and no more: the other listeners and the request go on.
@@ -323,7 +373,7 @@ for (
 
 install();
 Object.defineProperty(globalThis, "__atoll", {
-  value: { beginScript, bootstrap, dispatchFetch, dispatchRpc, dispatchScheduled, start },
+  value: { beginScript, bootstrap, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, start },
   configurable: true,
 });
 })();

@@ -58,6 +58,7 @@ struct Bridge {
     scheduled: v8::Global<v8::Function>,
     rpc: v8::Global<v8::Function>,
     begin_script: v8::Global<v8::Function>,
+    tail: v8::Global<v8::Function>,
 }
 
 /// An isolate that runs one worker.
@@ -280,6 +281,7 @@ impl JsInstance {
         let result = match event {
             Event::Fetch(request) => self.run_fetch(id, ctx, request),
             Event::Scheduled(scheduled) => self.run_scheduled(id, &ctx.entry, &scheduled),
+            Event::Tail(items) => self.run_tail(id, &ctx.entry, &items),
             Event::Rpc(link) => self.run_rpc(id, &ctx.entry, link),
         };
         // The bridge catches whatever a handler throws; only a termination passes it.
@@ -312,6 +314,17 @@ impl JsInstance {
         let link = deno_core::cppgc::make_cppgc_object(scope, Link::new(link)).into();
         let entry = entry_of(scope, entry);
         call(scope, &function, &[id, link, entry])
+    }
+
+    fn run_tail(&mut self, id: u32, entry: &Entry, items: &str) -> Result<(), JsException> {
+        let function = self.bridge.tail.clone();
+        deno_core::scope!(scope, self.runtime);
+        let id = v8::Integer::new_from_unsigned(scope, id).into();
+        let items = v8::String::new(scope, items)
+            .map_or_else(|| v8::String::empty(scope), |items| items)
+            .into();
+        let entry = entry_of(scope, entry);
+        call(scope, &function, &[id, items, entry])
     }
 
     fn run_scheduled(&mut self, id: u32, entry: &Entry, event: &ScheduledEvent) -> Result<(), JsException> {
@@ -497,6 +510,7 @@ fn take_bridge(runtime: &mut JsRuntime, eval_at_startup: bool) -> Result<Bridge,
         scheduled: function("dispatchScheduled")?,
         rpc: function("dispatchRpc")?,
         begin_script: function("beginScript")?,
+        tail: function("dispatchTail")?,
     })
 }
 

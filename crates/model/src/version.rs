@@ -55,6 +55,8 @@ pub struct WorkerVersion {
     pub bindings: Vec<(String, BindingSpec)>,
     /// Cron expressions.
     pub crons: Vec<String>,
+    /// Workers of the tenant that are told of every event this one handled.
+    pub tail_consumers: Vec<WorkerName>,
     /// See [`Limits`].
     pub limits: Limits,
     /// When it was made, milliseconds since the Unix epoch.

@@ -163,6 +163,7 @@ fn main() {
             compat_flags: Vec::new(),
             bindings: Vec::new(),
             crons: Vec::new(),
+            tail_consumers: Vec::new(),
             limits: Limits::default(),
             created_ms: 0,
         };

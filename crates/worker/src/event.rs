@@ -14,6 +14,8 @@ pub enum Event {
     Scheduled(ScheduledEvent),
     /// Another worker (or this one) calls methods of an entrypoint. The event lasts as long as the link.
     Rpc(RpcLink),
+    /// What events of other workers did, for the `tail` handler: a JSON array of trace items.
+    Tail(String),
 }
 
 /// What a handler made of its event. Work given to `waitUntil` may still run.
@@ -28,6 +30,8 @@ pub enum Outcome {
     },
     /// The RPC session is over.
     Rpc,
+    /// The `tail` handler returned.
+    Tail,
 }
 
 /// A request with its body.

@@ -38,4 +38,12 @@ pub trait LogSink: Send + Sync + 'static {
     fn log(&self, record: LogRecord);
     /// An exception that no response carries: thrown in `waitUntil`, a timer, a socket handler, an unhandled rejection.
     fn exception(&self, request_id: Option<RequestId>, exception: crate::JsException);
+
+    /// Whether somebody takes [`LogSink::trace`]'s items: gathering them costs.
+    fn traces(&self) -> bool {
+        false
+    }
+
+    /// What an event did, as JSON (the platform's `TraceItem`), once it and its `waitUntil` are over.
+    fn trace(&self, _item: String) {}
 }

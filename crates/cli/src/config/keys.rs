@@ -113,7 +113,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("addresses", List, TopOnly, Accepted),
     key("cloudchamber", Table, NotInherited, Accepted),
     key("containers", List, NotInherited, Unbuilt),
-    key("tail_consumers", List, NotInherited, Unbuilt),
+    key("tail_consumers", List, NotInherited, Used),
     key("streaming_tail_consumers", List, NotInherited, Unbuilt),
     key("connect", List, NotInherited, Unbuilt),
     key("migrations", List, Inherited, Accepted),

@@ -63,6 +63,8 @@ pub struct Project {
     pub bindings: Vec<(String, BindingSpec)>,
     /// Cron expressions of `triggers.crons`.
     pub crons: Vec<String>,
+    /// The workers of `tail_consumers`.
+    pub tail_consumers: Vec<String>,
     /// The day whose behaviour the worker asks for.
     pub compat_date: CompatDate,
     /// Compatibility flags, as configured.

@@ -77,6 +77,7 @@ pub(crate) fn project(
             .map(|binding| (binding.name, binding.spec))
             .collect(),
         crons: crons(effective, findings),
+        tail_consumers: tail_consumers(effective, findings),
         compat_date,
         compat_flags: compat_flags(effective, compat_date, findings),
         dev: dev(effective, findings),
@@ -294,6 +295,29 @@ fn build(effective: &Effective, root: &Path, findings: &mut Findings) -> Build {
         cwd,
         watch_dir,
     }
+}
+
+fn tail_consumers(effective: &Effective, findings: &mut Findings) -> Vec<String> {
+    let Some(found) = effective.get("tail_consumers") else {
+        return Vec::new();
+    };
+    let Some(items) = super::scope::list(&found.entry.node, || found.path.clone(), findings) else {
+        return Vec::new();
+    };
+    let mut consumers = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let Some(fields) = Fields::of(item, format!("{}[{index}]", found.path), findings) else {
+            continue;
+        };
+        fields.known(&["service", "environment"], findings);
+        let service = fields.required_text("service", findings);
+        let environment = fields.text("environment", findings);
+        consumers.extend(service.map(|service| match environment {
+            Some(environment) => format!("{service}-{environment}"),
+            None => service,
+        }));
+    }
+    consumers
 }
 
 fn crons(effective: &Effective, findings: &mut Findings) -> Vec<String> {

@@ -304,6 +304,11 @@ impl Round {
             compat_flags: project.compat_flags.clone(),
             bindings: project.bindings.clone(),
             crons: project.crons.clone(),
+            tail_consumers: project
+                .tail_consumers
+                .iter()
+                .map(|name| WorkerName::new(name.as_str()))
+                .collect(),
             limits: project.limits.clone(),
             created_ms: self.clock.now_ms(),
         }
@@ -329,7 +334,12 @@ fn version_id(project: &Project, built: &Built) -> String {
         part(name.as_bytes());
         part(&binding_bytes(spec));
     }
-    for text in project.compat_flags.iter().chain(&project.crons) {
+    for text in project
+        .compat_flags
+        .iter()
+        .chain(&project.crons)
+        .chain(&project.tail_consumers)
+    {
         part(text.as_bytes());
     }
     part(project.compat_date.to_string().as_bytes());

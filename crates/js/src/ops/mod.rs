@@ -17,6 +17,7 @@ pub(crate) mod multipart;
 pub(crate) mod rpc;
 pub(crate) mod service;
 pub(crate) mod socket;
+pub(crate) mod trace;
 pub(crate) mod websocket;
 
 use crate::state::IsolateState;

@@ -99,6 +99,7 @@ pub fn version(modules: Vec<Module>) -> WorkerVersion {
         compat_flags: vec!["nodejs_als".into()],
         bindings: Vec::new(),
         crons: Vec::new(),
+        tail_consumers: Vec::new(),
         limits: Limits::default(),
         created_ms: 0,
     }

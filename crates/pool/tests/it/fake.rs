@@ -290,6 +290,7 @@ pub fn version(tenant: &str, start: &str, limits: Limits) -> Arc<WorkerVersion> 
         compat_flags: Vec::new(),
         bindings: Vec::new(),
         crons: Vec::new(),
+        tail_consumers: Vec::new(),
         limits,
         created_ms: 0,
     })

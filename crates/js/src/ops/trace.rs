@@ -1,0 +1,25 @@
+//! What events did, for the workers that are told of it, and the `tail` handler that is told.
+
+use crate::ops::isolate;
+use atoll_worker::Outcome;
+use deno_core::{OpState, op2};
+
+/// The worker's name if somebody wants to know what its events do; null otherwise.
+#[op2]
+#[string]
+pub(crate) fn op_trace_name(state: &OpState) -> Option<String> {
+    let isolate = isolate(state);
+    isolate.env.logs.traces().then(|| isolate.version.name.to_string())
+}
+
+/// Hands an item over.
+#[op2(fast)]
+pub(crate) fn op_trace(state: &OpState, #[string] item: String) {
+    isolate(state).env.logs.trace(item);
+}
+
+/// The `tail` handler is done.
+#[op2(fast)]
+pub(crate) fn op_tail_done(state: &OpState, #[smi] id: u32) {
+    isolate(state).answer(id, Ok(Outcome::Tail));
+}
