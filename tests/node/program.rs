@@ -86,7 +86,11 @@ fn version(suite: &Suite, file: &str) -> Result<WorkerVersion, String> {
         modules.push(module(name, kind, text));
     }
     // Plain JavaScript on the modules under test: Node's own file.
-    modules.push(module("node/test/common/crypto", ModuleKind::CommonJs, suite.text("common/crypto.js")?));
+    modules.push(module(
+        "node/test/common/crypto",
+        ModuleKind::CommonJs,
+        suite.text("common/crypto.js")?,
+    ));
     let test = format!("node/test/{file}");
     // JSON's string syntax is JavaScript's.
     let name = format!("export default {};", serde_json::Value::from(test.as_str()));

@@ -39,8 +39,8 @@ mod triggers;
 mod upload;
 mod websocket;
 
-pub use geo::{GeoDatabases, GeoError};
 pub use error::EdgeError;
+pub use geo::{GeoDatabases, GeoError};
 pub use limits::EdgeLimits;
 pub use listener::Edge;
 pub use log::{AccessLog, AccessRecord, STATUS_CLIENT_GONE};

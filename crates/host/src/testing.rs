@@ -10,9 +10,9 @@ use atoll_model::{CompatDate, Limits, NamespaceId, RequestId, TenantId, WorkerNa
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    AnalyticsDataset, BindingError, DataPoint, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Instance, InstanceState,
-    Interrupt, Job, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, Outbound, OutboundRequest, Request, Response,
-    ScheduledEvent,
+    AnalyticsDataset, BindingError, DataPoint, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher,
+    Instance, InstanceState, Interrupt, Job, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, Outbound,
+    OutboundRequest, Request, Response, ScheduledEvent,
 };
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};

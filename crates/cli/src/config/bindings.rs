@@ -249,7 +249,11 @@ const BUILT: [(&str, &str, &str); 9] = [
     ("assets", "static assets", "Fetcher"),
     ("kv_namespaces", "KV namespace", "KVNamespace"),
     ("version_metadata", "version metadata", "WorkerVersionMetadata"),
-    ("services", "service: another worker of the session, or the worker itself", "Fetcher"),
+    (
+        "services",
+        "service: another worker of the session, or the worker itself",
+        "Fetcher",
+    ),
     ("ratelimits", "rate limit", "RateLimit"),
     (
         "analytics_engine_datasets",

@@ -240,7 +240,9 @@ impl Rewriter {
                 Ok(step)
             }
             CoroutineResult::Return(result) => {
-                self.parser.take().map(reuse);
+                if let Some(parser) = self.parser.take() {
+                    reuse(parser);
+                }
                 result.map(|()| Step::Done)
             }
         }

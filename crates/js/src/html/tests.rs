@@ -197,7 +197,8 @@ fn deep_documents_need_no_deep_stack() {
 fn refusals_are_told_in_the_parsers_words() {
     let mut rewriter = Rewriter::new(vec![entry("*", &[Handlers::ELEMENT])], utf8(), false).unwrap();
     assert_eq!(rewriter.write(b"<br>"), Ok(Step::Handler(0)));
-    let refused = |operation: &dyn Fn(&mut Token, &Rc<Shared>) -> Result<(), TokenError>| {
+    type Operation<'a> = &'a dyn Fn(&mut Token, &Rc<Shared>) -> Result<(), TokenError>;
+    let refused = |operation: Operation<'_>| {
         rewriter
             .token(|token, shared| operation(token, shared))
             .unwrap_err()

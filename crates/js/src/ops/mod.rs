@@ -3,9 +3,9 @@
 pub(crate) mod binding;
 pub(crate) mod blob;
 pub(crate) mod body;
-pub(crate) mod compat;
 pub(crate) mod cache;
 pub(crate) mod clock;
+pub(crate) mod compat;
 pub(crate) mod digest;
 pub(crate) mod event;
 pub(crate) mod fetch;

@@ -56,10 +56,14 @@ pub(crate) fn op_cjs_resolve(
     #[string] specifier: &str,
 ) -> Result<(String, String), JsErrorBox> {
     let isolate = isolate(state);
-    if let Some(name) = node_module(&isolate.compat, specifier) {
-        return Ok(("node".to_owned(), name.to_owned()));
+    // As an import has it: a module of the worker's own comes before a Node.js module of the same name.
+    if let Some(module) = resolve_name(&isolate.version, specifier, from) {
+        return Ok((kind_name(module.kind).to_owned(), module.name.clone()));
     }
-    let module = resolve_name(&isolate.version, specifier, from)
-        .ok_or_else(|| JsErrorBox::generic(format!("No such module \"{specifier}\", required from \"{from}\".")))?;
-    Ok((kind_name(module.kind).to_owned(), module.name.clone()))
+    match node_module(&isolate.compat, specifier) {
+        Some(name) => Ok(("node".to_owned(), name.to_owned())),
+        None => Err(JsErrorBox::generic(format!(
+            "No such module \"{specifier}\", required from \"{from}\"."
+        ))),
+    }
 }

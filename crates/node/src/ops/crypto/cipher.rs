@@ -53,7 +53,7 @@ pub(crate) fn op_crypto_cipher_info(#[string] name: &str, nid: u32, key_length: 
         kind.printed(),
         kind.nid
     );
-    if kind.block_size > 1 && !(kind.stream() && !matches!(kind.mode, Mode::Wrap | Mode::WrapPad)) {
+    if kind.block_size > 1 && (!kind.stream() || matches!(kind.mode, Mode::Wrap | Mode::WrapPad)) {
         text += &format!(r#","blockSize":{}"#, kind.block_size);
     }
     if iv > 0 {
