@@ -321,7 +321,7 @@ impl JsInstance {
         deno_core::scope!(scope, self.runtime);
         let id = v8::Integer::new_from_unsigned(scope, id).into();
         let items = v8::String::new(scope, items)
-            .map_or_else(|| v8::String::empty(scope), |items| items)
+            .unwrap_or_else(|| v8::String::empty(scope))
             .into();
         let entry = entry_of(scope, entry);
         call(scope, &function, &[id, items, entry])

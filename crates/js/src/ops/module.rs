@@ -56,14 +56,16 @@ pub(crate) fn op_cjs_resolve(
     #[string] specifier: &str,
 ) -> Result<(String, String), JsErrorBox> {
     let isolate = isolate(state);
-    // As an import has it: a module of the worker's own comes before a Node.js module of the same name.
-    if let Some(module) = resolve_name(&isolate.version, specifier, from) {
-        return Ok((kind_name(module.kind).to_owned(), module.name.clone()));
+    let own = |module: &Module| (kind_name(module.kind).to_owned(), module.name.clone());
+    // A module of the worker's own that has the very name comes before Node's; one beside the caller does not: `crypto` is
+    // Node's, `./crypto` is not.
+    if let Some(module) = isolate.version.modules.iter().find(|module| module.name == specifier) {
+        return Ok(own(module));
     }
-    match node_module(&isolate.compat, specifier) {
-        Some(name) => Ok(("node".to_owned(), name.to_owned())),
-        None => Err(JsErrorBox::generic(format!(
-            "No such module \"{specifier}\", required from \"{from}\"."
-        ))),
+    if let Some(name) = node_module(&isolate.compat, specifier) {
+        return Ok(("node".to_owned(), name.to_owned()));
     }
+    resolve_name(&isolate.version, specifier, from)
+        .map(own)
+        .ok_or_else(|| JsErrorBox::generic(format!("No such module \"{specifier}\", required from \"{from}\".")))
 }
