@@ -461,11 +461,17 @@ fn dev(effective: &Effective, findings: &mut Findings) -> DevSettings {
         findings,
     );
     let protocol = [("http", false), ("https", true)];
-    for (name, reason) in [
-        ("host", "requests keep the host that they were sent to"),
-        ("upstream_protocol", "requests keep the scheme that they were sent with"),
-    ] {
-        no_effect(&fields, name, reason, findings);
+    no_effect(
+        &fields,
+        "host",
+        "requests keep the host that they were sent to",
+        findings,
+    );
+    let upstream_https = fields.choice("upstream_protocol", &protocol, findings);
+    // Frameworks' tools write the default, "http", into the configurations that they make.
+    if upstream_https == Some(true) {
+        let reason = "requests keep the scheme that they were sent with";
+        no_effect(&fields, "upstream_protocol", reason, findings);
     }
     let port = |name: &str, findings: &mut Findings| -> Option<u16> {
         fields
@@ -479,7 +485,7 @@ fn dev(effective: &Effective, findings: &mut Findings) -> DevSettings {
         port: port("port", findings),
         https: fields.choice("local_protocol", &protocol, findings),
         host: fields.text("host", findings),
-        upstream_https: fields.choice("upstream_protocol", &protocol, findings),
+        upstream_https,
         inspector_port: port("inspector_port", findings),
         generate_types: fields.flag("generate_types", findings).unwrap_or(false),
     }

@@ -115,4 +115,7 @@ fn settings_without_effect_say_so() {
         "\"kv_namespaces\": [{ \"binding\": \"KV\", \"id\": \"a\", \"preview_id\": \"b\" }]",
         "\"kv_namespaces[0].preview_id\": is accepted, but has no effect",
     );
+    // The default has nothing to say.
+    let found = warnings(&with("\"dev\": { \"upstream_protocol\": \"http\" }").unwrap());
+    assert!(found.is_empty(), "{found:?}");
 }
