@@ -44,7 +44,8 @@ export default {
       case "/net": {
         const { hostname, port } = new URL(env.ORIGIN);
         const socket = net.connect({ host: hostname, port: Number(port) });
-        socket.end(`GET /echo?raw HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`);
+        // Not end(): a server may take a half-closed connection for one that was given up.
+        socket.write(`GET /echo?raw HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`);
         let text = "";
         for await (const part of socket) text += part;
         return new Response(text.slice(0, "HTTP/1.1 200".length));

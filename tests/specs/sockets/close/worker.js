@@ -30,7 +30,8 @@ export default {
     {
       const socket = connect(env.TCP);
       const [reader, writer] = [socket.readable.getReader(), socket.writable.getWriter()];
-      await writer.write(encode("reset"));
+      // The reset may come before the write is known to have been sent.
+      await outcome(writer.write(encode("reset")));
       out.reset = [await outcome(reader.read()), await outcome(writer.write(encode("x")))];
     }
     {
