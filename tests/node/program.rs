@@ -27,7 +27,7 @@ const SHIM: [(&str, ModuleKind, &str); 15] = [
     ("node/test/common/countdown", ModuleKind::CommonJs, "countdown.js"),
     ("node/test/common/wpt", ModuleKind::CommonJs, "wpt.js"),
     ("node_test", ModuleKind::CommonJs, "node_test.js"),
-    // Where the engine has none of its own.
+    // In the place of the engine's own: its fs holds no fixtures, and its vm refuses, as the peer's does.
     ("fs", ModuleKind::CommonJs, "fs.js"),
     ("node:fs", ModuleKind::CommonJs, "fs.js"),
     ("node:tty", ModuleKind::CommonJs, "tty.js"),
