@@ -3,16 +3,24 @@
 
 mod bench_start;
 mod dev;
+mod platform;
 mod reference;
+mod serve;
 mod telemetry;
 
 use crate::dev::DevServer;
+use crate::platform::{Parts, Platform};
+use crate::serve::{Journal, JournalTerminal, Recorded, ServeServer, Style};
+use atoll_cli::args::LogLevel;
+use atoll_cli::serve::{Isolation, LogFormat, ServeTarget};
 use atoll_cli::target::DevTarget;
-use atoll_cli::{Cli, Command};
-use atoll_egress::TlsRoots;
+use atoll_cli::terminal::Terminal;
+use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Targets};
+use atoll_egress::{AddressPolicy, TlsRoots};
 use atoll_js::{JsEngine, JsEngineOptions};
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,13 +42,32 @@ fn main() -> ExitCode {
         return reference::run(Path::new(directory), rest.iter().any(|word| word == "--check"));
     }
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    if matches!(cli.command, Command::Dev(_)) {
+    if cli.runs_workers() {
         // Before any thread: V8's memory protection keys reach only threads that are made later.
         atoll_js::init();
     }
-    telemetry::init();
+    let journal = match &cli.command {
+        Command::Serve(args) => match journal(args) {
+            Ok(journal) => Some(journal),
+            Err(error) => {
+                eprintln!("error: the system refuses a thread for the log: {error}");
+                return ExitCode::FAILURE;
+            }
+        },
+        _ => None,
+    };
+    let io_threads = match &journal {
+        Some(journal) => {
+            telemetry::init_server(journal.clone());
+            (cores() / 2).max(IO_THREADS)
+        }
+        None => {
+            telemetry::init();
+            IO_THREADS
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(IO_THREADS)
+        .worker_threads(io_threads)
         .thread_name("atoll-io")
         .enable_all()
         .build();
@@ -51,9 +78,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(atoll_cli::run(cli, |_| dev_target()));
+    let wiring = Wiring { journal };
+    let code = runtime.block_on(atoll_cli::run(cli, &wiring));
     runtime.shutdown_timeout(RUNTIME_GRACE);
+    if let Some(journal) = &wiring.journal {
+        journal.finish();
+    }
     code
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The hidden command of the start benchmark.
@@ -88,11 +123,78 @@ fn engine() -> JsEngine {
     })
 }
 
-fn dev_target() -> Result<Arc<dyn DevTarget>, String> {
-    let pool = Pool::new(PoolOptions::default())
-        .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
-    let clock = Arc::new(SystemClock);
-    Ok(Arc::new(DevServer::new(Arc::new(engine()), pool, tls_roots()?, clock)))
+/// What the commands drive.
+struct Wiring {
+    /// Of `atoll serve`.
+    journal: Option<Arc<Journal>>,
+}
+
+impl Wiring {
+    fn platform(&self, permits: usize, policy: AddressPolicy) -> Result<Platform, String> {
+        let options = PoolOptions {
+            permits,
+            ..PoolOptions::default()
+        };
+        let pool = Pool::new(options)
+            .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
+        Ok(Platform::new(Parts {
+            engine: Arc::new(engine()),
+            pool,
+            roots: tls_roots()?,
+            policy,
+            clock: Arc::new(SystemClock),
+        }))
+    }
+}
+
+impl Targets for Wiring {
+    fn dev(&self, _: &DevArgs) -> Result<Arc<dyn DevTarget>, String> {
+        let platform = self.platform(cores(), AddressPolicy::public_and_loopback())?;
+        Ok(Arc::new(DevServer::new(platform)))
+    }
+
+    fn serve(&self, args: &ServeArgs) -> Result<(Arc<dyn ServeTarget>, Arc<dyn Terminal>), String> {
+        let Some(journal) = &self.journal else {
+            return Err("there is no log: this is a bug".to_owned());
+        };
+        if args.isolation != Isolation::Shared {
+            return Err("--isolation cordon and dedicated are not built yet: shared is".to_owned());
+        }
+        let mut policy = AddressPolicy::public();
+        for entry in &args.allow_net {
+            let entry = entry.parse().map_err(|error| format!("--allow-net: {error}"))?;
+            policy.allow.push(entry);
+        }
+        let platform = self.platform(cores() * usize::from(args.workers_per_core), policy)?;
+        let target = ServeServer::new(platform, journal.clone(), recorded(args.log_level));
+        Ok((Arc::new(target), Arc::new(JournalTerminal(journal.clone()))))
+    }
+}
+
+/// The journal of `atoll serve`.
+fn journal(args: &ServeArgs) -> io::Result<Arc<Journal>> {
+    let text = match args.log_format {
+        Some(format) => format == LogFormat::Text,
+        None => io::stdout().is_terminal(),
+    };
+    let style = if text { Style::Text } else { Style::Json };
+    Journal::start(style, Arc::new(SystemClock))
+}
+
+/// What a `--log-level` means.
+fn recorded(level: LogLevel) -> Recorded {
+    Recorded {
+        requests: level >= LogLevel::Info,
+        faults: level >= LogLevel::Error,
+        printed: match level {
+            LogLevel::None => None,
+            LogLevel::Error => Some(atoll_worker::LogLevel::Error),
+            LogLevel::Warn => Some(atoll_worker::LogLevel::Warn),
+            LogLevel::Info => Some(atoll_worker::LogLevel::Info),
+            LogLevel::Log => Some(atoll_worker::LogLevel::Log),
+            LogLevel::Debug => Some(atoll_worker::LogLevel::Debug),
+        },
+    }
 }
 
 /// The authorities that outgoing requests trust: the public ones, and those of the file that `SSL_CERT_FILE` names.

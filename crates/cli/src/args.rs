@@ -3,6 +3,7 @@
 //! Names are those that users of wrangler know. A wrong word is answered with the nearest right one and exit status 2.
 
 use crate::config::{Project, split_var};
+use crate::serve::ServeArgs;
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -34,6 +35,7 @@ const STYLES: Styles = Styles::styled()
         atoll init hello        make a new project\n  \
         atoll dev               serve the project in this directory, reload it on every save\n  \
         atoll dev apps/shop     serve another one\n  \
+        atoll serve             serve it in production\n  \
         atoll types             write the types of the project's bindings\n\n\
         `atoll COMMAND --help` says more."
 )]
@@ -52,6 +54,10 @@ pub enum Command {
     /// Reads wrangler.jsonc, wrangler.json or wrangler.toml and .dev.vars or .env, bundles TypeScript, JSX and npm packages,
     /// and keeps what the worker stores between runs.
     Dev(Box<DevArgs>),
+    /// Serve projects in production: no watcher, terse errors, health and metrics, graceful stops.
+    ///
+    /// Reads the same configuration as `dev`, builds once, and serves until it is told to stop.
+    Serve(Box<ServeArgs>),
     /// Make a new project.
     Init(InitArgs),
     /// Write the TypeScript types of a project's bindings (worker-configuration.d.ts).
@@ -85,9 +91,9 @@ pub struct DevArgs {
     /// The configuration file to read, no other. May be repeated: the first is the one that is served.
     #[arg(short, long = "config", value_name = "FILE")]
     pub configs: Vec<PathBuf>,
-    /// The environment of the configuration to use.
-    #[arg(short, long, value_name = "NAME")]
-    pub env: Option<String>,
+    /// How the project is read and built.
+    #[command(flatten)]
+    pub build: BuildArgs,
     /// The port to listen on; 0 lets the system choose [default: 8787].
     #[arg(short, long)]
     pub port: Option<u16>,
@@ -109,6 +115,32 @@ pub struct DevArgs {
     /// Where stored state is kept [default: .atoll/state in the project].
     #[arg(long, value_name = "DIR")]
     pub persist_to: Option<PathBuf>,
+    /// Accepted for wrangler's sake: the local trigger URLs of scheduled handlers are always there.
+    #[arg(long, hide = true)]
+    pub test_scheduled: bool,
+    /// Accepted for wrangler's sake: everything is local.
+    #[arg(long, short = 'l', hide = true)]
+    pub local: bool,
+    /// The least severe messages to show [default: log].
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+    /// Print one JSON object a line, for machines.
+    #[arg(long)]
+    pub json: bool,
+    /// Serve what is there now, reload on `r` alone.
+    #[arg(long)]
+    pub no_watch: bool,
+    /// Whether keys do something while it runs [default: if this is a terminal].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub show_interactive_dev_session: Option<bool>,
+}
+
+/// How a project is read and built: the flags that `dev` and `serve` share.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuildArgs {
+    /// The environment of the configuration to use.
+    #[arg(short, long, value_name = "NAME")]
+    pub env: Option<String>,
     /// Set a variable of the worker: NAME:VALUE. May be repeated.
     #[arg(long = "var", value_name = "NAME:VALUE", value_parser = parse_pair)]
     pub vars: Vec<(String, String)>,
@@ -139,24 +171,6 @@ pub struct DevArgs {
     /// A compatibility flag, added to the configuration's. May be repeated.
     #[arg(long = "compatibility-flag", alias = "compatibility-flags", value_name = "FLAG")]
     pub compatibility_flags: Vec<String>,
-    /// Accepted for wrangler's sake: the local trigger URLs of scheduled handlers are always there.
-    #[arg(long, hide = true)]
-    pub test_scheduled: bool,
-    /// Accepted for wrangler's sake: everything is local.
-    #[arg(long, short = 'l', hide = true)]
-    pub local: bool,
-    /// The least severe messages to show [default: log].
-    #[arg(long, value_enum, value_name = "LEVEL")]
-    pub log_level: Option<LogLevel>,
-    /// Print one JSON object a line, for machines.
-    #[arg(long)]
-    pub json: bool,
-    /// Serve what is there now, reload on `r` alone.
-    #[arg(long)]
-    pub no_watch: bool,
-    /// Whether keys do something while it runs [default: if this is a terminal].
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub show_interactive_dev_session: Option<bool>,
 }
 
 /// `--local-protocol`.
@@ -233,7 +247,7 @@ impl Cli {
 
     /// Whether the command runs workers, so that the engine must be initialised before any thread is started.
     pub fn runs_workers(&self) -> bool {
-        matches!(self.command, Command::Dev(_))
+        matches!(self.command, Command::Dev(_) | Command::Serve(_))
     }
 }
 
@@ -259,7 +273,7 @@ fn suggest(mut error: clap::Error) -> clap::Error {
     error
 }
 
-impl DevArgs {
+impl BuildArgs {
     /// Lays the flags over what the configuration says.
     pub(crate) fn apply(&self, project: &mut Project, cwd: &std::path::Path) {
         lay_over(&mut project.define, &self.defines);
@@ -300,7 +314,7 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     split_var(text).ok_or_else(|| "it has the form NAME:VALUE".to_owned())
 }
 
-fn parse_host(text: &str) -> Result<IpAddr, String> {
+pub(crate) fn parse_host(text: &str) -> Result<IpAddr, String> {
     match text {
         "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
         "*" => Ok(IpAddr::from([0, 0, 0, 0])),
@@ -347,13 +361,13 @@ mod tests {
         check("dev --ip *", |a| a.host == Some([0, 0, 0, 0].into()));
         check("dev --host ::1", |a| a.host == Some("::1".parse().expect("an address")));
         check("dev -e staging -c w.toml", |a| {
-            a.env.as_deref() == Some("staging") && a.configs == [PathBuf::from("w.toml")]
+            a.build.env.as_deref() == Some("staging") && a.configs == [PathBuf::from("w.toml")]
         });
         check("dev --var A:1 --var B:x:y", |a| {
-            a.vars == [("A".into(), "1".into()), ("B".into(), "x:y".into())]
+            a.build.vars == [("A".into(), "1".into()), ("B".into(), "x:y".into())]
         });
         check("dev --define X:true --alias a:./b", |a| {
-            a.defines == [("X".into(), "true".into())] && a.aliases == [("a".into(), "./b".into())]
+            a.build.defines == [("X".into(), "true".into())] && a.build.aliases == [("a".into(), "./b".into())]
         });
         check("dev --local-protocol https", |a| {
             a.local_protocol == Some(LocalProtocol::Https)
@@ -362,7 +376,7 @@ mod tests {
             a.https_key_path.is_some()
         });
         check("dev --log-level debug --json --no-watch --minify --no-bundle", |a| {
-            a.log_level == Some(LogLevel::Debug) && a.json && a.no_watch && a.minify && a.no_bundle
+            a.log_level == Some(LogLevel::Debug) && a.json && a.no_watch && a.build.minify && a.build.no_bundle
         });
         check("dev --test-scheduled --local", |a| a.test_scheduled);
         check("dev --show-interactive-dev-session=false", |a| {

@@ -1,10 +1,12 @@
 //! From a command line to an exit status.
 
+use crate::Surroundings;
 use crate::args::{Cli, Command, DevArgs, InitArgs, TypesArgs};
 use crate::config::{LoadOptions, LocalFiles};
-use crate::dev::{self, Surroundings};
+use crate::dev;
+use crate::serve::{self, LogFormat, ServeArgs, ServeTarget};
 use crate::target::DevTarget;
-use crate::terminal::{self, SystemTerminal, Terminal};
+use crate::terminal::{self, Input, SystemTerminal, Terminal};
 use crate::{completions, init, types};
 use atoll_stdx::SystemClock;
 use clap::CommandFactory as _;
@@ -12,15 +14,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Does what the command line says, within a tokio runtime (with I/O and time) that the caller made. `target` makes what
-/// `atoll dev` drives; it is called for that command alone, with its flags.
+/// Makes what the commands drive that run workers; each is called for its command alone, with its flags.
+pub trait Targets {
+    /// What `atoll dev` drives.
+    fn dev(&self, args: &DevArgs) -> Result<Arc<dyn DevTarget>, String>;
+    /// What `atoll serve` drives, and where its lines go.
+    fn serve(&self, args: &ServeArgs) -> Result<(Arc<dyn ServeTarget>, Arc<dyn Terminal>), String>;
+}
+
+/// Does what the command line says, within a tokio runtime (with I/O and time) that the caller made.
 ///
-/// Exit statuses: 0 done, 1 failed (the reason is on standard error), 130 stopped by a second Ctrl-C. Wrong words are the
-/// parser's: 2.
-pub async fn run<F>(cli: Cli, target: F) -> ExitCode
-where
-    F: FnOnce(&DevArgs) -> Result<Arc<dyn DevTarget>, String>,
-{
+/// Exit statuses: 0 done, 1 failed (the reason is on standard error), 130 stopped by a second Ctrl-C, 143 by a second SIGTERM.
+/// Wrong words are the parser's: 2.
+pub async fn run(cli: Cli, targets: &dyn Targets) -> ExitCode {
     let terminal = SystemTerminal;
     let cwd = match std::env::current_dir() {
         Ok(cwd) => cwd,
@@ -28,7 +34,7 @@ where
     };
     match cli.command {
         Command::Dev(args) => {
-            let target = match target(&args) {
+            let target = match targets.dev(&args) {
                 Ok(target) => target,
                 Err(cause) => return failed(&terminal, &cause),
             };
@@ -36,7 +42,7 @@ where
                 .show_interactive_dev_session
                 .unwrap_or(!args.json && terminal.is_terminal());
             // The keys' guard lives until the session has ended; its drop gives the terminal back.
-            let (inputs, keys) = match terminal::inputs(interactive) {
+            let (inputs, keys) = match terminal::inputs(interactive, Input::Terminate) {
                 Ok(inputs) => inputs,
                 Err(error) => return failed(&terminal, &format!("signals cannot be handled: {error}")),
             };
@@ -50,6 +56,31 @@ where
                 bundler: Surroundings::default_bundler(),
             };
             ExitCode::from(dev::run(*args, around, target).await)
+        }
+        Command::Serve(mut args) => {
+            args.log_format.get_or_insert(if terminal.is_terminal() {
+                LogFormat::Text
+            } else {
+                LogFormat::Json
+            });
+            let (target, lines) = match targets.serve(&args) {
+                Ok(parts) => parts,
+                Err(cause) => return failed(&terminal, &cause),
+            };
+            let (inputs, _) = match terminal::inputs(false, Input::Reload) {
+                Ok(inputs) => inputs,
+                Err(error) => return failed(&terminal, &format!("signals cannot be handled: {error}")),
+            };
+            let around = Surroundings {
+                cwd,
+                process_env: process_env(),
+                clock: Arc::new(SystemClock),
+                terminal: lines,
+                inputs,
+                keys: false,
+                bundler: Surroundings::default_bundler(),
+            };
+            ExitCode::from(serve::run(*args, around, target).await)
         }
         Command::Init(args) => new_project(&terminal, &cwd, &args),
         Command::Types(args) => write_types(&terminal, cwd, args),

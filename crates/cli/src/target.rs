@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 
 /// Where and how to listen.
 #[derive(Debug, Clone)]
-pub struct DevListen {
+pub struct Listen {
     /// The address to bind.
     pub host: IpAddr,
     /// The port to bind; 0 lets the system choose.
     pub port: u16,
-    /// Serve HTTPS with a self-signed certificate (or [`DevListen::certificate`]).
+    /// Serve HTTPS with a self-signed certificate (or [`Listen::certificate`]).
     pub https: bool,
     /// PEM files: certificate chain and key.
     pub certificate: Option<(PathBuf, PathBuf)>,
@@ -25,18 +25,18 @@ pub struct DevListen {
 
 /// A project that built: what to serve from now on.
 #[derive(Debug, Clone)]
-pub struct DevProject {
+pub struct BuiltProject {
     /// The worker; `None` for a project of static assets alone.
     pub worker: Option<WorkerVersion>,
     /// Static assets, if the project has any.
-    pub assets: Option<DevAssets>,
+    pub assets: Option<AssetDirectory>,
     /// The directory that holds stored state (KV and so on).
     pub persist_to: PathBuf,
 }
 
 /// A directory of static assets.
 #[derive(Debug, Clone)]
-pub struct DevAssets {
+pub struct AssetDirectory {
     /// Absolute path.
     pub directory: PathBuf,
     /// How they are served.
@@ -45,7 +45,7 @@ pub struct DevAssets {
 
 /// A build, configuration or start that failed, as the terminal and the error page show it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DevFailure {
+pub struct Failure {
     /// One line: what failed.
     pub title: String,
     /// The rest, plain text, several lines: file, line, cause, what to do.
@@ -90,21 +90,21 @@ pub enum DevEvent {
 #[async_trait]
 pub trait DevTarget: Send + Sync {
     /// Binds the listener. Called once, before anything else. A port in use is [`ListenError::InUse`].
-    async fn listen(&self, listen: &DevListen) -> Result<SocketAddr, ListenError>;
+    async fn listen(&self, listen: &Listen) -> Result<SocketAddr, ListenError>;
 
     /// Starts serving `project`; what the previous one has in flight finishes on the previous one. Returns when the worker's
     /// modules have been evaluated, with the failure if they could not be: then requests answer with it.
-    async fn apply(&self, project: DevProject) -> Result<(), DevFailure>;
+    async fn apply(&self, project: BuiltProject) -> Result<(), Failure>;
 
     /// Starts or replaces a worker that runs beside the project, to be called by its service bindings; on failure the one
     /// before it stays. `place` tells such workers apart.
-    async fn apply_beside(&self, place: usize, project: DevProject) -> Result<(), DevFailure>;
+    async fn apply_beside(&self, place: usize, project: BuiltProject) -> Result<(), Failure>;
 
     /// From now on requests answer with this failure (the project does not build), until the next `apply`.
-    async fn fail(&self, failure: DevFailure);
+    async fn fail(&self, failure: Failure);
 
     /// Runs the `scheduled` handler once, as the local trigger URL does.
-    async fn trigger_scheduled(&self, cron: &str) -> Result<(), DevFailure>;
+    async fn trigger_scheduled(&self, cron: &str) -> Result<(), Failure>;
 
     /// What happens from now on. Bounded: when the terminal is slower than the server, events are dropped and counted.
     fn events(&self) -> mpsc::Receiver<DevEvent>;

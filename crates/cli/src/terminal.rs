@@ -17,8 +17,10 @@ pub enum Input {
     Key(char),
     /// Ctrl-C: stop, the second time at once.
     Interrupt,
-    /// SIGTERM or a terminal that went away: stop.
+    /// SIGTERM, and for a session a terminal that went away: stop.
     Terminate,
+    /// SIGHUP, to a server: read everything again.
+    Reload,
 }
 
 /// Where a session's lines go. A line that cannot be written is lost: there is nobody to tell.
@@ -84,21 +86,22 @@ impl Terminal for SystemTerminal {
 /// Inputs as they come. Ends with the process.
 pub type Inputs = mpsc::Receiver<Input>;
 
-/// Starts to listen to signals and, if `keys`, to the keyboard (if that is a terminal). Within a tokio runtime.
-pub fn inputs(keys: bool) -> io::Result<(Inputs, Option<Keys>)> {
+/// Starts to listen to signals and, if `keys`, to the keyboard (if that is a terminal). `hangup` is what SIGHUP means.
+/// Within a tokio runtime.
+pub fn inputs(keys: bool, hangup: Input) -> io::Result<(Inputs, Option<Keys>)> {
     let (send, receive) = mpsc::channel(INPUTS_MAX);
-    signals(&send)?;
+    signals(&send, hangup)?;
     let keys = keys.then(|| Keys::start(send)).flatten();
     Ok((receive, keys))
 }
 
 #[cfg(unix)]
-fn signals(send: &mpsc::Sender<Input>) -> io::Result<()> {
+fn signals(send: &mpsc::Sender<Input>, hangup: Input) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let kinds = [
         (SignalKind::interrupt(), Input::Interrupt),
         (SignalKind::terminate(), Input::Terminate),
-        (SignalKind::hangup(), Input::Terminate),
+        (SignalKind::hangup(), hangup),
     ];
     for (kind, input) in kinds {
         let mut signal = signal(kind)?;
@@ -119,7 +122,7 @@ fn signals(send: &mpsc::Sender<Input>) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn signals(send: &mpsc::Sender<Input>) -> io::Result<()> {
+fn signals(send: &mpsc::Sender<Input>, _hangup: Input) -> io::Result<()> {
     let send = send.clone();
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() && !send.is_closed() {

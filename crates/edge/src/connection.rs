@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+/// How often a connection that may go any moment is looked at while the listener stops.
+pub(crate) const CLOSING_LOOK: Duration = Duration::from_millis(50);
+
 /// A client's connection.
 pub(crate) struct Connection {
     pub(crate) front: Arc<Front>,
@@ -96,13 +99,18 @@ impl Connection {
         self.head_since.store(self.now_ms() + 1, Ordering::Relaxed);
     }
 
-    /// Looks at the deadlines.
-    pub(crate) fn verdict(&self) -> Verdict {
+    /// Looks at the deadlines. `stopped` is when the listener's stop was noticed here: from then on a connection is kept only
+    /// for what its client may be sending.
+    pub(crate) fn verdict(&self, stopped: Option<Instant>) -> Verdict {
         let limits = &self.front.options.limits;
-        let wait = limits
-            .head_timeout
-            .min(limits.idle_timeout)
-            .max(Duration::from_millis(1));
+        let idle_timeout = match stopped {
+            None => limits.idle_timeout,
+            Some(_) => limits.closing_idle_timeout,
+        };
+        let wait = limits.head_timeout.min(idle_timeout).max(Duration::from_millis(1));
+        if stopped.is_some() && self.is_busy() {
+            return Verdict::Wait(CLOSING_LOOK);
+        }
         if self.is_busy() {
             return Verdict::Wait(wait);
         }
@@ -117,11 +125,14 @@ impl Connection {
                 Verdict::Wait((limits.head_timeout - spent).min(wait))
             };
         }
-        let spent = since(self.idle_since.load(Ordering::Relaxed));
-        if spent >= limits.idle_timeout {
+        let mut spent = since(self.idle_since.load(Ordering::Relaxed));
+        if let Some(stopped) = stopped {
+            spent = spent.min(stopped.elapsed());
+        }
+        if spent >= idle_timeout {
             Verdict::Idle
         } else {
-            Verdict::Wait((limits.idle_timeout - spent).min(wait))
+            Verdict::Wait((idle_timeout - spent).min(wait))
         }
     }
 }

@@ -6,8 +6,10 @@ use crate::site::Sites;
 use atoll_model::RequestId;
 use atoll_stdx::TaskGroup;
 use atoll_worker::Dispatch;
-use std::sync::Arc;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// Ids are unique in the process, whatever number of listeners it has.
@@ -18,6 +20,9 @@ pub(crate) struct Front {
     pub(crate) sites: Arc<dyn Sites>,
     pub(crate) dispatch: Arc<dyn Dispatch>,
     pub(crate) log: Arc<dyn AccessLog>,
+    /// The TLS side, if the listener has one; replaced when the certificate is.
+    pub(crate) acceptor: RwLock<Option<TlsAcceptor>>,
+    pub(crate) counters: Counters,
     /// Connections, and the sockets that were connections.
     pub(crate) connections: TaskGroup,
     /// What works for a connection and ends with it: request bodies, HTTP/2 streams.
@@ -28,7 +33,34 @@ pub(crate) struct Front {
     pub(crate) cut: CancellationToken,
 }
 
+/// What happened to a listener's connections.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) closed: AtomicU64,
+    pub(crate) handshakes_failed: AtomicU64,
+    pub(crate) accept_errors: AtomicU64,
+}
+
 impl Front {
+    pub(crate) fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs `future`, which waits for a client's first bytes, until the listener has stopped and what the client may still
+    /// be sending has had its time. `None` if that came first.
+    pub(crate) async fn while_served<F: Future>(&self, future: F) -> Option<F::Output> {
+        let over = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(self.options.limits.closing_idle_timeout).await;
+        };
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = over => None,
+        }
+    }
+
     pub(crate) fn next_request(&self) -> RequestId {
         RequestId(NEXT_REQUEST.fetch_add(1, Ordering::Relaxed))
     }

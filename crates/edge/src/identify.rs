@@ -100,6 +100,8 @@ pub(crate) struct Identified {
     pub(crate) head: RequestHead,
     /// Where the host name is in `head.url`, in lower case, without port.
     host: std::ops::Range<usize>,
+    /// Where the target begins in `head.url`.
+    target: usize,
     pub(crate) client: Client,
     pub(crate) handshake: Option<Handshake>,
 }
@@ -107,6 +109,12 @@ pub(crate) struct Identified {
 impl Identified {
     pub(crate) fn host(&self) -> &str {
         &self.head.url[self.host.clone()]
+    }
+
+    /// The path as sent, without the query.
+    pub(crate) fn path(&self) -> &str {
+        let target = &self.head.url[self.target..];
+        target.split_once('?').map_or(target, |(path, _)| path)
     }
 }
 
@@ -153,6 +161,7 @@ pub(crate) fn identify(
     url[host_start..].make_ascii_lowercase();
     let host = host_start..host_start + authority.host_len;
     let authority = host_start..url.len();
+    let target_start = url.len();
     if !target.starts_with('/') {
         url.push('/');
     }
@@ -206,12 +215,13 @@ pub(crate) fn identify(
             cf: None,
         },
         host,
+        target: target_start,
         client,
         handshake,
     })
 }
 
-fn protocol(version: Version) -> &'static str {
+pub(crate) fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_2 => "HTTP/2",
         Version::HTTP_10 => "HTTP/1.0",

@@ -38,6 +38,9 @@ pub struct EdgeLimits {
     pub head_timeout: Duration,
     /// How long a connection may stay open without a request.
     pub idle_timeout: Duration,
+    /// Once the listener stops: how long a connection without a request is kept for the one that its client may be sending,
+    /// which is answered with `Connection: close`. Zero closes idle connections at once.
+    pub closing_idle_timeout: Duration,
     /// How long a request's body may stand still while the worker wants more of it. The body ends with an error.
     pub body_timeout: Duration,
     /// How long a client may take nothing of what waits for it. The connection is closed.
@@ -55,6 +58,8 @@ impl EdgeLimits {
     pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
     /// Seventy-five seconds.
     pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+    /// Idle connections close with the listener.
+    pub const CLOSING_IDLE_TIMEOUT: Duration = Duration::ZERO;
     /// One minute.
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
     /// Two minutes.
@@ -72,6 +77,7 @@ impl Default for EdgeLimits {
             tls_handshake_timeout: Self::TLS_HANDSHAKE_TIMEOUT,
             head_timeout: Self::HEAD_TIMEOUT,
             idle_timeout: Self::IDLE_TIMEOUT,
+            closing_idle_timeout: Self::CLOSING_IDLE_TIMEOUT,
             body_timeout: Self::BODY_TIMEOUT,
             write_timeout: Self::WRITE_TIMEOUT,
             websocket_close_timeout: Self::WEBSOCKET_CLOSE_TIMEOUT,

@@ -1,9 +1,11 @@
 //! The last phase: one record per request.
 
+use atoll_model::{RequestId, WorkerName};
 use atoll_worker::FaultKind;
 use http::Method;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,16 @@ pub struct AccessRecord {
     pub elapsed: Duration,
     /// The fault that the response reports, if the worker gave none of its own.
     pub fault: Option<FaultKind>,
+    /// The host that was asked for, as the site was looked up; empty if the request was refused before.
+    pub host: String,
+    /// `HTTP/1.1`, `HTTP/2`.
+    pub protocol: &'static str,
+    /// Who asked.
+    pub peer: SocketAddr,
+    /// The worker that was asked, if one was.
+    pub worker: Option<WorkerName>,
+    /// The event's id, as error answers and the worker's own records show it; none without an event.
+    pub request_id: Option<RequestId>,
 }
 
 /// Takes access records.
@@ -38,15 +50,42 @@ pub(crate) struct Pending {
     log: Arc<dyn AccessLog>,
     start: Instant,
     request: Option<(Method, PathAndQuery)>,
+    protocol: &'static str,
+    peer: SocketAddr,
+    host: String,
+    worker: Option<WorkerName>,
+    request_id: Option<RequestId>,
 }
 
 impl Pending {
-    pub(crate) fn new(log: Arc<dyn AccessLog>, method: Method, target: PathAndQuery) -> Self {
+    pub(crate) fn new(
+        log: Arc<dyn AccessLog>,
+        method: Method,
+        target: PathAndQuery,
+        protocol: &'static str,
+        peer: SocketAddr,
+    ) -> Self {
         Self {
             log,
             start: Instant::now(),
             request: Some((method, target)),
+            protocol,
+            peer,
+            host: String::new(),
+            worker: None,
+            request_id: None,
         }
+    }
+
+    /// The request is for this host.
+    pub(crate) fn is_for(&mut self, host: &str) {
+        host.clone_into(&mut self.host);
+    }
+
+    /// The request became this event.
+    pub(crate) fn becomes(&mut self, worker: &WorkerName, id: RequestId) {
+        self.worker = Some(worker.clone());
+        self.request_id = Some(id);
     }
 
     /// The response's head is ready.
@@ -67,6 +106,11 @@ impl Pending {
                 reason,
                 elapsed: self.start.elapsed(),
                 fault,
+                host: std::mem::take(&mut self.host),
+                protocol: self.protocol,
+                peer: self.peer,
+                worker: self.worker.take(),
+                request_id: self.request_id,
             });
         }
     }

@@ -11,6 +11,9 @@ use std::sync::Arc;
 pub struct EdgeOptions {
     /// TLS, or plain text.
     pub tls: Option<TlsOptions>,
+    /// Share the port with other processes of the same user (`SO_REUSEPORT`), so that a successor can listen before this one
+    /// stops. The socket then listens from [`crate::Edge::open`] on, not from its binding.
+    pub reuse_port: bool,
     /// How much an error answer tells.
     pub error_detail: ErrorDetail,
     /// Serve `/cdn-cgi/handler/scheduled` and `/__scheduled`, by which a developer fires the `scheduled` handler. Never
@@ -28,6 +31,7 @@ impl Default for EdgeOptions {
     fn default() -> Self {
         Self {
             tls: None,
+            reuse_port: false,
             error_detail: ErrorDetail::Terse,
             local_triggers: false,
             geo: None,

@@ -1,6 +1,6 @@
 //! The protocol of a connection, and its HTTP library.
 
-use crate::connection::{Connection, Verdict};
+use crate::connection::{CLOSING_LOOK, Connection, Verdict};
 use crate::io::Io;
 use crate::limits::{H2_CONNECTION_WINDOW, H2_SEND_BUFFER, H2_STREAM_WINDOW, H2_STREAMS_MAX};
 use crate::route;
@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// How an HTTP/2 connection begins (RFC 9113 section 3.4).
@@ -23,13 +24,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut start = BytesMut::with_capacity(1024);
-    let limit = connection.front.options.limits.head_timeout;
-    let stop = connection.front.stop.clone();
-    let sniff = tokio::time::timeout(limit, sniff(&mut stream, &mut start));
-    match stop.run_until_cancelled(sniff).await {
+    let front = &connection.front;
+    let sniff = tokio::time::timeout(front.options.limits.head_timeout, sniff(&mut stream, &mut start));
+    match front.while_served(sniff).await {
         Some(Ok(Ok(Some(true)))) => http2(Io::new(stream, start.freeze(), connection.clone(), false), connection).await,
         Some(Ok(Ok(Some(false)))) => http1(Io::new(stream, start.freeze(), connection.clone(), true), connection).await,
-        // Closed or silent before a first byte, or the server stops before it: nothing is owed.
+        // Closed or silent before a first byte, or the server has stopped before it: nothing is owed.
         _ => {}
     }
 }
@@ -77,7 +77,7 @@ where
         async move { Ok::<_, Infallible>(route::handle(connection, request).await) }
     });
     let served = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
-    drive(pin!(served), |served| served.graceful_shutdown(), &connection).await;
+    drive(pin!(served), |served| served.graceful_shutdown(), &connection, false).await;
 }
 
 async fn http2<S>(io: Io<S>, connection: Arc<Connection>)
@@ -101,17 +101,25 @@ where
         async move { Ok::<_, Infallible>(route::handle(connection, request).await) }
     });
     let served = builder.serve_connection(TokioIo::new(io), service);
-    drive(pin!(served), |served| served.graceful_shutdown(), &connection).await;
+    drive(pin!(served), |served| served.graceful_shutdown(), &connection, true).await;
 }
 
 /// Polls a connection to its end, under its deadlines and the listener's stop.
-async fn drive<C>(mut served: Pin<&mut C>, goodbye: impl Fn(Pin<&mut C>), connection: &Connection)
+///
+/// A stop must not break the request that a client sends at that moment. HTTP/2 has a goodbye that loses nothing: GOAWAY
+/// names the last stream that will be answered, and the library sends it twice with a round trip between (RFC 9113 section
+/// 6.8); it goes out once the connection has carried a request. HTTP/1 has none but `Connection: close` on a response, which
+/// `route` sets from the stop on; an idle connection is kept for the request that may be on its way.
+async fn drive<C>(mut served: Pin<&mut C>, goodbye: impl Fn(Pin<&mut C>), connection: &Connection, http2: bool)
 where
     C: Future<Output = hyper::Result<()>>,
 {
     let stop = &connection.front.stop;
+    let limits = &connection.front.options.limits;
+    let at_once = limits.closing_idle_timeout.is_zero();
     let mut leaving = false;
-    let Verdict::Wait(wait) = connection.verdict() else {
+    let mut stopped = None;
+    let Verdict::Wait(wait) = connection.verdict(stopped) else {
         return;
     };
     let mut timer = pin!(tokio::time::sleep(wait));
@@ -124,12 +132,21 @@ where
                 }
                 return;
             }
-            () = stop.cancelled(), if !leaving => {
-                leaving = true;
-                goodbye(served.as_mut());
+            () = stop.cancelled(), if stopped.is_none() => {
+                stopped = Some(Instant::now());
+                if at_once && !leaving {
+                    leaving = true;
+                    goodbye(served.as_mut());
+                }
+                timer.as_mut().reset(tokio::time::Instant::now());
             }
             () = timer.as_mut() => {
-                let wait = match connection.verdict() {
+                if stopped.is_some() && http2 && !leaving && connection.started() > 0 {
+                    leaving = true;
+                    goodbye(served.as_mut());
+                }
+                let wait = match connection.verdict(stopped) {
+                    Verdict::Wait(wait) if stopped.is_some() && http2 && !leaving => wait.min(CLOSING_LOOK),
                     Verdict::Wait(wait) => wait,
                     Verdict::HeadTooSlow => {
                         tracing::debug!(peer = %connection.origin.peer, "a request's head took too long");
@@ -140,7 +157,7 @@ where
                             leaving = true;
                             goodbye(served.as_mut());
                         }
-                        connection.front.options.limits.idle_timeout
+                        limits.idle_timeout
                     }
                 };
                 timer.as_mut().reset(tokio::time::Instant::now() + wait);

@@ -5,7 +5,7 @@ use crate::body::{CancelOnDrop, EdgeBody};
 use crate::connection::{Connection, InFlight};
 use crate::fault;
 use crate::front::Front;
-use crate::identify::{Client, Identified, identify};
+use crate::identify::{Client, Identified, identify, protocol};
 use crate::log::Pending;
 use crate::respond::{Ready, respond};
 use crate::site::Site;
@@ -15,7 +15,7 @@ use crate::websocket::{self, Asked};
 use atoll_model::{RequestId, WorkerName};
 use atoll_worker::{Event, EventContext, Fault, FaultKind, Outcome, Request};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
@@ -57,17 +57,25 @@ pub(crate) async fn handle(connection: Arc<Connection>, request: hyper::Request<
     let (mut parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().cloned();
     let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let pending = Pending::new(connection.front.log.clone(), parts.method.clone(), target);
+    let http1 = parts.version < http::Version::HTTP_2;
+    let mut pending = Pending::new(
+        connection.front.log.clone(),
+        parts.method.clone(),
+        target,
+        protocol(parts.version),
+        connection.origin.peer,
+    );
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let head_only = parts.method == http::Method::HEAD;
     let body = Unread::new(body, &connection);
-    let answer = match identify(parts, &connection.origin, &connection.front.options.limits) {
+    let mut answer = match identify(parts, &connection.origin, &connection.front.options.limits) {
         Ok(identified) => {
             Exchange {
                 connection: &connection,
                 body,
                 upgrade,
                 in_flight,
+                pending: &mut pending,
             }
             .answer(identified)
             .await
@@ -78,27 +86,34 @@ pub(crate) async fn handle(connection: Arc<Connection>, request: hyper::Request<
             response: fault::refusal(&refusal, head_only),
         },
     };
+    // The last one on its connection: the client knows before it could send another (RFC 9112 section 9.6).
+    if http1 && connection.front.stop.is_cancelled() && answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        answer.response.headers_mut().insert(http::header::CONNECTION, close);
+    }
     pending.answered(answer.response.status(), answer.reason, answer.fault);
     answer.response
 }
 
 /// A request that may be answered, on its connection.
-struct Exchange<'a> {
-    connection: &'a Arc<Connection>,
-    body: Unread<'a>,
+struct Exchange<'a, 'c> {
+    connection: &'c Arc<Connection>,
+    body: Unread<'c>,
     upgrade: Option<OnUpgrade>,
     in_flight: InFlight,
+    pending: &'a mut Pending,
 }
 
-impl Exchange<'_> {
-    fn front(&self) -> &Front {
+impl<'c> Exchange<'_, 'c> {
+    fn front(&self) -> &'c Front {
         &self.connection.front
     }
 
     async fn answer(self, request: Identified) -> Answer {
         let front = self.front();
         let detail = front.options.error_detail;
-        let Some(site) = front.sites.site(request.host()) else {
+        self.pending.is_for(request.host());
+        let Some(site) = front.sites.site(request.host(), request.path()) else {
             return fault::not_found(&request.client, detail, request.host()).into();
         };
         if let Some(failure) = &site.failure {
@@ -134,6 +149,7 @@ impl Exchange<'_> {
             body,
             upgrade,
             in_flight,
+            pending,
         } = self;
         let front = &connection.front;
         let Identified {
@@ -144,6 +160,7 @@ impl Exchange<'_> {
         } = request;
         let ctx = context(front, site, worker, &head.headers);
         let id = ctx.request_id;
+        pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
         let body = upload::receive(body, connection, &ctx.cancel).await;
         let asked = handshake.map(|handshake| Asked::new(handshake, &head.headers));
@@ -186,6 +203,7 @@ impl Exchange<'_> {
         };
         let ctx = context(front, site, worker, &request.head.headers);
         let id = ctx.request_id;
+        self.pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
         let outcome = front.dispatch.dispatch(worker, ctx, Event::Scheduled(event)).await;
         cancel.disarm();

@@ -27,7 +27,8 @@ pub struct SiteFailure {
 
 /// Finds sites.
 pub trait Sites: Send + Sync + 'static {
-    /// The site of `host`: the name alone, in lower case, without a port. Called once per request, on the I/O thread: it
-    /// must not block. What it returns stays this request's site to its end, whatever replaces it meanwhile.
-    fn site(&self, host: &str) -> Option<Arc<Site>>;
+    /// The site of `host` (the name alone, in lower case, without a port) at `path` (as sent, from its `/` to before the
+    /// query). Called once per request, on the I/O thread: it must not block. What it returns stays this request's site to
+    /// its end, whatever replaces it meanwhile.
+    fn site(&self, host: &str, path: &str) -> Option<Arc<Site>>;
 }

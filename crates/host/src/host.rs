@@ -7,7 +7,7 @@ use crate::services::Services;
 use crate::tail::traced;
 use async_trait::async_trait;
 use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
-use atoll_pool::{Pool, PoolStats, Refusal, WorkerSlot};
+use atoll_pool::{Pool, PoolStats, Refusal, SlotStats, WorkerSlot};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Dispatch, Engine, Event, EventContext, Fault, FaultKind, Fetcher, Outcome};
 use std::collections::HashMap;
@@ -57,6 +57,12 @@ struct Active {
     deploy: u64,
 }
 
+/// A version that has started and gets no events yet.
+pub struct Prepared {
+    version: Arc<WorkerVersion>,
+    active: Active,
+}
+
 type Table = HashMap<TenantId, HashMap<WorkerName, Active>>;
 
 /// Counters of a host.
@@ -66,6 +72,19 @@ pub struct HostStats {
     pub workers: usize,
     /// The pool's.
     pub pool: PoolStats,
+}
+
+/// A worker in the table, and where its running version stands.
+#[derive(Debug, Clone)]
+pub struct WorkerStats {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The worker.
+    pub worker: WorkerName,
+    /// The running version's id.
+    pub version: String,
+    /// Its slot's counters.
+    pub slot: SlotStats,
 }
 
 /// Runs workers. Make one per process and give it to the front as its [`Dispatch`].
@@ -126,6 +145,16 @@ impl Host {
         version: Arc<WorkerVersion>,
         assets: Option<Arc<dyn Fetcher>>,
     ) -> Result<(), DeployError> {
+        self.commit(self.prepare(version, assets).await?)
+    }
+
+    /// The first half of [`Host::deploy`]: starts `version` and waits until its modules have been evaluated. It gets no
+    /// events before [`Host::commit`]; dropped before that, it goes.
+    pub async fn prepare(
+        &self,
+        version: Arc<WorkerVersion>,
+        assets: Option<Arc<dyn Fetcher>>,
+    ) -> Result<Prepared, DeployError> {
         let deploy = self.deploys.fetch_add(1, Ordering::Relaxed);
         let mut environment = environment(&version, assets.as_ref(), &self.reach, &self.logs, &self.services)?;
         environment.logs = traced(
@@ -138,16 +167,27 @@ impl Host {
         let slot = self.pool.start(self.engine.clone(), version.clone(), environment);
         let slot = Arc::new(slot);
         slot.ready().await?;
+        Ok(Prepared {
+            version,
+            active: Active { slot, deploy },
+        })
+    }
+
+    /// The second half of [`Host::deploy`]: events go to the prepared version from now on. Must be called inside a tokio
+    /// runtime. Fails only if a newer deploy of the same worker came first.
+    pub fn commit(&self, prepared: Prepared) -> Result<(), DeployError> {
+        let Prepared { version, active } = prepared;
         let old = {
             let mut table = self.write();
             let workers = table.entry(version.tenant.clone()).or_default();
-            if workers.get(&version.name).is_some_and(|active| active.deploy > deploy) {
+            let newer = |known: &Active| known.deploy > active.deploy;
+            if workers.get(&version.name).is_some_and(newer) {
                 drop(table);
                 return Err(DeployError::Superseded {
                     worker: version.name.to_string(),
                 });
             }
-            workers.insert(version.name.clone(), Active { slot, deploy })
+            workers.insert(version.name.clone(), active)
         };
         if let Some(old) = old {
             self.retire(old.slot);
@@ -202,6 +242,20 @@ impl Host {
             workers: self.read().values().map(HashMap::len).sum(),
             pool: self.pool.stats(),
         }
+    }
+
+    /// Every worker in the table, in no order.
+    pub fn workers(&self) -> Vec<WorkerStats> {
+        let table = self.read();
+        let workers = table.iter().flat_map(|(tenant, workers)| {
+            workers.iter().map(|(worker, active)| WorkerStats {
+                tenant: tenant.clone(),
+                worker: worker.clone(),
+                version: active.slot.version().id.clone(),
+                slot: active.slot.stats(),
+            })
+        });
+        workers.collect()
     }
 
     fn slot(&self, tenant: &TenantId, worker: &WorkerName) -> Option<Arc<WorkerSlot>> {
@@ -274,6 +328,23 @@ mod tests {
         assert!(host.remove(&TenantId::new("t"), &WorkerName::new("w")));
         assert!(!host.remove(&TenantId::new("t"), &WorkerName::new("w")));
         assert_eq!(ask(&host, "who").await.unwrap_err().0, FaultKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_prepared_version_gets_no_events_before_its_commit() {
+        let host = host(&Gate::default());
+        deploy(&host, "1").await.unwrap();
+        let prepare = |id: &str| host.prepare(Arc::new(version("w", id)), None);
+        drop(prepare("2").await.unwrap());
+        let third = prepare("3").await.unwrap();
+        assert_eq!(answered_by(&host).await, "1");
+        let fourth = prepare("4").await.unwrap();
+        host.commit(fourth).unwrap();
+        assert_eq!(answered_by(&host).await, "4");
+        let late = host.commit(third).unwrap_err();
+        assert!(matches!(late, DeployError::Superseded { .. }), "{late:?}");
+        let workers = host.workers();
+        assert_eq!((workers.len(), workers[0].version.as_str()), (1, "4"));
     }
 
     #[tokio::test]

@@ -23,5 +23,5 @@ pub use bindings::kv::{KvBinding, KvBindings, KvMeter, KvUsage};
 pub use bindings::rate_limit::{KEYS_MAX as RATE_LIMIT_KEYS_MAX, RateLimits};
 pub use environment::{KvSource, Reach};
 pub use error::DeployError;
-pub use host::{Host, HostOptions, HostStats};
+pub use host::{Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_DEPTH_MAX};

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod limits;
 pub mod node_modules;
 pub mod reference;
+pub mod route;
 pub mod version;
 
 pub use assets::{AssetsConfig, HtmlHandling, NotFoundHandling, RunWorkerFirst};
@@ -18,4 +19,5 @@ pub use binding::{BindingSpec, UnbuiltBinding};
 pub use compat::{CompatDate, CompatDateError, CompatFlags};
 pub use ids::{NamespaceId, RequestId, TenantId, WorkerName};
 pub use limits::Limits;
+pub use route::{RoutePattern, RoutePatternError};
 pub use version::{Module, ModuleKind, WorkerVersion};

@@ -3,7 +3,7 @@
 //! A request's line comes after what its worker printed: lines that workers print wait in the host's tail, and the tail is
 //! emptied before a request is told. Everything is bounded; what a slow reader misses is counted and told to it.
 
-use crate::dev::failure::told;
+use crate::platform::told;
 use async_trait::async_trait;
 use atoll_cli::target::DevEvent;
 use atoll_edge::{AccessLog, AccessRecord};

@@ -7,41 +7,24 @@
 //! A project that fails leaves the server up: requests answer with the failure until the next one comes.
 
 mod events;
-mod failure;
 mod sites;
-mod stores;
 
 use crate::dev::events::Events;
-use crate::dev::failure::{of_deploy, of_fault};
 use crate::dev::sites::DevSites;
-use crate::dev::stores::DevStores;
+use crate::platform::{self, LOCAL_TENANT, Platform, Ready, of_fault};
 use async_trait::async_trait;
-use atoll_cache::{CacheLimits, MemoryCache};
-use atoll_cli::target::{DevAssets, DevEvent, DevFailure, DevListen, DevProject, DevTarget, ListenError};
-use atoll_edge::assets::AssetServer;
-use atoll_edge::{Edge, EdgeError, EdgeOptions, ErrorDetail, GeoDatabases, Site, SiteFailure, TlsOptions};
-use atoll_egress::{AddressPolicy, Egress, EgressOptions, TlsRoots};
-use atoll_host::{Host, HostOptions, RateLimits, Reach};
+use atoll_cli::target::{BuiltProject, DevEvent, DevTarget, Failure, Listen, ListenError};
+use atoll_edge::{Edge, EdgeOptions, ErrorDetail, Site, SiteFailure};
 use atoll_model::{TenantId, WorkerName};
-use atoll_pool::Pool;
-use atoll_stdx::{Clock, TaskGroup};
-use atoll_worker::{Dispatch, Engine, Event, EventContext, Fetcher, ScheduledEvent};
+use atoll_worker::{Dispatch, Event, EventContext, ScheduledEvent};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// Whose a project of static assets alone is.
-const LOCAL_TENANT: &str = "local";
-/// How long the outgoing connections and the sweeper may take to end when nothing is in flight any more.
-const TASKS_GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct State {
@@ -55,12 +38,9 @@ struct State {
 
 /// The server behind `atoll dev`.
 pub struct DevServer {
-    host: Arc<Host>,
+    platform: Platform,
     sites: Arc<DevSites>,
-    stores: Arc<DevStores>,
     events: Arc<Events>,
-    egress: TaskGroup,
-    clock: Arc<dyn Clock>,
     stop: CancellationToken,
     /// Counts `apply` and `fail`: an older one that ends later changes nothing.
     turn: AtomicU64,
@@ -68,31 +48,12 @@ pub struct DevServer {
 }
 
 impl DevServer {
-    /// A server that is not listening yet; workers' requests trust `roots`. Must be called inside the tokio runtime that
-    /// serves.
-    pub fn new(engine: Arc<dyn Engine>, pool: Pool, roots: TlsRoots, clock: Arc<dyn Clock>) -> Self {
-        let egress_tasks = TaskGroup::new();
-        let policy = AddressPolicy::public_and_loopback();
-        let mut options = EgressOptions::new(policy, Handle::current(), egress_tasks.clone());
-        options.roots = roots;
-        let egress = Egress::new(options);
-        let stores = Arc::new(DevStores::new(clock.clone()));
-        let reach = Reach {
-            kv: stores.clone(),
-            analytics: stores.clone(),
-            rate_limits: Arc::new(RateLimits::new(clock.clone())),
-            cache: Arc::new(MemoryCache::new(CacheLimits::default(), clock.clone(), seed())),
-            outbound: egress,
-            clock: clock.clone(),
-        };
-        let host = Host::new(HostOptions::new(Arc::new(pool), engine, reach));
+    /// A server that is not listening yet. Must be called inside the tokio runtime that serves.
+    pub(crate) fn new(platform: Platform) -> Self {
         Self {
-            events: Events::new(host.clone()),
-            host,
+            events: Events::new(platform.host.clone()),
+            platform,
             sites: Arc::default(),
-            stores,
-            egress: egress_tasks,
-            clock,
             stop: CancellationToken::new(),
             turn: AtomicU64::new(0),
             state: Mutex::default(),
@@ -121,108 +82,56 @@ impl DevServer {
         self.turn.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    async fn start(&self, turn: u64, project: &DevProject) -> Result<Site, DevFailure> {
-        let assets = match &project.assets {
-            Some(assets) => Some(self.open_assets(assets).await?),
-            None => None,
-        };
-        let Some(version) = &project.worker else {
-            let old = self.lock().worker.take();
-            if let Some((tenant, worker)) = old {
-                self.host.remove(&tenant, &worker);
-            }
-            return Ok(Site {
-                tenant: TenantId::new(LOCAL_TENANT),
-                worker: None,
-                assets,
-                failure: None,
-            });
-        };
-        self.stores.open_for(version, &project.persist_to).await?;
-        let fetcher = assets.clone().map(|assets| assets as Arc<dyn Fetcher>);
-        self.host
-            .deploy(Arc::new(version.clone()), fetcher)
-            .await
-            .map_err(|error| of_deploy(&error))?;
-        let name = (version.tenant.clone(), version.name.clone());
+    async fn start(&self, turn: u64, project: &BuiltProject) -> Result<Site, Failure> {
+        let ready = self.platform.prepare(project, None).await?;
+        let site = self.put(ready)?;
+        let name = site.worker.clone().map(|worker| (site.tenant.clone(), worker));
         let old = {
             let mut state = self.lock();
             let newest = self.turn.load(Ordering::Acquire) == turn;
             if newest {
-                state.worker.replace(name.clone())
+                std::mem::replace(&mut state.worker, name.clone())
             } else {
                 None
             }
         };
-        if let Some(old) = old.filter(|old| *old != name) {
-            self.host.remove(&old.0, &old.1);
+        if let Some(old) = old.filter(|old| Some(old) != name.as_ref()) {
+            self.platform.remove(&old);
         }
-        Ok(Site {
-            tenant: name.0,
-            worker: Some(name.1),
-            assets,
-            failure: None,
-        })
+        Ok(site)
     }
 
-    async fn open_assets(&self, assets: &DevAssets) -> Result<Arc<AssetServer>, DevFailure> {
-        let DevAssets { directory, config } = assets.clone();
-        let opened = tokio::task::spawn_blocking(move || AssetServer::open(&directory, config)).await;
-        let failure = |detail: String| DevFailure {
-            title: "The static assets cannot be served".to_owned(),
-            detail,
-            fatal: false,
-        };
-        let (server, warnings) = opened
-            .map_err(|error| failure(error.to_string()))?
-            .map_err(|error| failure(error.to_string()))?;
-        for message in warnings {
+    /// Tells what is odd and lets the project take over.
+    fn put(&self, mut ready: Ready) -> Result<Site, Failure> {
+        for message in std::mem::take(&mut ready.warnings) {
             self.events.publish(DevEvent::Log { level: "warn", message });
         }
-        Ok(server)
+        self.platform.commit(ready)
     }
 }
 
 #[async_trait]
 impl DevTarget for DevServer {
-    async fn listen(&self, listen: &DevListen) -> Result<SocketAddr, ListenError> {
+    async fn listen(&self, listen: &Listen) -> Result<SocketAddr, ListenError> {
         let address = SocketAddr::new(listen.host, listen.port);
-        let geo = match &*listen.geo {
-            [] => None,
-            paths => Some(Arc::new(GeoDatabases::open(paths).map_err(|error| {
-                ListenError::Other {
-                    address,
-                    cause: error.to_string(),
-                }
-            })?)),
-        };
         let options = EdgeOptions {
-            geo,
-            tls: listen.https.then(|| tls(listen)),
+            geo: platform::geo(&listen.geo, address)?,
+            tls: platform::certificate(listen),
             error_detail: ErrorDetail::Developer,
             local_triggers: true,
-            clock: self.clock.clone(),
+            clock: self.platform.clock.clone(),
             ..EdgeOptions::default()
         };
         let (sites, events) = (self.sites.clone(), self.events.clone());
         let edge = Edge::bind(address, options, sites, events.clone(), events)
             .await
-            .map_err(|error| match error {
-                EdgeError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => ListenError::InUse {
-                    host: listen.host,
-                    port: listen.port,
-                },
-                other => ListenError::Other {
-                    address,
-                    cause: other.to_string(),
-                },
-            })?;
+            .map_err(|error| platform::listen_error(error, address))?;
         let bound = edge.local_addr();
         self.lock().bound = Some(edge);
         Ok(bound)
     }
 
-    async fn apply(&self, project: DevProject) -> Result<(), DevFailure> {
+    async fn apply(&self, project: BuiltProject) -> Result<(), Failure> {
         let turn = self.begin();
         match self.start(turn, &project).await {
             Ok(site) => {
@@ -236,38 +145,31 @@ impl DevTarget for DevServer {
         }
     }
 
-    async fn apply_beside(&self, place: usize, project: DevProject) -> Result<(), DevFailure> {
-        let assets = match &project.assets {
-            Some(assets) => Some(self.open_assets(assets).await? as Arc<dyn Fetcher>),
-            None => None,
-        };
+    async fn apply_beside(&self, place: usize, project: BuiltProject) -> Result<(), Failure> {
         let Some(version) = &project.worker else {
-            return Err(DevFailure {
+            return Err(Failure {
                 title: "A project without a worker cannot run beside another".to_owned(),
                 detail: "nothing could call it: set \"main\", or serve it alone".to_owned(),
                 fatal: false,
             });
         };
-        self.stores.open_for(version, &project.persist_to).await?;
-        self.host
-            .deploy(Arc::new(version.clone()), assets)
-            .await
-            .map_err(|error| of_deploy(&error))?;
         let name = (version.tenant.clone(), version.name.clone());
+        let ready = self.platform.prepare(&project, None).await?;
+        self.put(ready)?;
         let old = self.lock().beside.insert(place, name.clone());
         if let Some(old) = old.filter(|old| *old != name) {
-            self.host.remove(&old.0, &old.1);
+            self.platform.remove(&old);
         }
         Ok(())
     }
 
-    async fn fail(&self, failure: DevFailure) {
+    async fn fail(&self, failure: Failure) {
         let turn = self.begin();
         self.show(turn, failed(&failure));
     }
 
-    async fn trigger_scheduled(&self, cron: &str) -> Result<(), DevFailure> {
-        let (tenant, worker) = self.lock().worker.clone().ok_or_else(|| DevFailure {
+    async fn trigger_scheduled(&self, cron: &str) -> Result<(), Failure> {
+        let (tenant, worker) = self.lock().worker.clone().ok_or_else(|| Failure {
             title: "There is no worker to trigger".to_owned(),
             detail: "the project has static assets alone, or has not started yet".to_owned(),
             fatal: false,
@@ -275,16 +177,16 @@ impl DevTarget for DevServer {
         let ctx = EventContext {
             tenant,
             worker: worker.clone(),
-            request_id: self.host.next_request_id(),
+            request_id: self.platform.host.next_request_id(),
             cancel: CancellationToken::new(),
             traceparent: None,
             entry: atoll_worker::Entry::default(),
         };
         let event = Event::Scheduled(ScheduledEvent {
             cron: cron.to_owned(),
-            scheduled_ms: self.clock.now_ms(),
+            scheduled_ms: self.platform.clock.now_ms(),
         });
-        let outcome = self.host.dispatch(&worker, ctx, event).await;
+        let outcome = self.platform.host.dispatch(&worker, ctx, event).await;
         outcome.map(drop).map_err(|fault| of_fault(&fault))
     }
 
@@ -306,27 +208,11 @@ impl DevTarget for DevServer {
             serving.abort();
             tracing::warn!("requests were cut off by the end of the shutdown's grace");
         }
-        let cut = self
-            .host
-            .shutdown(deadline.saturating_duration_since(Instant::now()))
-            .await;
-        if cut > 0 {
-            tracing::warn!(
-                isolates = cut,
-                "isolates were still busy at the end of the shutdown's grace"
-            );
-        }
-        self.egress.drain(TASKS_GRACE).await;
-        self.stores.close(TASKS_GRACE).await;
+        self.platform.shutdown(deadline).await;
     }
 }
 
-/// What nobody outside can guess; every process has another.
-fn seed() -> u64 {
-    RandomState::new().hash_one(())
-}
-
-fn failed(failure: &DevFailure) -> Site {
+fn failed(failure: &Failure) -> Site {
     Site {
         tenant: TenantId::new(LOCAL_TENANT),
         worker: None,
@@ -335,22 +221,5 @@ fn failed(failure: &DevFailure) -> Site {
             title: failure.title.clone(),
             detail: failure.detail.clone(),
         }),
-    }
-}
-
-fn tls(listen: &DevListen) -> TlsOptions {
-    match &listen.certificate {
-        Some((certificates, key)) => TlsOptions::Pem {
-            certificates: certificates.clone(),
-            key: key.clone(),
-        },
-        None => TlsOptions::SelfSigned {
-            names: vec![
-                "localhost".to_owned(),
-                "127.0.0.1".to_owned(),
-                "::1".to_owned(),
-                listen.host.to_string(),
-            ],
-        },
     }
 }

@@ -16,7 +16,7 @@ impl DevSites {
 }
 
 impl Sites for DevSites {
-    fn site(&self, _host: &str) -> Option<Arc<Site>> {
+    fn site(&self, _host: &str, _path: &str) -> Option<Arc<Site>> {
         self.site.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -1,6 +1,6 @@
 //! Why a project did not build: each error with its place in the sources and the code around it.
 
-use crate::target::DevFailure;
+use crate::target::Failure;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -95,7 +95,7 @@ impl BuildFailure {
     }
 }
 
-impl From<&BuildFailure> for DevFailure {
+impl From<&BuildFailure> for Failure {
     fn from(failure: &BuildFailure) -> Self {
         Self {
             title: failure.title(),

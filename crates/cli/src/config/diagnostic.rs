@@ -1,5 +1,6 @@
 //! What is wrong or odd in a configuration, said with file, line, column and key.
 
+use crate::target::Failure;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -68,6 +69,18 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// The error as a session shows it.
+    pub(crate) fn failure(&self) -> Failure {
+        let (title, detail) = (self.title(), self.to_string());
+        // What the heading says already is not said again.
+        let rest = detail.strip_prefix(&format!("{title}: ")).map(str::to_owned);
+        Failure {
+            detail: rest.unwrap_or(detail),
+            title,
+            fatal: false,
+        }
+    }
+
     /// One line that says which file is at fault, for a heading above the text of the error.
     pub fn title(&self) -> String {
         match self {

@@ -12,6 +12,7 @@ mod find;
 mod keys;
 mod project;
 mod read;
+mod routes;
 mod rules;
 mod scope;
 mod secrets;

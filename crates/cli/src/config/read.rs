@@ -6,6 +6,7 @@ use super::environment::Effective;
 use super::find::normal;
 use super::keys;
 use super::project::{Build, DevSettings, ModuleRule, Places, Project};
+use super::routes;
 use super::rules;
 use super::scope::{self, Fields};
 use super::tree::Value;
@@ -82,6 +83,7 @@ pub(crate) fn project(
         compat_flags: compat_flags(effective, compat_date, findings),
         dev: dev(effective, findings),
         limits: limits(effective, findings),
+        routes: routes::routes(effective, findings),
         required_secrets: required_secrets(effective, findings),
         secret_files: Vec::new(),
         warnings: Vec::new(),

@@ -1,7 +1,7 @@
 //! Projects that run beside the one that is served, for its service bindings: each is followed by a session of its own,
 //! which builds and reloads as the first does, but listens to nothing and shows no page.
 
-use crate::target::{DevEvent, DevFailure, DevListen, DevProject, DevTarget, ListenError};
+use crate::target::{BuiltProject, DevEvent, DevTarget, Failure, Listen, ListenError};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ pub(super) struct Beside {
 
 #[async_trait]
 impl DevTarget for Beside {
-    async fn listen(&self, listen: &DevListen) -> Result<SocketAddr, ListenError> {
+    async fn listen(&self, listen: &Listen) -> Result<SocketAddr, ListenError> {
         Ok(SocketAddr::new(listen.host, listen.port))
     }
 
-    async fn apply(&self, project: DevProject) -> Result<(), DevFailure> {
+    async fn apply(&self, project: BuiltProject) -> Result<(), Failure> {
         self.target.apply_beside(self.place, project).await
     }
 
-    async fn apply_beside(&self, place: usize, project: DevProject) -> Result<(), DevFailure> {
+    async fn apply_beside(&self, place: usize, project: BuiltProject) -> Result<(), Failure> {
         self.target.apply_beside(place, project).await
     }
 
     /// The version before goes on; the terminal says what is wrong with the new one.
-    async fn fail(&self, _failure: DevFailure) {}
+    async fn fail(&self, _failure: Failure) {}
 
-    async fn trigger_scheduled(&self, cron: &str) -> Result<(), DevFailure> {
+    async fn trigger_scheduled(&self, cron: &str) -> Result<(), Failure> {
         self.target.trigger_scheduled(cron).await
     }
 

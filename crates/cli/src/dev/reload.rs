@@ -2,22 +2,18 @@
 //! on has changed; each failure is shown, given to the target, and leaves the session running.
 
 use super::changes::Changes;
-use super::report::{Reporter, Split};
 use crate::args::DevArgs;
 use crate::bundle::{self, BuildFailure, BuildInput, Built, Bundler};
-use crate::config::{self, ConfigError, Files, LoadOptions, Project};
-use crate::target::{DevAssets, DevFailure, DevProject, DevTarget};
+use crate::config::{ConfigError, Files, LoadOptions, Project};
+use crate::project::{self, Stop};
+use crate::report::{Reporter, Split};
+use crate::target::{AssetDirectory, BuiltProject, DevTarget};
 use crate::types;
-use atoll_model::{BindingSpec, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::Clock;
-use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
-
-/// Who owns the workers of `atoll dev`: there is one tenant.
-pub const DEV_TENANT: &str = "local";
 
 /// What a session holds from one round to the next.
 #[derive(Debug, Clone, Default)]
@@ -67,52 +63,10 @@ pub(super) struct Finished {
     pub read_from: SystemTime,
 }
 
-/// A part of a round that failed.
-struct Stop {
-    failure: DevFailure,
-    build: Option<BuildFailure>,
-}
-
-impl From<BuildFailure> for Stop {
-    fn from(build: BuildFailure) -> Self {
-        Self {
-            failure: DevFailure::from(&build),
-            build: Some(build),
-        }
-    }
-}
-
-impl From<ConfigError> for Stop {
-    fn from(error: ConfigError) -> Self {
-        Self {
-            failure: config_failure(&error),
-            build: None,
-        }
-    }
-}
-
-pub(super) fn config_failure(error: &ConfigError) -> DevFailure {
-    let (title, detail) = (error.title(), error.to_string());
-    // What the heading says already is not said again.
-    let rest = detail.strip_prefix(&format!("{title}: ")).map(str::to_owned);
-    DevFailure {
-        detail: rest.unwrap_or(detail),
-        title,
-        fatal: false,
-    }
-}
-
 impl Round {
     /// Reads the configuration, the flags laid over it.
     pub(super) async fn read_config(&self) -> Result<Project, ConfigError> {
-        let (load, files) = (self.load.clone(), Arc::clone(&self.files));
-        let loaded = tokio::task::spawn_blocking(move || config::load(&load, &*files)).await;
-        let mut project = loaded.map_err(|error| ConfigError::Unreadable {
-            file: "the configuration".to_owned(),
-            cause: format!("reading it ended early: {error}"),
-        })??;
-        self.args.apply(&mut project, &self.load.cwd);
-        Ok(project)
+        project::read(self.load.clone(), &self.args.build, &self.files).await
     }
 
     /// Does what `changes` make necessary.
@@ -222,7 +176,10 @@ impl Round {
         }
         state.failed = None;
 
-        let version = state.built.as_ref().map(|built| self.version(&project, built));
+        let version = state
+            .built
+            .as_ref()
+            .map(|built| project::version(&project, built, &*self.clock));
         let id = version.as_ref().map_or(String::new(), |version| version.id.clone());
         let assets = project.assets.clone();
         let applied = format!("{id} {assets:?}");
@@ -230,9 +187,9 @@ impl Round {
             return Ok(false);
         }
         let started = Instant::now();
-        let dev = DevProject {
+        let dev = BuiltProject {
             worker: version,
-            assets: assets.map(|(directory, config)| DevAssets { directory, config }),
+            assets: assets.map(|(directory, config)| AssetDirectory { directory, config }),
             persist_to: self.persist_to.clone(),
         };
         state.applied = None;
@@ -292,64 +249,4 @@ impl Round {
             Err(error) => self.reporter.warning(&format!("the types were not written: {error}")),
         }
     }
-
-    fn version(&self, project: &Project, built: &Built) -> WorkerVersion {
-        WorkerVersion {
-            tenant: TenantId::new(DEV_TENANT),
-            name: WorkerName::new(project.name.as_str()),
-            id: version_id(project, built),
-            main_module: built.main_module.clone(),
-            modules: built.modules.clone(),
-            compat_date: project.compat_date,
-            compat_flags: project.compat_flags.clone(),
-            bindings: project.bindings.clone(),
-            crons: project.crons.clone(),
-            tail_consumers: project
-                .tail_consumers
-                .iter()
-                .map(|name| WorkerName::new(name.as_str()))
-                .collect(),
-            limits: project.limits.clone(),
-            created_ms: self.clock.now_ms(),
-        }
-    }
-}
-
-/// An id that depends on all that makes the version behave as it does, in the form of a UUID.
-fn version_id(project: &Project, built: &Built) -> String {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    part(project.name.as_bytes());
-    part(built.main_module.as_bytes());
-    for module in &built.modules {
-        part(module.name.as_bytes());
-        part(&[module.kind as u8]);
-        part(&module.content);
-        part(module.source_map.as_deref().unwrap_or_default());
-    }
-    for (name, spec) in &project.bindings {
-        part(name.as_bytes());
-        part(&binding_bytes(spec));
-    }
-    for text in project
-        .compat_flags
-        .iter()
-        .chain(&project.crons)
-        .chain(&project.tail_consumers)
-    {
-        part(text.as_bytes());
-    }
-    part(project.compat_date.to_string().as_bytes());
-    part(format!("{:?}", project.limits).as_bytes());
-    let digest = hash.finalize();
-    let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
-}
-
-fn binding_bytes(spec: &BindingSpec) -> Vec<u8> {
-    // Made of strings and JSON: always writable. Were it not, versions would only look more alike.
-    serde_json::to_vec(spec).unwrap_or_default()
 }

@@ -2,12 +2,16 @@
 
 use super::beside::Beside;
 use super::changes::{Changes, Contents, Interests};
-use super::reload::{Finished, Round, State, config_failure};
-use super::report::{Reporter, Style};
-use super::{Surroundings, listen, table};
+use super::listen;
+use super::reload::{Finished, Round, State};
+use crate::Surroundings;
 use crate::args::{DevArgs, LogLevel};
-use crate::config::{LoadOptions, LocalFiles, Project, normal_path};
-use crate::target::{DevFailure, DevTarget};
+use crate::config::{LoadOptions, LocalFiles, Project};
+use crate::introduce;
+use crate::listen::{explain, urls};
+use crate::project;
+use crate::report::{BY_HAND, Reporter, Style};
+use crate::target::{DevTarget, Failure};
 use crate::terminal::{Input, Inputs};
 use crate::watch::{Burst, Watch};
 use std::future::Future;
@@ -21,12 +25,6 @@ use tokio::time::Instant;
 
 /// How long what is in flight may take to finish when the session ends.
 pub const GRACE: Duration = Duration::from_secs(5);
-
-/// Where stored state is kept, relative to the configuration.
-const STATE_DIRECTORY: &str = ".atoll/state";
-
-/// The reason of a round that a key asked for.
-pub(super) const BY_HAND: &str = "by hand";
 
 /// Exit statuses.
 const OK: u8 = 0;
@@ -42,7 +40,7 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         .log_level
         .unwrap_or(if args.json { LogLevel::Debug } else { LogLevel::Log });
     let reporter = Arc::new(Reporter {
-        colour: around.terminal.is_terminal() && !args.json && !around.forbids_colour(),
+        colour: around.terminal.is_terminal() && !args.json && !crate::forbids_colour(&around.process_env),
         terminal: Arc::clone(&around.terminal),
         json: args.json,
         level,
@@ -54,7 +52,7 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         std::fs::canonicalize(&path).unwrap_or(path)
     };
     let cwd = real(Path::new(""));
-    let places = places(&args);
+    let places = project::places(&args.directories, &args.configs);
     let args = Arc::new(args);
     let mut rounds = Vec::new();
     for (place, (directory, config)) in places.iter().enumerate() {
@@ -64,10 +62,14 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
                 directory: real(directory),
                 config: config.as_deref().map(real),
                 cwd: cwd.clone(),
-                environment: args.env.clone(),
+                environment: args.build.env.clone(),
                 // They are said of the worker that is served.
-                vars: if first { args.vars.clone() } else { Vec::new() },
-                env_files: if first { args.env_files.clone() } else { Vec::new() },
+                vars: if first { args.build.vars.clone() } else { Vec::new() },
+                env_files: if first {
+                    args.build.env_files.clone()
+                } else {
+                    Vec::new()
+                },
                 process_env: around.process_env.clone(),
             },
             args: Arc::clone(&args),
@@ -88,7 +90,7 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         let project = match round.read_config().await {
             Ok(project) => Arc::new(project),
             Err(error) => {
-                reporter.failure(&config_failure(&error), None);
+                reporter.failure(&error.failure(), None);
                 return FAILED;
             }
         };
@@ -96,20 +98,13 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
             .iter()
             .any(|(_, known): &(Round, Arc<Project>)| known.name == project.name);
         if known {
-            let title = format!("Two of the projects have the name \"{}\"", project.name);
-            let detail = "Service bindings find a worker by its name: give each one its own.".to_owned();
-            let failure = DevFailure {
-                title,
-                detail,
-                fatal: true,
-            };
-            reporter.failure(&failure, None);
+            reporter.failure(&project::same_name(&project.name), None);
             return FAILED;
         }
         round.persist_to = match rounds.first() {
             // One place for all: workers that are bound to the same namespace share it.
             Some((first, _)) => first.persist_to.clone(),
-            None => persist_to(&args, &project, &cwd),
+            None => project::persist_to(args.persist_to.as_deref(), &project, &cwd),
         };
         rounds.push((round, project));
     }
@@ -123,8 +118,8 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
     let address = match round.target.listen(&listen).await {
         Ok(address) => address,
         Err(error) => {
-            let (title, detail) = listen::explain(&error);
-            let failure = DevFailure {
+            let (title, detail) = explain(&error, "dev");
+            let failure = Failure {
                 title,
                 detail,
                 fatal: true,
@@ -133,15 +128,16 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
             return FAILED;
         }
     };
-    let urls = listen::urls(address, listen.https);
-    introduce(&reporter, &project);
+    let urls = urls(address, listen.https);
+    introduce::program(&reporter);
+    introduce::bindings(&reporter, &project);
     round.warn_of_config(&project, None);
 
     let mut beside = JoinSet::new();
     let mut by_hand = Vec::new();
     for (round, project) in rounds {
         if !reporter.json {
-            bindings(&reporter, &project);
+            introduce::bindings(&reporter, &project);
         }
         round.warn_of_config(&project, None);
         let (asks, inputs) = tokio::sync::mpsc::channel(1);
@@ -161,73 +157,10 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
     session.serve().await
 }
 
-/// The projects' directories and configurations, that to be served first.
-fn places(args: &DevArgs) -> Vec<(PathBuf, Option<PathBuf>)> {
-    let directory = args.directories.first().cloned().unwrap_or_else(|| PathBuf::from("."));
-    match args.configs.as_slice() {
-        [] if args.directories.is_empty() => vec![(directory, None)],
-        [] => args
-            .directories
-            .iter()
-            .map(|directory| (directory.clone(), None))
-            .collect(),
-        configs => configs
-            .iter()
-            .map(|config| (directory.clone(), Some(config.clone())))
-            .collect(),
-    }
-}
-
 fn new_watch(reporter: &Reporter) -> Option<Watch> {
     Watch::new()
         .inspect_err(|error| reporter.warning(&format!("files are not watched, reload with r: {error}")))
         .ok()
-}
-
-fn persist_to(args: &DevArgs, project: &Project, cwd: &Path) -> PathBuf {
-    match &args.persist_to {
-        Some(directory) => normal_path(&cwd.join(directory)),
-        None => project
-            .user_config_path
-            .as_deref()
-            .and_then(Path::parent)
-            .unwrap_or(&project.root)
-            .join(STATE_DIRECTORY),
-    }
-}
-
-/// The name, and what the worker has access to.
-fn introduce(reporter: &Reporter, project: &Project) {
-    if reporter.json {
-        return;
-    }
-    let version = concat!("atoll ", env!("CARGO_PKG_VERSION"));
-    reporter.plain(&reporter.paint(Style::Bold, version));
-    bindings(reporter, project);
-}
-
-fn bindings(reporter: &Reporter, project: &Project) {
-    let rows = rows(project);
-    if rows.is_empty() {
-        reporter.say(&format!("{} has no bindings", project.name));
-        return;
-    }
-    reporter.say(&format!("{} has access to:", project.name));
-    for (index, line) in table::lines(&rows).iter().enumerate() {
-        let line = format!("  {line}");
-        let styled = match index {
-            0 => reporter.paint(Style::Dim, &line),
-            index if !rows[index - 1].built => reporter.paint(Style::Yellow, &line),
-            _ => line,
-        };
-        reporter.plain(&styled);
-    }
-}
-
-fn rows(project: &Project) -> Vec<table::Row> {
-    let assets = project.assets.as_ref();
-    let assets = assets.map(|(directory, _)| crate::bundle::relative(directory, &project.root));
-    table::rows(&project.bindings, assets.as_deref())
 }
 
 type Job = Pin<Box<dyn Future<Output = Finished> + Send>>;
@@ -334,6 +267,8 @@ impl Session {
                     }
                 }
                 Happening::Input(Some(Input::Interrupt)) => return self.stop("interrupt", &mut events).await,
+                // Given to servers alone.
+                Happening::Input(Some(Input::Reload)) => {}
                 Happening::Input(Some(Input::Terminate) | None) => return self.stop("terminate", &mut events).await,
                 Happening::Round(finished) if finished.fatal && self.ready.is_none() => {
                     self.stop("failure", &mut events).await;
@@ -397,7 +332,7 @@ impl Session {
         if let (Some(known), Some(project)) = (&known, &self.state.project)
             && known.bindings != project.bindings
         {
-            bindings(&self.reporter, project);
+            introduce::bindings(&self.reporter, project);
         }
         if self.ready.is_none() {
             self.ready = Some(finished.ok);
@@ -408,12 +343,11 @@ impl Session {
                 return;
             }
             let (name, rows) = match &self.state.project {
-                Some(project) => (project.name.clone(), rows(project)),
-                None => (String::new(), Vec::new()),
+                Some(project) => (project.name.clone(), introduce::json(project)),
+                None => (String::new(), serde_json::json!([])),
             };
             let elapsed = self.started.elapsed();
-            self.reporter
-                .ready(&self.urls, &name, table::json(&rows), finished.ok, elapsed);
+            self.reporter.ready(&self.urls, &name, rows, finished.ok, elapsed);
             self.hints();
         }
         self.after_round(finished.read_from);

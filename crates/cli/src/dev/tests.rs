@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::args::{Cli, Command};
-use crate::target::{DevEvent, DevFailure, DevListen, DevProject, DevTarget, ListenError};
+use crate::target::{BuiltProject, DevEvent, DevTarget, Failure, Listen, ListenError};
 use crate::terminal::Input;
 use async_trait::async_trait;
 use atoll_model::BindingSpec;
@@ -59,9 +59,9 @@ impl Terminal for Recorder {
 
 /// A target that serves nothing but remembers everything.
 struct Fake {
-    applied: Mutex<Vec<DevProject>>,
-    beside: Mutex<Vec<(usize, DevProject)>>,
-    failures: Mutex<Vec<DevFailure>>,
+    applied: Mutex<Vec<BuiltProject>>,
+    beside: Mutex<Vec<(usize, BuiltProject)>>,
+    failures: Mutex<Vec<Failure>>,
     events: Mutex<Option<mpsc::Receiver<DevEvent>>>,
     sender: mpsc::Sender<DevEvent>,
     listener: Mutex<Option<TcpListener>>,
@@ -88,7 +88,7 @@ impl Fake {
 
 #[async_trait]
 impl DevTarget for Fake {
-    async fn listen(&self, listen: &DevListen) -> Result<SocketAddr, ListenError> {
+    async fn listen(&self, listen: &Listen) -> Result<SocketAddr, ListenError> {
         match TcpListener::bind((listen.host, listen.port)) {
             Ok(listener) => {
                 let address = listener.local_addr().expect("bound");
@@ -102,7 +102,7 @@ impl DevTarget for Fake {
         }
     }
 
-    async fn apply(&self, project: DevProject) -> Result<(), DevFailure> {
+    async fn apply(&self, project: BuiltProject) -> Result<(), Failure> {
         let throws = project
             .worker
             .iter()
@@ -110,7 +110,7 @@ impl DevTarget for Fake {
             .any(|module| String::from_utf8_lossy(&module.content).contains("THROWS"));
         lock(&self.applied).push(project);
         if throws {
-            return Err(DevFailure {
+            return Err(Failure {
                 title: "the worker did not start".into(),
                 detail: "Error: THROWS".into(),
                 fatal: false,
@@ -119,16 +119,16 @@ impl DevTarget for Fake {
         Ok(())
     }
 
-    async fn apply_beside(&self, place: usize, project: DevProject) -> Result<(), DevFailure> {
+    async fn apply_beside(&self, place: usize, project: BuiltProject) -> Result<(), Failure> {
         lock(&self.beside).push((place, project));
         Ok(())
     }
 
-    async fn fail(&self, failure: DevFailure) {
+    async fn fail(&self, failure: Failure) {
         lock(&self.failures).push(failure);
     }
 
-    async fn trigger_scheduled(&self, _cron: &str) -> Result<(), DevFailure> {
+    async fn trigger_scheduled(&self, _cron: &str) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -710,7 +710,7 @@ async fn projects_beside_the_served_one_are_built_first_and_followed() {
     running.next("ready").await;
     let names = |running: &Running| -> Vec<(usize, String)> {
         let beside = lock(&running.target.beside);
-        let name = |project: &DevProject| {
+        let name = |project: &BuiltProject| {
             project
                 .worker
                 .as_ref()

@@ -274,7 +274,7 @@ struct OneSite {
 }
 
 impl Sites for OneSite {
-    fn site(&self, host: &str) -> Option<Arc<Site>> {
+    fn site(&self, host: &str, _path: &str) -> Option<Arc<Site>> {
         match host {
             "nowhere.test" => None,
             "broken.test" => Some(self.broken.clone()),

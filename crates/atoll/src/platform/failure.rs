@@ -1,14 +1,14 @@
 //! Faults in the words of the terminal and the error page.
 
-use atoll_cli::target::DevFailure;
+use atoll_cli::target::Failure;
 use atoll_host::DeployError;
 use atoll_worker::{Fault, FaultKind};
 
 /// A version that did not start.
-pub(crate) fn of_deploy(error: &DeployError) -> DevFailure {
+pub(crate) fn of_deploy(error: &DeployError) -> Failure {
     match error {
         DeployError::Start(fault) => of_fault(fault),
-        DeployError::Binding { .. } | DeployError::Superseded { .. } => DevFailure {
+        DeployError::Binding { .. } | DeployError::Superseded { .. } => Failure {
             title: "The worker was not started".to_owned(),
             detail: error.to_string(),
             fatal: false,
@@ -17,7 +17,7 @@ pub(crate) fn of_deploy(error: &DeployError) -> DevFailure {
 }
 
 /// An event or start that got no outcome.
-pub(crate) fn of_fault(fault: &Fault) -> DevFailure {
+pub(crate) fn of_fault(fault: &Fault) -> Failure {
     let title = match fault.kind {
         FaultKind::Startup => "The worker did not start",
         FaultKind::Exception => "The worker threw an exception",
@@ -38,7 +38,7 @@ pub(crate) fn of_fault(fault: &Fault) -> DevFailure {
         Some(stack) => format!("{}\n{stack}", fault.message),
         None => fault.message.clone(),
     };
-    DevFailure {
+    Failure {
         title: title.to_owned(),
         detail,
         fatal: false,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const VALUE_CHARS_MAX: usize = 48;
 
 /// What one binding is, in words.
-pub(super) struct Row {
+pub(crate) struct Row {
     pub name: String,
     pub kind: String,
     pub target: String,
@@ -15,7 +15,7 @@ pub(super) struct Row {
 }
 
 /// `assets` is the directory of static assets, as it is to be shown.
-pub(super) fn rows(bindings: &[(String, BindingSpec)], assets: Option<&str>) -> Vec<Row> {
+pub(crate) fn rows(bindings: &[(String, BindingSpec)], assets: Option<&str>) -> Vec<Row> {
     let row = |(name, spec): &(String, BindingSpec)| {
         let (kind, target, built) = match spec {
             BindingSpec::Text { value } => ("variable", shorten(&Value::from(value.as_str()).to_string()), true),
@@ -64,7 +64,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// The table as lines, the heading first.
-pub(super) fn lines(rows: &[Row]) -> Vec<String> {
+pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
     let heading = [("Binding".to_owned(), "Kind".to_owned(), "Target".to_owned())];
     let cells = rows.iter().map(|row| {
         let mark = match (row.built, row.target.is_empty()) {
@@ -89,7 +89,7 @@ pub(super) fn lines(rows: &[Row]) -> Vec<String> {
 }
 
 /// The rows for `--json`.
-pub(super) fn json(rows: &[Row]) -> Value {
+pub(crate) fn json(rows: &[Row]) -> Value {
     let one = |row: &Row| json!({"name": row.name, "kind": row.kind, "target": row.target, "built": row.built});
     rows.iter().map(one).collect()
 }

@@ -1,4 +1,4 @@
-//! What a session says: lines for people, or with `--json` one JSON object a line.
+//! What `atoll dev` and `atoll serve` say of themselves: lines for people, or with `--json` one JSON object a line.
 //!
 //! Every JSON object has `event` and `time_ms` (Unix milliseconds). The events and their further fields, which are stable (fields may be added):
 //!
@@ -17,22 +17,24 @@
 //!
 //! Milliseconds are numbers with fractions.
 
-use super::session::BY_HAND;
 use crate::args::LogLevel;
 use crate::bundle::BuildFailure;
-use crate::target::{DevEvent, DevFailure};
+use crate::target::{DevEvent, Failure};
 use crate::terminal::Terminal;
 use atoll_stdx::Clock;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The reason of a round that a key asked for.
+pub(crate) const BY_HAND: &str = "by hand";
+
 /// The name in front of what the platform, not the worker, says.
 const NAME: &str = "[atoll]";
 
 /// Colours and weights (ECMA-48 "select graphic rendition").
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Red,
     Green,
     Yellow,
@@ -43,7 +45,7 @@ pub(super) enum Style {
 
 /// How long each part of a reload took.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Split {
+pub(crate) struct Split {
     pub debounce: Duration,
     pub config: Duration,
     pub command: Duration,
@@ -54,7 +56,7 @@ pub(super) struct Split {
 }
 
 /// See the module.
-pub(super) struct Reporter {
+pub(crate) struct Reporter {
     pub terminal: Arc<dyn Terminal>,
     pub json: bool,
     pub colour: bool,
@@ -62,12 +64,12 @@ pub(super) struct Reporter {
     pub clock: Arc<dyn Clock>,
 }
 
-pub(super) fn milliseconds(duration: Duration) -> f64 {
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// A duration for people: `0.4ms`, `12ms`, `1.3s`.
-pub(super) fn human(duration: Duration) -> String {
+pub(crate) fn human(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
     match ms {
         ms if ms < 1.0 => format!("{ms:.1}ms"),
@@ -94,7 +96,7 @@ fn printable(text: &str) -> String {
 }
 
 impl Reporter {
-    pub(super) fn paint(&self, style: Style, text: &str) -> String {
+    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
         if !self.colour {
             return text.to_owned();
         }
@@ -110,7 +112,7 @@ impl Reporter {
     }
 
     /// One JSON line, if that is what is spoken here. Returns whether it is.
-    fn emit(&self, event: &str, fields: Value) -> bool {
+    pub(crate) fn emit(&self, event: &str, fields: Value) -> bool {
         if !self.json {
             return false;
         }
@@ -138,16 +140,16 @@ impl Reporter {
     }
 
     /// A remark of the platform.
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.line(LogLevel::Info, &format!("{} {text}", self.paint(Style::Dim, NAME)));
     }
 
     /// Lines as they are.
-    pub(super) fn plain(&self, text: &str) {
+    pub(crate) fn plain(&self, text: &str) {
         self.line(LogLevel::Info, text);
     }
 
-    pub(super) fn warning(&self, message: &str) {
+    pub(crate) fn warning(&self, message: &str) {
         if self.level >= LogLevel::Warn && !self.emit("warning", json!({"message": message})) {
             let head = self.paint(Style::Yellow, "warning:");
             let name = self.paint(Style::Dim, NAME);
@@ -155,7 +157,7 @@ impl Reporter {
         }
     }
 
-    pub(super) fn failure(&self, failure: &DevFailure, build: Option<&BuildFailure>) {
+    pub(crate) fn failure(&self, failure: &Failure, build: Option<&BuildFailure>) {
         if self.level < LogLevel::Error {
             return;
         }
@@ -178,13 +180,13 @@ impl Reporter {
     }
 
     /// What the build command prints.
-    pub(super) fn command_line(&self, line: &str) {
+    pub(crate) fn command_line(&self, line: &str) {
         if !self.emit("output", json!({"line": line})) {
             self.line(LogLevel::Info, &format!("{} {line}", self.paint(Style::Dim, "[build]")));
         }
     }
 
-    pub(super) fn built(&self, modules: usize, bytes: usize, warnings: usize, split: &Split) {
+    pub(crate) fn built(&self, modules: usize, bytes: usize, warnings: usize, split: &Split) {
         let fields = json!({
             "modules": modules,
             "bytes": bytes,
@@ -200,7 +202,7 @@ impl Reporter {
         }
     }
 
-    pub(super) fn reloaded(&self, reason: &str, ok: bool, split: &Split) {
+    pub(crate) fn reloaded(&self, reason: &str, ok: bool, split: &Split) {
         let fields = json!({
             "reason": reason,
             "ok": ok,
@@ -236,7 +238,7 @@ impl Reporter {
         ));
     }
 
-    pub(super) fn ready(&self, urls: &[String], worker: &str, bindings: Value, ok: bool, elapsed: Duration) {
+    pub(crate) fn ready(&self, urls: &[String], worker: &str, bindings: Value, ok: bool, elapsed: Duration) {
         let url = urls.first().map_or("", String::as_str);
         let fields = json!({
             "url": url,
@@ -249,20 +251,26 @@ impl Reporter {
         if self.emit("ready", fields) {
             return;
         }
+        self.ready_on(urls, elapsed);
+    }
+
+    /// Where the server can be reached, and since when it can.
+    pub(crate) fn ready_on(&self, urls: &[String], elapsed: Duration) {
+        let url = urls.first().map_or("", String::as_str);
         let took = self.paint(Style::Dim, &format!("(in {})", human(elapsed)));
         self.say(&format!("ready on {} {took}", self.paint(Style::Blue, url)));
-        for other in &urls[1..] {
+        for other in urls.iter().skip(1) {
             self.say(&format!("         {}", self.paint(Style::Blue, other)));
         }
     }
 
-    pub(super) fn stopping(&self, reason: &str) {
+    pub(crate) fn stopping(&self, reason: &str) {
         if !self.emit("stopping", json!({"reason": reason})) {
             self.say("stopping; once more to stop at once");
         }
     }
 
-    pub(super) fn event(&self, event: DevEvent) {
+    pub(crate) fn event(&self, event: DevEvent) {
         match event {
             DevEvent::Request {
                 method,

@@ -1,9 +1,9 @@
-//! Stored state below the project's `persist_to`. A store is opened when the first worker that needs it starts, so that
+//! Stored state below a `persist_to`. A store is opened when the first worker that needs it starts, so that
 //! a project without bindings leaves no files behind.
 
 use async_trait::async_trait;
-use atoll_cli::target::DevFailure;
-use atoll_host::{AnalyticsFiles, AnalyticsSource, KvBindings, KvSource};
+use atoll_cli::target::Failure;
+use atoll_host::{AnalyticsFiles, AnalyticsSource, KvBindings, KvSource, KvUsage};
 use atoll_kv::Kv;
 use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerVersion};
 use atoll_stdx::{Clock, TaskGroup};
@@ -13,7 +13,7 @@ use atoll_worker::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The directory of the KV store, below `persist_to`.
 const KV_DIRECTORY: &str = "kv";
@@ -21,6 +21,8 @@ const KV_DIRECTORY: &str = "kv";
 const ANALYTICS_DIRECTORY: &str = "analytics";
 /// How often expired keys are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a store that another process holds is looked at.
+const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// How long the data points that are queued for another directory may take to be written.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
@@ -37,14 +39,21 @@ struct OpenAnalytics {
     writer: TaskGroup,
 }
 
-/// The stores of `atoll dev`.
-pub(crate) struct DevStores {
+/// How long a store that another process holds is waited for.
+pub(crate) struct Patience<'a> {
+    pub(crate) limit: Duration,
+    /// Called once, when waiting begins.
+    pub(crate) begins: &'a (dyn Fn() + Sync),
+}
+
+/// The stores that are open.
+pub(crate) struct Stores {
     clock: Arc<dyn Clock>,
     kv: Mutex<Option<Open>>,
     analytics: Mutex<Option<OpenAnalytics>>,
 }
 
-impl DevStores {
+impl Stores {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -57,8 +66,13 @@ impl DevStores {
         self.kv.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens what `version` is bound to.
-    pub(crate) async fn open_for(&self, version: &WorkerVersion, persist_to: &Path) -> Result<(), DevFailure> {
+    /// Opens what `version` is bound to. With `patience`, a store that another process holds is waited for.
+    pub(crate) async fn open_for(
+        &self,
+        version: &WorkerVersion,
+        persist_to: &Path,
+        patience: Option<&Patience<'_>>,
+    ) -> Result<(), Failure> {
         self.open_analytics(version, persist_to).await;
         let needs_kv = version
             .bindings
@@ -68,7 +82,7 @@ impl DevStores {
         if !needs_kv || self.lock().as_ref().is_some_and(|open| open.path == path) {
             return Ok(());
         }
-        let failure = |detail: String| DevFailure {
+        let failure = |detail: String| Failure {
             title: "The KV store cannot be opened".to_owned(),
             detail,
             fatal: false,
@@ -76,16 +90,14 @@ impl DevStores {
         tokio::fs::create_dir_all(&path)
             .await
             .map_err(|error| failure(format!("{}: {error}", path.display())))?;
-        let keyspace = LsmKeyspace::open(&path, LsmOptions::default())
-            .await
-            .map_err(|error| match error {
-                StoreError::Locked { .. } => DevFailure {
-                    title: "This project is served already".to_owned(),
-                    detail: format!("{error}: --persist-to DIRECTORY starts with a state of its own"),
-                    fatal: true,
-                },
-                error => failure(error.to_string()),
-            })?;
+        let keyspace = open(&path, patience).await.map_err(|error| match error {
+            StoreError::Locked { .. } => Failure {
+                title: "This project is served already".to_owned(),
+                detail: format!("{error}: --persist-to DIRECTORY starts with a state of its own"),
+                fatal: true,
+            },
+            error => failure(error.to_string()),
+        })?;
         let kv = Kv::new(Arc::new(keyspace.clone()), self.clock.clone());
         let sweeper = TaskGroup::new();
         kv.spawn_sweeper(&sweeper, SWEEP_INTERVAL);
@@ -100,6 +112,14 @@ impl DevStores {
             old.sweeper.drain(Duration::ZERO).await;
         }
         Ok(())
+    }
+
+    /// What KV was used for, by namespace, in the order of their names.
+    pub(crate) fn kv_usage(&self) -> Vec<(TenantId, NamespaceId, KvUsage)> {
+        let bindings = self.lock().as_ref().map(|open| open.bindings.clone());
+        let mut usage = bindings.map(|bindings| bindings.usage()).unwrap_or_default();
+        usage.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        usage
     }
 
     fn lock_analytics(&self) -> MutexGuard<'_, Option<OpenAnalytics>> {
@@ -137,7 +157,24 @@ impl DevStores {
     }
 }
 
-impl KvSource for DevStores {
+async fn open(path: &Path, patience: Option<&Patience<'_>>) -> Result<LsmKeyspace, StoreError> {
+    let begun = Instant::now();
+    let mut told = false;
+    loop {
+        match LsmKeyspace::open(path, LsmOptions::default()).await {
+            Err(StoreError::Locked { .. }) if patience.is_some_and(|patience| begun.elapsed() < patience.limit) => {
+                if let Some(patience) = patience.filter(|_| !told) {
+                    (patience.begins)();
+                    told = true;
+                }
+                tokio::time::sleep(LOCK_LOOK).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+impl KvSource for Stores {
     fn open(&self, tenant: &TenantId, namespace: &NamespaceId) -> Arc<dyn KvNamespace> {
         let bindings = self.lock().as_ref().map(|open| open.bindings.clone());
         match bindings {
@@ -147,7 +184,7 @@ impl KvSource for DevStores {
     }
 }
 
-impl AnalyticsSource for DevStores {
+impl AnalyticsSource for Stores {
     fn open(&self, dataset: &str) -> Arc<dyn AnalyticsDataset> {
         match &*self.lock_analytics() {
             Some(open) => open.files.open(dataset),

@@ -1,0 +1,180 @@
+//! What `atoll dev` and `atoll serve` have in common: pool, host, stores and the way out, wired once.
+//!
+//! A project is brought up in two steps, so that several can change hands together: [`Platform::prepare`] opens its assets
+//! and stores and starts its worker, [`Platform::commit`] gives the worker its events. A step that fails changes nothing.
+
+mod failure;
+mod front;
+mod stores;
+
+pub(crate) use failure::{of_deploy, of_fault, told};
+pub(crate) use front::{certificate, geo, listen_error};
+pub(crate) use stores::{Patience, Stores};
+
+use atoll_cache::{CacheLimits, MemoryCache};
+use atoll_cli::target::{AssetDirectory, BuiltProject, Failure};
+use atoll_edge::Site;
+use atoll_edge::assets::AssetServer;
+use atoll_egress::{AddressPolicy, Egress, EgressOptions, TlsRoots};
+use atoll_host::{Host, HostOptions, Prepared, RateLimits, Reach};
+use atoll_model::{TenantId, WorkerName};
+use atoll_pool::Pool;
+use atoll_stdx::{Clock, TaskGroup};
+use atoll_worker::{Engine, Fetcher};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Whose a project of static assets alone is.
+pub(crate) const LOCAL_TENANT: &str = "local";
+/// How long the outgoing connections and the sweeper may take to end when nothing is in flight any more.
+const TASKS_GRACE: Duration = Duration::from_secs(1);
+
+/// What a platform is made of.
+pub(crate) struct Parts {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) pool: Pool,
+    /// What outgoing requests trust.
+    pub(crate) roots: TlsRoots,
+    /// What they may reach.
+    pub(crate) policy: AddressPolicy,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Runs workers over this machine's stores and network.
+pub(crate) struct Platform {
+    pub(crate) host: Arc<Host>,
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) cache: Arc<MemoryCache>,
+    pub(crate) clock: Arc<dyn Clock>,
+    egress: TaskGroup,
+}
+
+/// A project that is ready to take over.
+pub(crate) struct Ready {
+    /// What answers for it.
+    pub(crate) site: Site,
+    /// What is odd about its assets, one line each.
+    pub(crate) warnings: Vec<String>,
+    worker: Option<Prepared>,
+}
+
+impl Platform {
+    /// A platform without workers. Must be called inside the tokio runtime that serves.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            engine,
+            pool,
+            roots,
+            policy,
+            clock,
+        } = parts;
+        let egress = TaskGroup::new();
+        let mut options = EgressOptions::new(policy, Handle::current(), egress.clone());
+        options.roots = roots;
+        let stores = Arc::new(Stores::new(clock.clone()));
+        let cache = Arc::new(MemoryCache::new(CacheLimits::default(), clock.clone(), seed()));
+        let reach = Reach {
+            kv: stores.clone(),
+            analytics: stores.clone(),
+            rate_limits: Arc::new(RateLimits::new(clock.clone())),
+            cache: cache.clone(),
+            outbound: Egress::new(options),
+            clock: clock.clone(),
+        };
+        Self {
+            host: Host::new(HostOptions::new(Arc::new(pool), engine, reach)),
+            stores,
+            cache,
+            clock,
+            egress,
+        }
+    }
+
+    /// Opens what `project` needs and starts its worker, which gets no events yet. With `patience`, stores that another
+    /// process holds are waited for.
+    pub(crate) async fn prepare(
+        &self,
+        project: &BuiltProject,
+        patience: Option<&Patience<'_>>,
+    ) -> Result<Ready, Failure> {
+        let (assets, warnings) = match &project.assets {
+            Some(assets) => {
+                let (server, warnings) = open_assets(assets).await?;
+                (Some(server), warnings)
+            }
+            None => (None, Vec::new()),
+        };
+        let (tenant, worker) = match &project.worker {
+            None => (TenantId::new(LOCAL_TENANT), None),
+            Some(version) => {
+                self.stores.open_for(version, &project.persist_to, patience).await?;
+                let fetcher = assets.clone().map(|assets| assets as Arc<dyn Fetcher>);
+                let prepared = self.host.prepare(Arc::new(version.clone()), fetcher).await;
+                let prepared = prepared.map_err(|error| of_deploy(&error))?;
+                (version.tenant.clone(), Some((version.name.clone(), prepared)))
+            }
+        };
+        let (name, worker) = worker.unzip();
+        Ok(Ready {
+            site: Site {
+                tenant,
+                worker: name,
+                assets,
+                failure: None,
+            },
+            warnings,
+            worker,
+        })
+    }
+
+    /// Gives the project's worker its events; what it replaces finishes what it has. Fails only if a newer one came first.
+    pub(crate) fn commit(&self, ready: Ready) -> Result<Site, Failure> {
+        if let Some(worker) = ready.worker {
+            self.host.commit(worker).map_err(|error| of_deploy(&error))?;
+        }
+        Ok(ready.site)
+    }
+
+    /// Takes a worker away; it finishes what it has in flight.
+    pub(crate) fn remove(&self, (tenant, worker): &(TenantId, WorkerName)) {
+        self.host.remove(tenant, worker);
+    }
+
+    /// Finishes what is in flight until `deadline`, then ends everything and closes the stores. Returns how many isolates
+    /// were still busy.
+    pub(crate) async fn shutdown(&self, deadline: Instant) -> usize {
+        let cut = self
+            .host
+            .shutdown(deadline.saturating_duration_since(Instant::now()))
+            .await;
+        if cut > 0 {
+            tracing::warn!(
+                isolates = cut,
+                "isolates were still busy at the end of the shutdown's grace"
+            );
+        }
+        self.egress.drain(TASKS_GRACE).await;
+        self.stores.close(TASKS_GRACE).await;
+        cut
+    }
+}
+
+async fn open_assets(assets: &AssetDirectory) -> Result<(Arc<AssetServer>, Vec<String>), Failure> {
+    let AssetDirectory { directory, config } = assets.clone();
+    let opened = tokio::task::spawn_blocking(move || AssetServer::open(&directory, config)).await;
+    let failure = |detail: String| Failure {
+        title: "The static assets cannot be served".to_owned(),
+        detail,
+        fatal: false,
+    };
+    opened
+        .map_err(|error| failure(error.to_string()))?
+        .map_err(|error| failure(error.to_string()))
+}
+
+/// What nobody outside can guess; every process has another.
+fn seed() -> u64 {
+    RandomState::new().hash_one(())
+}

@@ -1,0 +1,380 @@
+//! The metrics page: plain counters of all parts, encoded as OpenMetrics text.
+//!
+//! The parts count; this file names what they count. Names are `atoll_*` and stable (`docs/operations/serve.md` lists them),
+//! process figures have the names that Prometheus' own clients give them. Labels are workers, namespaces, status classes and
+//! the words of enums: what a client sends never becomes a label.
+
+use crate::platform::Stores;
+use crate::serve::journal::Journal;
+use crate::serve::meters::{LATENCY_BOUNDS, Meters};
+use crate::serve::process;
+use crate::serve::status::Status;
+use atoll_cache::MemoryCache;
+use atoll_edge::EdgeHandle;
+use atoll_host::Host;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// What the page's `Content-Type` says.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Namespaces and cache zones that are shown; the rest is left out, and said so.
+const ROWS_MAX: usize = 1000;
+
+/// Where the figures come from.
+pub(crate) struct Sources {
+    pub(crate) host: Arc<Host>,
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) cache: Arc<MemoryCache>,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) status: Arc<Status>,
+    /// Known once the listener is bound.
+    pub(crate) edge: OnceLock<EdgeHandle>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sources")
+    }
+}
+
+/// The page.
+pub(crate) fn page(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Page(sources.clone())));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[derive(Debug)]
+struct Page(Arc<Sources>);
+
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+/// A family under its name, to be filled row by row.
+fn family<'s>(
+    encoder: &'s mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    kind: MetricType,
+) -> Result<MetricEncoder<'s>, fmt::Error> {
+    encoder.encode_descriptor(name, help, None, kind)
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(family(encoder, name, help, MetricType::Counter)?)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+    ConstGauge::new(value).encode(family(encoder, name, help, MetricType::Gauge)?)
+}
+
+fn counter_row<S: EncodeLabelSet>(rows: &mut MetricEncoder<'_>, labels: &S, value: u64) -> fmt::Result {
+    rows.encode_family(labels)?
+        .encode_counter::<NoLabelSet, u64, u64>(&value, None)
+}
+
+fn gauge_row<S: EncodeLabelSet>(rows: &mut MetricEncoder<'_>, labels: &S, value: f64) -> fmt::Result {
+    rows.encode_family(labels)?.encode_gauge(&value)
+}
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        self.program(encoder)?;
+        self.requests(encoder)?;
+        self.workers(encoder)?;
+        self.pool(encoder)?;
+        self.edge(encoder)?;
+        self.stores(encoder)?;
+        self.process(encoder)
+    }
+}
+
+impl Page {
+    fn program(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut build = family(encoder, "atoll_build", "The program", MetricType::Gauge)?;
+        gauge_row(&mut build, &vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)?;
+        let ready = u8::from(self.0.status.unready().is_none());
+        gauge(encoder, "atoll_ready", "1 if /readyz says yes", ready.into())?;
+        let reloads = self.0.status.reloads();
+        let mut rows = family(
+            encoder,
+            "atoll_reloads",
+            "Reloads, by how they ended",
+            MetricType::Counter,
+        )?;
+        counter_row(&mut rows, &vec![("outcome", "ok")], reloads.0)?;
+        counter_row(&mut rows, &vec![("outcome", "failed")], reloads.1)?;
+        let (written, dropped) = self.0.journal.counts();
+        counter(encoder, "atoll_log_records", "Records written", written)?;
+        counter(
+            encoder,
+            "atoll_log_records_dropped",
+            "Records lost because they came faster than they could be written",
+            dropped,
+        )
+    }
+
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let readings = self.0.meters.read();
+        let mut rows = family(
+            encoder,
+            "atoll_requests",
+            "Requests answered, by worker, status class and outcome",
+            MetricType::Counter,
+        )?;
+        for reading in &readings {
+            for (class, outcome, count) in &reading.requests {
+                let labels: Labels = vec![("worker", &reading.worker), ("status", class), ("outcome", outcome)];
+                counter_row(&mut rows, &labels, *count)?;
+            }
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_request_duration_seconds",
+            "From a request's head to its response's head",
+            MetricType::Histogram,
+        )?;
+        for reading in &readings {
+            let labels: Labels = vec![("worker", &reading.worker)];
+            let bounds = LATENCY_BOUNDS.into_iter().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(reading.latency.iter().copied()).collect();
+            let count = reading.latency.iter().sum();
+            rows.encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(reading.latency_sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn workers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut workers = self.0.host.workers();
+        workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+        workers.truncate(ROWS_MAX);
+        let mut rows = family(encoder, "atoll_worker", "Running versions", MetricType::Gauge)?;
+        for worker in &workers {
+            let labels: Labels = vec![("worker", worker.worker.as_str()), ("version", &worker.version)];
+            gauge_row(&mut rows, &labels, 1.0)?;
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_worker_in_flight",
+            "Events accepted and not answered",
+            MetricType::Gauge,
+        )?;
+        for worker in &workers {
+            let labels: Labels = vec![("worker", worker.worker.as_str())];
+            gauge_row(&mut rows, &labels, f64::from(worker.slot.in_flight))?;
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_worker_queued",
+            "Events that no isolate has taken yet",
+            MetricType::Gauge,
+        )?;
+        for worker in &workers {
+            let labels: Labels = vec![("worker", worker.worker.as_str())];
+            gauge_row(&mut rows, &labels, worker.slot.queued as f64)?;
+        }
+        let mut rows = family(encoder, "atoll_worker_isolates", "Isolates", MetricType::Gauge)?;
+        for worker in &workers {
+            let labels: Labels = vec![("worker", worker.worker.as_str())];
+            gauge_row(&mut rows, &labels, worker.slot.isolates as f64)?;
+        }
+        Ok(())
+    }
+
+    fn pool(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let pool = self.0.host.stats().pool;
+        let figures = [
+            ("atoll_isolates", "Isolates with a thread", pool.isolates),
+            (
+                "atoll_isolates_waiting",
+                "Isolates that wait for a permit to run",
+                pool.waiting,
+            ),
+            ("atoll_isolates_running", "Turns that run", pool.running),
+        ];
+        for (name, help, value) in figures {
+            gauge(encoder, name, help, value as f64)?;
+        }
+        let figures = [
+            ("atoll_turns", "Turns begun", pool.turns),
+            (
+                "atoll_permit_waits",
+                "Times a turn had to wait for a permit",
+                pool.waits,
+            ),
+            (
+                "atoll_permits_revoked",
+                "Permits taken back from turns that overstayed",
+                pool.revoked,
+            ),
+            ("atoll_isolate_starts", "Isolates started", pool.started),
+            (
+                "atoll_isolate_start_failures",
+                "Isolates that did not start",
+                pool.start_failures,
+            ),
+            (
+                "atoll_isolates_replaced",
+                "Isolates replaced because their thread stayed demoted",
+                pool.replaced,
+            ),
+            ("atoll_turns_terminated", "Turns terminated at a limit", pool.terminated),
+            (
+                "atoll_threads_abandoned",
+                "Threads given up because a terminated turn did not end",
+                pool.abandoned,
+            ),
+            ("atoll_isolate_panics", "Isolates that panicked", pool.panics),
+            ("atoll_events", "Events accepted", pool.jobs),
+            (
+                "atoll_events_refused",
+                "Events refused because too many were in flight",
+                pool.overloaded,
+            ),
+        ];
+        for (name, help, value) in figures {
+            counter(encoder, name, help, value)?;
+        }
+        Ok(())
+    }
+
+    fn edge(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(edge) = self.0.edge.get() else { return Ok(()) };
+        let stats = edge.stats();
+        gauge(
+            encoder,
+            "atoll_connections_open",
+            "Client connections open",
+            stats.open as f64,
+        )?;
+        counter(
+            encoder,
+            "atoll_connections",
+            "Client connections accepted",
+            stats.accepted,
+        )?;
+        counter(
+            encoder,
+            "atoll_tls_handshake_failures",
+            "TLS handshakes that failed or took too long",
+            stats.handshakes_failed,
+        )?;
+        counter(
+            encoder,
+            "atoll_accept_errors",
+            "Times the system could not give a connection",
+            stats.accept_errors,
+        )
+    }
+
+    fn stores(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut usage = self.0.stores.kv_usage();
+        usage.truncate(ROWS_MAX);
+        let mut rows = family(
+            encoder,
+            "atoll_kv_operations",
+            "KV operations, by namespace and kind",
+            MetricType::Counter,
+        )?;
+        for (_, namespace, usage) in &usage {
+            let kinds = [
+                ("read", usage.reads),
+                ("write", usage.writes),
+                ("delete", usage.deletes),
+                ("list", usage.lists),
+                ("refused", usage.refused),
+                ("failed", usage.failed),
+            ];
+            for (kind, count) in kinds {
+                let labels: Labels = vec![("namespace", namespace.as_str()), ("kind", kind)];
+                counter_row(&mut rows, &labels, count)?;
+            }
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_kv_bytes",
+            "Bytes of KV values, by namespace and direction",
+            MetricType::Counter,
+        )?;
+        for (_, namespace, usage) in &usage {
+            for (kind, count) in [("read", usage.bytes_read), ("written", usage.bytes_written)] {
+                let labels: Labels = vec![("namespace", namespace.as_str()), ("kind", kind)];
+                counter_row(&mut rows, &labels, count)?;
+            }
+        }
+        let mut zones = self.0.cache.usage();
+        zones.sort_by(|a, b| a.0.worker.cmp(&b.0.worker));
+        zones.truncate(ROWS_MAX);
+        let mut rows = family(
+            encoder,
+            "atoll_cache_operations",
+            "Response cache, by worker and kind",
+            MetricType::Counter,
+        )?;
+        for (scope, usage) in &zones {
+            let kinds = [
+                ("hit", usage.hits),
+                ("miss", usage.misses),
+                ("stored", usage.stored),
+                ("refused", usage.refused),
+                ("evicted", usage.evicted),
+            ];
+            for (kind, count) in kinds {
+                let labels: Labels = vec![("worker", scope.worker.as_str()), ("kind", kind)];
+                counter_row(&mut rows, &labels, count)?;
+            }
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_cache_bytes",
+            "Bytes of stored responses, by worker",
+            MetricType::Gauge,
+        )?;
+        for (scope, usage) in &zones {
+            let labels: Labels = vec![("worker", scope.worker.as_str())];
+            gauge_row(&mut rows, &labels, usage.bytes as f64)?;
+        }
+        Ok(())
+    }
+
+    fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // Not every system has a `/proc`: then these are missing.
+        let Some(process) = process::read() else { return Ok(()) };
+        let mut cpu = family(
+            encoder,
+            "process_cpu_seconds",
+            "User and system CPU time",
+            MetricType::Counter,
+        )?;
+        cpu.encode_counter::<NoLabelSet, f64, u64>(&process.cpu_seconds, None)?;
+        gauge(
+            encoder,
+            "process_resident_memory_bytes",
+            "Resident memory",
+            process.resident_bytes as f64,
+        )?;
+        gauge(
+            encoder,
+            "process_virtual_memory_bytes",
+            "Address space",
+            process.virtual_bytes as f64,
+        )?;
+        gauge(encoder, "process_threads", "Threads", process.threads as f64)?;
+        gauge(
+            encoder,
+            "process_open_fds",
+            "Open descriptors",
+            process.descriptors as f64,
+        )
+    }
+}

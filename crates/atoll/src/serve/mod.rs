@@ -1,0 +1,372 @@
+//! `atoll serve`'s server: the real edge, host, pool and stores, behind the interface that the command line drives.
+//!
+//! ```text
+//! listen -> bound --first deploy--> serving --deploy--> serving --shutdown--> gone
+//! ```
+//!
+//! A deployment is one step: every project starts before any takes over, and one that does not start leaves everything as it
+//! was. A stop loses nothing: readiness goes first, then, after the delay, the listener; what is in flight finishes; stores
+//! close last. Health and metrics are answered from the first moment to the last.
+
+mod admin;
+mod journal;
+mod meters;
+mod metrics;
+mod process;
+mod program;
+mod record;
+mod service_manager;
+mod sites;
+mod status;
+
+pub(crate) use journal::{Journal, JournalTerminal};
+pub(crate) use program::ProgramLayer;
+pub(crate) use record::Style;
+
+use crate::platform::{self, Patience, Platform};
+use crate::serve::meters::Meters;
+use crate::serve::metrics::Sources;
+use crate::serve::record::Record;
+use crate::serve::sites::ServeSites;
+use crate::serve::status::Status;
+use async_trait::async_trait;
+use atoll_cli::serve::{Deployment, Listening, Phase, ServeListen, ServeTarget};
+use atoll_cli::target::{Failure, ListenError};
+use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeLimits, EdgeOptions, ErrorDetail};
+use atoll_host::{Host, LogEvent, LogTail};
+use atoll_model::{TenantId, WorkerName};
+use atoll_stdx::TaskGroup;
+use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, LogLevel, Outcome};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What workers print waits here on its way to the journal.
+const PRINTED_DEPTH: usize = 8192;
+/// Once the listener stops: how long a connection without a request is kept for the one that its client may be sending.
+const CLOSING_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long stored state that a predecessor holds is waited for, where the port is shared or inherited.
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long the last answers about health may take.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
+/// The least severe things that are recorded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recorded {
+    /// Requests.
+    pub(crate) requests: bool,
+    /// Faults and exceptions.
+    pub(crate) faults: bool,
+    /// What workers print, from this level on.
+    pub(crate) printed: Option<LogLevel>,
+}
+
+#[derive(Default)]
+struct State {
+    bound: Option<Edge>,
+    serving: Option<JoinHandle<usize>>,
+    /// The socket is or may be another process's too.
+    shared: bool,
+    workers: Vec<(TenantId, WorkerName)>,
+}
+
+/// The server behind `atoll serve`.
+pub(crate) struct ServeServer {
+    platform: Platform,
+    sites: Arc<ServeSites>,
+    recorder: Arc<Recorder>,
+    sources: Arc<Sources>,
+    status: Arc<Status>,
+    stop: CancellationToken,
+    admin: TaskGroup,
+    deployed: AtomicBool,
+    state: Mutex<State>,
+}
+
+impl ServeServer {
+    /// A server that is not listening yet. Must be called inside the tokio runtime that serves.
+    pub(crate) fn new(platform: Platform, journal: Arc<Journal>, recorded: Recorded) -> Self {
+        let (status, meters) = (Arc::<Status>::default(), Arc::<Meters>::default());
+        let sources = Arc::new(Sources {
+            host: platform.host.clone(),
+            stores: platform.stores.clone(),
+            cache: platform.cache.clone(),
+            meters: meters.clone(),
+            journal: journal.clone(),
+            status: status.clone(),
+            edge: OnceLock::new(),
+        });
+        if recorded.printed.is_some() || recorded.faults {
+            let tail = platform.host.logs().tail(PRINTED_DEPTH);
+            tokio::spawn(printed(tail, journal.clone(), recorded));
+        }
+        Self {
+            recorder: Arc::new(Recorder {
+                host: platform.host.clone(),
+                journal,
+                meters,
+                recorded,
+            }),
+            platform,
+            sites: Arc::default(),
+            sources,
+            status,
+            stop: CancellationToken::new(),
+            admin: TaskGroup::new(),
+            deployed: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every critical section is a few field writes and, once, a call of the system for the socket.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn listen_admin(&self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse {
+                host: address.ip(),
+                port: address.port(),
+            },
+            _ => ListenError::Other {
+                address,
+                cause: error.to_string(),
+            },
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let (sources, tasks) = (self.sources.clone(), self.admin.clone());
+        self.admin.spawn(admin::serve(listener, sources, tasks));
+        Ok(bound)
+    }
+
+    /// Begins to accept connections.
+    fn serve(&self) {
+        let mut state = self.lock();
+        if let Some(edge) = state.bound.take() {
+            // The grace is known when the shutdown comes, and kept there.
+            state.serving = Some(tokio::spawn(edge.serve(self.stop.clone(), Duration::MAX)));
+        }
+    }
+
+    async fn replace(&self, deployment: &Deployment) -> Result<(), Failure> {
+        let waits = || {
+            self.status
+                .not_ready("waiting for the stored state that another process holds");
+            tracing::warn!("another process holds the stored state: waiting until it ends");
+            if let Some(edge) = &mut self.lock().bound
+                && let Err(error) = edge.open_behind()
+            {
+                tracing::error!(%error, "the listener cannot be opened");
+            }
+        };
+        let patience = Patience {
+            limit: TAKEOVER_TIMEOUT,
+            begins: &waits,
+        };
+        let first = !self.deployed.load(Ordering::Acquire);
+        let patience = (first && self.lock().shared).then_some(&patience);
+        let mut prepared = Vec::with_capacity(deployment.projects.len());
+        for project in &deployment.projects {
+            prepared.push(self.platform.prepare(project, patience).await?);
+        }
+        let mut sites = Vec::with_capacity(prepared.len());
+        for ready in prepared {
+            for warning in &ready.warnings {
+                tracing::warn!("{warning}");
+            }
+            sites.push(Arc::new(self.platform.commit(ready)?));
+        }
+        let routes = deployment
+            .routes
+            .iter()
+            .filter_map(|(pattern, place)| Some((pattern.clone(), sites.get(*place)?.clone())));
+        self.sites.set(routes.collect());
+        let workers: Vec<_> = sites
+            .iter()
+            .filter_map(|site| Some((site.tenant.clone(), site.worker.clone()?)))
+            .collect();
+        let old = std::mem::replace(&mut self.lock().workers, workers.clone());
+        for gone in old.iter().filter(|old| !workers.contains(old)) {
+            self.platform.remove(gone);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ServeTarget for ServeServer {
+    async fn listen(&self, listen: &ServeListen) -> Result<Listening, ListenError> {
+        let address = SocketAddr::new(listen.public.host, listen.public.port);
+        let inherited = service_manager::inherited().map_err(|error| ListenError::Other {
+            address,
+            cause: error.to_string(),
+        })?;
+        let shared = listen.reuse_port || inherited.is_some();
+        let options = EdgeOptions {
+            geo: platform::geo(&listen.public.geo, address)?,
+            tls: platform::certificate(&listen.public),
+            reuse_port: listen.reuse_port && inherited.is_none(),
+            error_detail: ErrorDetail::Terse,
+            local_triggers: false,
+            limits: EdgeLimits {
+                closing_idle_timeout: CLOSING_IDLE_TIMEOUT,
+                ..EdgeLimits::default()
+            },
+            clock: self.platform.clock.clone(),
+            ..EdgeOptions::default()
+        };
+        let (sites, recorder) = (self.sites.clone(), self.recorder.clone());
+        let was_inherited = inherited.is_some();
+        let edge = match inherited {
+            Some(listener) => Edge::inherit(listener, options, sites, recorder.clone(), recorder),
+            None => Edge::bind(address, options, sites, recorder.clone(), recorder).await,
+        };
+        let edge = edge.map_err(|error| platform::listen_error(error, address))?;
+        let public = edge.local_addr();
+        // Set once: there is one listener.
+        let _ = self.sources.edge.set(edge.handle());
+        let admin = match listen.admin {
+            Some(address) => Some(self.listen_admin(address).await?),
+            None => None,
+        };
+        let mut state = self.lock();
+        state.bound = Some(edge);
+        state.shared = shared;
+        Ok(Listening {
+            public,
+            admin,
+            inherited: was_inherited,
+        })
+    }
+
+    async fn deploy(&self, deployment: Deployment) -> Result<(), Failure> {
+        let outcome = self.replace(&deployment).await;
+        if self.deployed.load(Ordering::Acquire) {
+            self.status.reloaded(outcome.is_ok());
+        }
+        outcome?;
+        self.deployed.store(true, Ordering::Release);
+        self.serve();
+        Ok(())
+    }
+
+    async fn renew_certificate(&self) -> Result<(), Failure> {
+        let Some(edge) = self.sources.edge.get() else {
+            return Ok(());
+        };
+        edge.renew_certificate().map_err(|error| Failure {
+            title: "The certificate was not read again: the one before goes on".to_owned(),
+            detail: error.to_string(),
+            fatal: false,
+        })
+    }
+
+    fn phase(&self, phase: Phase) {
+        match phase {
+            Phase::Ready => {
+                self.status.ready();
+                service_manager::notify("READY=1");
+            }
+            // What was served goes on.
+            Phase::Reloading => {
+                let now = service_manager::monotonic_us();
+                service_manager::notify(&format!("RELOADING=1\nMONOTONIC_USEC={now}"));
+            }
+            Phase::Stopping => {
+                self.status.not_ready("stopping");
+                service_manager::notify("STOPPING=1");
+            }
+        }
+    }
+
+    async fn shutdown(&self, delay: Duration, grace: Duration) -> usize {
+        self.status.not_ready("stopping");
+        tokio::time::sleep(delay).await;
+        let deadline = Instant::now() + grace;
+        let serving = {
+            let mut state = self.lock();
+            drop(state.bound.take());
+            state.serving.take()
+        };
+        self.stop.cancel();
+        let mut cut = 0;
+        if let Some(mut serving) = serving {
+            match tokio::time::timeout(grace, &mut serving).await {
+                Ok(ended) => cut = ended.unwrap_or_default(),
+                Err(_) => {
+                    let open = || self.sources.edge.get().map_or(0, |edge| edge.stats().open);
+                    cut = usize::try_from(open()).unwrap_or(usize::MAX);
+                    serving.abort();
+                }
+            }
+        }
+        self.platform.shutdown(deadline).await;
+        self.admin.drain(ADMIN_GRACE).await;
+        cut
+    }
+}
+
+/// The front's way to the host, and its log: everything that happens to a request passes here.
+struct Recorder {
+    host: Arc<Host>,
+    journal: Arc<Journal>,
+    meters: Arc<Meters>,
+    recorded: Recorded,
+}
+
+impl AccessLog for Recorder {
+    fn request(&self, record: AccessRecord) {
+        self.meters.request(&record);
+        if self.recorded.requests {
+            self.journal.record(Record::Request(record));
+        }
+    }
+}
+
+#[async_trait]
+impl Dispatch for Recorder {
+    async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+        let id = ctx.request_id;
+        let outcome = self.host.dispatch(worker, ctx, event).await;
+        if self.recorded.faults
+            && let Err(fault) = &outcome
+        {
+            match &fault.exception {
+                Some(exception) => {
+                    let exception = exception.clone();
+                    self.journal
+                        .record(Record::Exception(worker.clone(), Some(id), exception));
+                }
+                None if matches!(fault.kind, FaultKind::Canceled | FaultKind::Draining) => {}
+                None => self.journal.record(Record::Fault(worker.clone(), id, fault.clone())),
+            }
+        }
+        outcome
+    }
+}
+
+/// Moves what workers print to the journal, for as long as there are workers.
+async fn printed(mut tail: LogTail, journal: Arc<Journal>, recorded: Recorded) {
+    while let Some(event) = tail.next().await {
+        journal.lost(tail.take_dropped());
+        match &*event {
+            LogEvent::Record(from, record) => {
+                if recorded.printed.is_some_and(|least| record.level >= least) {
+                    journal.record(Record::Printed(from.worker.clone(), record.clone()));
+                }
+            }
+            LogEvent::Exception(from, id, exception) => {
+                if recorded.faults {
+                    journal.record(Record::Exception(from.worker.clone(), *id, exception.clone()));
+                }
+            }
+        }
+    }
+}
