@@ -387,7 +387,7 @@ mod tests {
         });
         check(
             "dev --compatibility-date 2026-01-02 --compatibility-flags nodejs_compat",
-            |a| a.compatibility_date.is_some() && a.compatibility_flags == ["nodejs_compat"],
+            |a| a.build.compatibility_date.is_some() && a.build.compatibility_flags == ["nodejs_compat"],
         );
     }
 

@@ -61,8 +61,8 @@ type Labels<'a> = Vec<(&'static str, &'a str)>;
 /// A family under its name, to be filled row by row.
 fn family<'s>(
     encoder: &'s mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
+    name: &'s str,
+    help: &'s str,
     kind: MetricType,
 ) -> Result<MetricEncoder<'s>, fmt::Error> {
     encoder.encode_descriptor(name, help, None, kind)

@@ -1,9 +1,11 @@
 //! Sessions over projects on disk, against a target that records.
 
 use super::*;
+use crate::Surroundings;
 use crate::args::{Cli, Command};
 use crate::target::{BuiltProject, DevEvent, DevTarget, Failure, Listen, ListenError};
 use crate::terminal::Input;
+use crate::terminal::Terminal;
 use async_trait::async_trait;
 use atoll_model::BindingSpec;
 use atoll_stdx::ManualClock;
@@ -11,6 +13,8 @@ use serde_json::Value;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
