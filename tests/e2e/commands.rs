@@ -41,6 +41,11 @@ pub async fn answers() -> Result<()> {
     check(&["dve"], 2, "dev")?;
     check(&["dev", "--prot", "1"], 2, "--port")?;
     check(&["dev", "--port", "70000"], 2, "70000")?;
+    check(&["serve", "--help"], 0, "--admin")?;
+    check(&["srve"], 2, "serve")?;
+    check(&["serve", "--grace", "ten"], 2, "500ms")?;
+    check(&["serve", "no-such-folder"], 1, "no-such-folder")?;
+    check(&["serve"], 1, "no configuration found")?;
     check(&["dev", "no-such-folder"], 1, "no-such-folder")
 }
 

@@ -5,12 +5,13 @@ mod frameworks;
 mod isolation;
 mod libraries;
 mod port;
+mod serve;
 mod shutdown;
 mod templates;
 
 use crate::runner::client::{self, Answer};
 use crate::runner::format::Protocol;
-use crate::runner::server::{Server, Start, Subject};
+use crate::runner::server::{Command, Server, Start, Subject};
 use crate::{block_on, failed};
 use anyhow::Result;
 use http_body_util::BodyExt;
@@ -45,6 +46,20 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             "isolation::one_server_for_one_state",
             isolation::one_server_for_one_state,
         ),
+        trial("serve::several_projects_by_host", serve::several_projects_by_host),
+        trial("serve::errors_are_for_the_operator", serve::errors_are_for_the_operator),
+        trial("serve::health_and_metrics", serve::health_and_metrics),
+        trial(
+            "serve::a_stop_finishes_what_is_in_flight",
+            serve::a_stop_finishes_what_is_in_flight,
+        ),
+        trial(
+            "serve::the_grace_and_the_second_signal_bound_a_stop",
+            serve::the_grace_and_the_second_signal_bound_a_stop,
+        ),
+        trial("serve::a_hangup_reloads", serve::a_hangup_reloads),
+        trial("serve::stored_state_changes_hands", serve::stored_state_changes_hands),
+        trial("serve::mistakes_are_named", serve::mistakes_are_named),
         trial("templates::hello", templates::hello),
         trial("templates::guestbook", templates::guestbook),
         trial("templates::hono", templates::hono).with_ignored_flag(!npm),
@@ -76,6 +91,7 @@ where
 /// How to start our binary on `directory`, with state of its own.
 fn start(directory: &Path, state: &Path) -> Result<Start> {
     Ok(Start {
+        command: Command::Dev,
         subject: Subject::find()?,
         directory: directory.to_owned(),
         state: state.to_owned(),

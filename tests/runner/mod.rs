@@ -89,6 +89,7 @@ pub async fn run(folder: &Path, spec: &Spec, subject: &Subject) -> Result<Option
         })
     };
     let start = Start {
+        command: server::Command::Dev,
         subject: subject.clone(),
         directory: spec
             .directory

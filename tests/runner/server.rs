@@ -11,7 +11,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, Command as Process};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -60,9 +60,20 @@ impl Subject {
     }
 }
 
+/// Which of our commands serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `atoll dev`.
+    Dev,
+    /// `atoll serve`.
+    Serve,
+}
+
 /// How to start it.
 #[derive(Debug, Clone)]
 pub struct Start {
+    /// Which command; the peer has one.
+    pub command: Command,
     /// Who.
     pub subject: Subject,
     /// The project.
@@ -235,18 +246,18 @@ impl Drop for Server {
 fn spawn(start: &Start) -> Result<(Child, Lines)> {
     let mut command = match &start.subject {
         Subject::Atoll(path) => {
-            let mut command = Command::new(path);
-            command.arg("dev").arg(&start.directory).args([
-                "--json",
-                "--port",
-                &start.port.to_string(),
-                "--persist-to",
-            ]);
+            let mut command = Process::new(path);
+            match start.command {
+                Command::Dev => command.args(["dev", "--json"]),
+                Command::Serve => command.args(["serve", "--log-format", "json"]),
+            };
+            command.arg(&start.directory);
+            command.args(["--port", &start.port.to_string(), "--persist-to"]);
             command.arg(&start.state);
             command
         }
         Subject::Peer(path) => {
-            let mut command = Command::new(path);
+            let mut command = Process::new(path);
             command
                 .args([
                     "dev",

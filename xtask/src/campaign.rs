@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Arguments of `cargo xtask campaign`.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Options {
     /// Which one; without it, all are listed.
     name: Option<String>,
@@ -27,6 +27,9 @@ pub struct Options {
     /// Go on where the last run of this campaign stopped.
     #[arg(long)]
     resume: bool,
+    /// Words of the campaign's own, after `--`: `-- --mode reload`.
+    #[arg(last = true)]
+    more: Vec<String>,
 }
 
 /// `tests/budget.toml`.
@@ -73,7 +76,7 @@ pub fn command(options: &Options) -> CommandResult {
     };
     let count = options.count.unwrap_or(campaign.count);
     let seed = options.seed.unwrap_or(campaign.seed);
-    run(&root, campaign, count, seed, options.resume)
+    run(&root, campaign, count, seed, options)
 }
 
 /// Runs all campaigns with the counts of the budget and says how many passed and failed.
@@ -82,7 +85,7 @@ pub fn run_budget(root: &Path) -> Result<(usize, usize)> {
     let (mut passed, mut failed) = (0, 0);
     for (name, campaign) in &budget.campaign {
         let start = Instant::now();
-        match run(root, campaign, campaign.count, campaign.seed, false) {
+        match run(root, campaign, campaign.count, campaign.seed, &Options::default()) {
             Ok(()) => {
                 passed += 1;
                 println!(
@@ -106,12 +109,20 @@ fn load(root: &Path) -> Result<Budget> {
     toml::from_str(&text).context("read tests/budget.toml")
 }
 
-fn run(root: &Path, campaign: &Campaign, count: u64, seed: u64, resume: bool) -> Result<()> {
+fn run(root: &Path, campaign: &Campaign, count: u64, seed: u64, options: &Options) -> Result<()> {
     // Built as part of the whole workspace, as the tests are: another choice of packages would unify other features and
     // compile the dependencies again.
     let mut cargo = command::cargo();
     cargo.current_dir(root);
-    cargo.args(["build", "--locked", "--workspace", "--example", &campaign.example]);
+    // With the binary: some drive it.
+    cargo.args([
+        "build",
+        "--locked",
+        "--workspace",
+        "--bins",
+        "--example",
+        &campaign.example,
+    ]);
     command::run(&mut cargo)?;
     let mut program = Command::new(
         repository::target_dir(root)
@@ -120,8 +131,9 @@ fn run(root: &Path, campaign: &Campaign, count: u64, seed: u64, resume: bool) ->
     );
     program.current_dir(root);
     program.args(["--count", &count.to_string(), "--seed", &seed.to_string()]);
-    if resume {
+    if options.resume {
         program.arg("--resume");
     }
+    program.args(&options.more);
     command::run(&mut program)
 }

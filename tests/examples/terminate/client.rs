@@ -197,17 +197,15 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whether the server said in HTTP/2 that it did not process the request (RFC 9113 section 8.7).
+/// Whether the server said in HTTP/2 that it did not process the request (RFC 9113 section 8.7): by REFUSED_STREAM, or by a
+/// GOAWAY without an error whose last stream is lower. The library ends exactly those streams with the GOAWAY's error, and
+/// gives it to a request that meets one before it has a stream.
 fn is_refused(error: &hyper::Error) -> bool {
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if text.contains("refused stream") || text.contains("not a result of an error") && text.contains("go away") {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+    let Some(error) = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>()) else {
+        return false;
+    };
+    let goodbye = error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+    goodbye || error.reason() == Some(h2::Reason::REFUSED_STREAM)
 }
 
 /// What to do after a request that got no answer.
