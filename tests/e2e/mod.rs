@@ -59,6 +59,10 @@ pub fn tests(npm: bool) -> Vec<Trial> {
         ),
         trial("serve::a_hangup_reloads", serve::a_hangup_reloads),
         trial("serve::stored_state_changes_hands", serve::stored_state_changes_hands),
+        trial(
+            "serve::a_passed_socket_outlives_the_process",
+            serve::a_passed_socket_outlives_the_process,
+        ),
         trial("serve::mistakes_are_named", serve::mistakes_are_named),
         trial("templates::hello", templates::hello),
         trial("templates::guestbook", templates::guestbook),

@@ -450,3 +450,70 @@ pub async fn mistakes_are_named() -> Result<()> {
     check(&project, &state, &["--isolaton", "shared"], &["--isolation"]).await?;
     Ok(())
 }
+
+/// A service manager's socket is taken in the place of an own one, and connections wait in it while the process is replaced.
+pub async fn a_passed_socket_outlives_the_process() -> Result<()> {
+    use std::os::fd::AsRawFd;
+
+    let folder = tempfile::tempdir()?;
+    let project = folder.path().join("project");
+    write_project(&project, FAILING, "")?;
+    let Subject::Atoll(binary) = Subject::find()? else {
+        bail!("the peer takes no sockets")
+    };
+    let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = socket.local_addr()?;
+    let (managed, passed) = (folder.path().join("notify"), socket.as_raw_fd());
+    let manager = tokio::net::UnixDatagram::bind(&managed)?;
+    let spawn = || {
+        // The shell's process becomes the server's, so that its id is the one that the variable names.
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", "LISTEN_PID=$$ exec \"$@\"", "sh"]).arg(&binary);
+        command
+            .args(["serve", "--log-format", "json", "--persist-to"])
+            .arg(folder.path().join("state"));
+        command
+            .arg(&project)
+            .env("LISTEN_FDS", "1")
+            .env("NOTIFY_SOCKET", &managed);
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true);
+        // SAFETY: `dup2` may be called between fork and exec; the descriptor is open as long as this closure is used.
+        unsafe {
+            command.pre_exec(move || match libc::dup2(passed, 3) {
+                3 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        command.spawn()
+    };
+    let said = async |expected: &str| {
+        let mut text = [0; 64];
+        let length = tokio::time::timeout(DEADLINE, manager.recv(&mut text))
+            .await
+            .context("nothing was said")??;
+        same(
+            "what the manager was told",
+            String::from_utf8_lossy(&text[..length]).as_ref(),
+            expected,
+        )
+    };
+    let mut first = spawn()?;
+    said("READY=1").await?;
+    same("the first answer", text(address, "a", "/").await?.1, "fine".to_owned())?;
+    let pid = i32::try_from(first.id().context("it has ended")?)?;
+    // SAFETY: `kill` takes plain numbers; the child has not been waited for, so its id is still its own.
+    unsafe { libc::kill(pid, libc::SIGTERM) };
+    said("STOPPING=1").await?;
+    let status = tokio::time::timeout(DEADLINE, first.wait())
+        .await
+        .context("it did not end")??;
+    same("the status", status.code(), Some(0))?;
+    // Nobody serves now; the question waits.
+    let waiting = tokio::spawn(async move { text(address, "a", "/").await });
+    let _second = spawn()?;
+    said("READY=1").await?;
+    same("the answer of the second", waiting.await??, (200, "fine".to_owned()))
+}

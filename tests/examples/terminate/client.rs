@@ -274,19 +274,15 @@ impl Client {
             }
             let ask = Ask::new(&mut self.random, self.kind);
             let request = ask.request(self.address, false)?;
-            let answer = timeout(ANSWER_DEADLINE, async {
-                match sender.try_send_request(request).await {
-                    Ok(response) => Ok(ask.check(response).await),
-                    Err(error) => Err(unanswered(error)),
-                }
-            });
-            match answer.await.context("no answer in time")? {
-                Ok(answer) => {
-                    answer?;
+            let answer = timeout(ANSWER_DEADLINE, sender.try_send_request(request)).await;
+            match answer.with_context(|| format!("no answer to {} in time", ask.target))? {
+                Ok(response) => {
+                    let whole = timeout(ANSWER_DEADLINE, ask.check(response)).await;
+                    whole.with_context(|| format!("the answer to {} did not end in time", ask.target))??;
                     self.tally.ok(self.kind);
                 }
-                Err(again) => {
-                    self.again(again)?;
+                Err(error) => {
+                    self.again(unanswered(error))?;
                     break;
                 }
             }
@@ -334,19 +330,15 @@ impl Client {
             }
             let ask = Ask::new(&mut self.random, self.kind);
             let request = ask.request(self.address, true)?;
-            let answer = timeout(ANSWER_DEADLINE, async {
-                match sender.try_send_request(request).await {
-                    Ok(response) => Ok(ask.check(response).await),
-                    Err(error) => Err(unanswered(error)),
-                }
-            });
-            match answer.await.context("no answer in time")? {
-                Ok(answer) => {
-                    answer?;
+            let answer = timeout(ANSWER_DEADLINE, sender.try_send_request(request)).await;
+            match answer.with_context(|| format!("no answer to {} in time", ask.target))? {
+                Ok(response) => {
+                    let whole = timeout(ANSWER_DEADLINE, ask.check(response)).await;
+                    whole.with_context(|| format!("the answer to {} did not end in time", ask.target))??;
                     self.tally.ok(self.kind);
                 }
-                Err(again) => {
-                    self.again(again)?;
+                Err(error) => {
+                    self.again(unanswered(error))?;
                     break;
                 }
             }

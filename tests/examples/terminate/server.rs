@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -14,6 +15,8 @@ use tokio::time::timeout;
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// What `--grace` says.
 const GRACE: &str = "30s";
+/// A stop that takes longer than this is looked into: all clients take part, so nothing has to wait for long.
+const SLOW_STOP: Duration = Duration::from_secs(10);
 /// How long a stop may take: the grace, and what closing costs.
 const STOP_DEADLINE: Duration = Duration::from_secs(45);
 
@@ -33,6 +36,8 @@ pub struct Server {
     lines: Lines<BufReader<ChildStdout>>,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it says how it is.
+    admin: String,
 }
 
 impl Server {
@@ -41,7 +46,7 @@ impl Server {
         let mut command = Command::new(&binary.path);
         command.arg("serve").arg(&binary.project);
         command.args(["--port", &port.to_string(), "--reuse-port", "--grace", GRACE]);
-        command.args(["--log-format", "json", "--log-level", "warn"]);
+        command.args(["--log-format", "json", "--log-level", "warn", "--admin", "127.0.0.1:0"]);
         // The records of readiness and reloads are the program's own and of no level.
         if binary.cordon {
             command.args(["--isolation", "cordon"]);
@@ -59,11 +64,14 @@ impl Server {
             child,
             lines: BufReader::new(stdout).lines(),
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            admin: String::new(),
         };
         let ready = server.wait_for("ready").await?;
         let url = ready["url"].as_str().context("ready without url")?;
         let address = url.strip_prefix("http://").context("a URL of another scheme")?;
         server.address = address.parse()?;
+        let admin = ready["admin"].as_str().and_then(|url| url.strip_prefix("http://"));
+        server.admin = admin.context("ready without the address of metrics")?.to_owned();
         Ok(server)
     }
 
@@ -131,10 +139,44 @@ impl Server {
             }
             anyhow::Ok(self.child.wait().await?)
         };
-        let status = timeout(STOP_DEADLINE, end).await.context("it did not end")??;
+        let slow = async {
+            tokio::time::sleep(SLOW_STOP).await;
+            println!(
+                "server: not gone after {SLOW_STOP:?}:\n{}",
+                metrics(&self.admin).await.unwrap_or_default()
+            );
+            std::future::pending::<()>().await;
+        };
+        let ended = async {
+            tokio::select! {
+                status = end => status,
+                () = slow => unreachable!("it only tells"),
+            }
+        };
+        let status = timeout(STOP_DEADLINE, ended).await.context("it did not end")??;
         if !status.success() {
             bail!("it ended with {status}");
         }
         Ok(())
     }
+}
+
+/// The figures that say what a server waits for.
+async fn metrics(admin: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(admin).await?;
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await?;
+    let wanted = [
+        "atoll_worker_",
+        "atoll_isolates",
+        "atoll_connections",
+        "atoll_turns",
+        "atoll_requests",
+    ];
+    let lines = page
+        .lines()
+        .filter(|line| wanted.iter().any(|wanted| line.starts_with(wanted)));
+    Ok(lines.collect::<Vec<_>>().join("\n"))
 }
