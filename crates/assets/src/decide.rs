@@ -96,7 +96,9 @@ impl Rules {
         if caller == Caller::ClientOfWorker && matches!(self.worker_first, WorkerFirst::Always) {
             return Decision::RunWorker;
         }
-        let Ok(url) = Url::parse(url) else {
+        // A worker may ask for any URL; one of another scheme has no path that rules and files could be about.
+        let parsed = Url::parse(url).ok();
+        let Some(url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https")) else {
             return match caller {
                 Caller::ClientOfWorker => Decision::RunWorker,
                 _ => Decision::Respond(Answer::empty(StatusCode::BAD_REQUEST)),

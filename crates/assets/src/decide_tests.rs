@@ -416,12 +416,14 @@ fn headers() {
 #[test]
 fn bad_urls() {
     let rules = Site::default().rules();
-    let decide = |caller| rules.decide(&Method::GET, "http://[", &HeaderMap::new(), caller);
-    assert_eq!(decide(Caller::ClientOfWorker), Decision::RunWorker);
-    for caller in [Caller::ClientOfAssets, Caller::Worker] {
-        let Decision::Respond(answer) = decide(caller) else {
-            panic!()
-        };
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    for url in ["http://[", "ftp://site.test/app.js", "h.ttp:/app.js", "data:,x"] {
+        let decide = |caller| rules.decide(&Method::GET, url, &HeaderMap::new(), caller);
+        assert_eq!(decide(Caller::ClientOfWorker), Decision::RunWorker, "{url}");
+        for caller in [Caller::ClientOfAssets, Caller::Worker] {
+            let Decision::Respond(answer) = decide(caller) else {
+                panic!()
+            };
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{url}");
+        }
     }
 }
