@@ -4,7 +4,9 @@
 //! over several lines; only double quotes turn `\n` and `\r` into what they mean. Later lines win. A line that fits none of
 //! this is skipped and reported by its number alone, for it may hold a secret.
 
+use regex::Regex;
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Key and value pairs in the order of the file, and the numbers of lines that are neither.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,18 @@ pub(crate) struct Parsed {
     pub odd_lines: Vec<u32>,
 }
 
+/// One pair. White space is JavaScript's, and may go over lines, as may a quoted value; what follows a closing quote on its
+/// line makes the whole line the value.
+static PAIR: LazyLock<Regex> = LazyLock::new(|| {
+    const BLANK: &str = r"[\s\x{feff}--\x{85}]";
+    let quoted = |quote: char| format!(r"{BLANK}*{quote}(?:\\{quote}|[^{quote}])*{quote}");
+    let value = format!(r"{}|{}|{}|[^#\r\n]+", quoted('\''), quoted('"'), quoted('`'));
+    let key = format!(r"(?:export{BLANK}+)?([-.0-9A-Z_a-z]+)");
+    let pair = format!(r"(?m)^{BLANK}*{key}(?:{BLANK}*=|:{BLANK}+?)({value})?{BLANK}*(?:#.*)?$");
+    // A constant but for its spelling; the tests below compile it.
+    Regex::new(&pair).unwrap_or_else(|error| unreachable!("{error}"))
+});
+
 pub(crate) fn parse(text: &str) -> Parsed {
     let text = text
         .strip_prefix('\u{feff}')
@@ -20,29 +34,50 @@ pub(crate) fn parse(text: &str) -> Parsed {
         .replace("\r\n", "\n")
         .replace('\r', "\n");
     let mut parsed = Parsed::default();
-    let mut rest = text.as_str();
-    let mut line: u32 = 1;
-    while !rest.is_empty() {
-        let (first, mut after) = rest.split_once('\n').unwrap_or((rest, ""));
-        let mut lines_taken = 1;
-        let trimmed = first.trim_start();
-        if trimmed.is_empty() || trimmed.starts_with('#') {
-            // Nothing here.
-        } else if let Some((key, value_start)) = key(trimmed) {
-            // The value may go past the line's end, so it is cut from the whole rest.
-            let offset = first.len() - trimmed.len() + value_start;
-            let (value, used) = value(&rest[offset..]);
-            let end = offset + used;
-            lines_taken = 1 + rest[..end].matches('\n').count() as u32;
-            after = rest[end..].split_once('\n').map_or("", |(_, after)| after);
-            set(&mut parsed.pairs, key.to_owned(), value);
-        } else {
-            parsed.odd_lines.push(line);
-        }
-        rest = after;
-        line += lines_taken;
+    // Where the last pair ended. A pair is whole lines.
+    let (mut end, mut line) = (0, 1);
+    for pair in PAIR.captures_iter(&text) {
+        // Groups 0 and 1 are in every match.
+        let (all, key) = (pair.get_match(), &pair[1]);
+        line = odd_lines(&text[end..all.start()], line, &mut parsed.odd_lines);
+        line += all.as_str().matches('\n').count() as u32;
+        end = all.end();
+        let text = pair.get(2).map_or("", |value| value.as_str());
+        set(&mut parsed.pairs, key.to_owned(), value(text.trim_matches(is_blank)));
     }
+    odd_lines(&text[end..], line, &mut parsed.odd_lines);
     parsed
+}
+
+/// White space of JavaScript.
+fn is_blank(c: char) -> bool {
+    (c.is_whitespace() && c != '\u{85}') || c == '\u{feff}'
+}
+
+/// Notes lines that are neither blank nor comments; returns the number of the last one.
+fn odd_lines(text: &str, first: u32, odd: &mut Vec<u32>) -> u32 {
+    let mut number = first;
+    for (index, line) in text.split('\n').enumerate() {
+        number = first + index as u32;
+        let line = line.trim_start_matches(is_blank);
+        if !line.is_empty() && !line.starts_with('#') {
+            odd.push(number);
+        }
+    }
+    number
+}
+
+fn value(text: &str) -> String {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"' | '`'));
+    let inner = match quote {
+        Some(quote) => text[1..].strip_suffix(quote).unwrap_or(text),
+        None => text,
+    };
+    if quote == Some('"') {
+        inner.replace("\\n", "\n").replace("\\r", "\r")
+    } else {
+        inner.to_owned()
+    }
 }
 
 /// Sets a pair, in the place of an earlier one of the same key.
@@ -51,65 +86,6 @@ pub(crate) fn set(pairs: &mut Vec<(String, String)>, key: String, value: String)
         Some((_, old)) => *old = value,
         None => pairs.push((key, value)),
     }
-}
-
-/// The key at the start of a line and where its value begins.
-fn key(line: &str) -> Option<(&str, usize)> {
-    let body = match line.strip_prefix("export") {
-        Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
-        _ => line,
-    };
-    let start = line.len() - body.len();
-    let length = body
-        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')))
-        .unwrap_or(body.len());
-    if length == 0 {
-        return None;
-    }
-    let after = &body[length..];
-    let spaced = after.trim_start_matches([' ', '\t']);
-    if let Some(value) = spaced.strip_prefix('=') {
-        return Some((&body[..length], line.len() - value.len()));
-    }
-    // `KEY: value` is the other form.
-    let value = after.strip_prefix(": ").or_else(|| after.strip_prefix(":\t"))?;
-    Some((&body[..length], start + (body.len() - value.len())))
-}
-
-/// The value at the start of `text` and how many bytes it takes.
-fn value(text: &str) -> (String, usize) {
-    let body = text.trim_start_matches([' ', '\t']);
-    let skipped = text.len() - body.len();
-    let quote = body.chars().next().filter(|c| matches!(c, '\'' | '"' | '`'));
-    if let Some(quote) = quote
-        && let Some(end) = closing(body, quote)
-    {
-        let inner = &body[1..end];
-        let value = if quote == '"' {
-            inner.replace("\\n", "\n").replace("\\r", "\r")
-        } else {
-            inner.to_owned()
-        };
-        return (value, skipped + end + 1);
-    }
-    let line = body.split('\n').next().unwrap_or("");
-    let plain = line.split('#').next().unwrap_or("").trim();
-    (plain.to_owned(), skipped + line.len())
-}
-
-/// Where the quote that opens `text` is closed: the next one without a backslash before it.
-fn closing(text: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        if escaped {
-            escaped = false;
-        } else if c == '\\' {
-            escaped = true;
-        } else if c == quote {
-            return Some(at);
-        }
-    }
-    None
 }
 
 /// The most that references may make of one value, bytes: a few lines that each name the one before twice would otherwise
@@ -297,6 +273,13 @@ mod tests {
         check("A=\"two\nlines\"\nB=1", &[("A", "two\nlines"), ("B", "1")], &[]);
         check("A=\"two\r\nlines\"", &[("A", "two\nlines")], &[]);
         check("A=\"open\nB=1", &[("A", "\"open"), ("B", "1")], &[]);
+        // What follows the closing quote makes the quotes part of the value, but for the outermost.
+        check("A=\"a\"b\"", &[("A", "a\"b")], &[]);
+        check("A='x' y\nB=1", &[("A", "'x' y"), ("B", "1")], &[]);
+        check("A='it\\'s'", &[("A", "it\\'s")], &[]);
+        check("A='", &[("A", "'")], &[]);
+        check("A=\nB=1", &[("A", ""), ("B", "1")], &[]);
+        check("odd\n\n  A=1\n\nodd\nB=1", &[("A", "1"), ("B", "1")], &[1, 5]);
         check("A=a=b==", &[("A", "a=b==")], &[]);
         check("A: 1", &[("A", "1")], &[]);
         check("a.b-c=1", &[("a.b-c", "1")], &[]);

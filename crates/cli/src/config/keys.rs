@@ -224,8 +224,15 @@ pub(crate) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// The longest name that a nearest one is looked for, bytes.
+const NAME_BYTES_MAX: usize = 256;
+
 /// The nearest of `known` to `name`, if it is near enough to be what was meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // What is this much longer is near to nothing; comparing takes the product of the lengths.
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
     let normal = |text: &str| text.replace(['-', ' '], "_").to_lowercase();
     let wanted = normal(name);
     known
@@ -235,4 +242,17 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter(|(distance, candidate)| *distance <= (candidate.len().max(wanted.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_megabyte_is_near_to_nothing() {
+        let known = ["name", "compatibility_date"];
+        assert_eq!(nearest("compatibilityDate", known), Some("compatibility_date"));
+        // Comparing it with all keys would take gigabytes.
+        assert_eq!(nearest(&"name".repeat(1 << 18), known), None);
+    }
 }

@@ -259,6 +259,8 @@ fn toml_node(value: toml::Spanned<toml::de::DeValue<'_>>, lines: &Lines<'_>) -> 
 pub(crate) struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    /// Offsets of bytes that go on a character: a file may be one long line, in which each value asks for its column.
+    inner: Vec<usize>,
 }
 
 impl<'a> Lines<'a> {
@@ -266,7 +268,12 @@ impl<'a> Lines<'a> {
         let starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
-        Self { text, starts }
+        let inner = text.bytes().enumerate().filter(|(_, byte)| (0x80..0xc0).contains(byte));
+        Self {
+            text,
+            starts,
+            inner: inner.map(|(at, _)| at).collect(),
+        }
     }
 
     /// The place of a byte offset; one past the end is the end.
@@ -275,10 +282,8 @@ impl<'a> Lines<'a> {
         let line = self.starts.partition_point(|start| *start <= offset);
         // `starts` begins with 0, so at least one start is not after the offset.
         let start = self.starts[line - 1];
-        let column = self
-            .text
-            .get(start..offset)
-            .map_or(offset - start, |before| before.chars().count());
+        let before = |end: usize| self.inner.partition_point(|at| *at < end);
+        let column = offset - start - (before(offset) - before(start));
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Position {
             line: count(line),
@@ -292,4 +297,30 @@ fn lower_first(text: &str) -> String {
     chars
         .next()
         .map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_characters_and_cost_no_walk_through_the_line() {
+        let lines = Lines::new("ab\n\u{e9}\u{1f600}c\n");
+        let check = |offset: usize, line: u32, column: u32| {
+            assert_eq!(lines.position(offset), Position { line, column }, "{offset}");
+        };
+        check(0, 1, 1);
+        check(2, 1, 3);
+        check(3, 2, 1);
+        check(5, 2, 2);
+        check(9, 2, 3);
+        check(10, 2, 4);
+        check(11, 3, 1);
+        check(99, 3, 1);
+        // A value in each of two million columns of one line: a walk for each would not end.
+        let text = "[],".repeat(1 << 20);
+        let lines = Lines::new(&text);
+        let last = (0..text.len()).map(|offset| lines.position(offset).column).last();
+        assert_eq!(last, Some(3 << 20));
+    }
 }
