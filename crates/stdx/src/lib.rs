@@ -1,8 +1,10 @@
-//! What the standard library could have held: an injected clock, a seeded random source, a group of tasks that drains.
+//! What the standard library could have held: an injected clock, a seeded random source, a group of tasks that drains, a runner
+//! of seeded inputs.
 //!
 //! Nothing here knows Atoll. A thing belongs here only if two crates need it and neither owns it.
 
 pub mod clock;
+pub mod fuzz;
 pub mod rng;
 pub mod tasks;
 
