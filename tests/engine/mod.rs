@@ -176,6 +176,7 @@ impl Run {
             bindings: Vec::new(),
             own: atoll_worker::ServiceStub::nowhere(),
             outbound: self.outbound.clone(),
+            outbound_route: atoll_worker::OutboundRoute::Network,
             cache: Arc::new(atoll_worker::cache::NoCache),
             logs,
             clock: Arc::new(SystemClock),

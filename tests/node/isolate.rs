@@ -68,6 +68,7 @@ impl Isolate {
             bindings: Vec::new(),
             own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Nowhere),
+            outbound_route: atoll_worker::OutboundRoute::Network,
             cache: Arc::new(atoll_worker::cache::NoCache),
             logs: logs.clone(),
             clock: Arc::new(SystemClock),

@@ -81,6 +81,7 @@ pub(crate) async fn run(words: &Words, engine: Arc<dyn Engine>, pool: &Pool) -> 
         bindings: Vec::new(),
         own: atoll_worker::ServiceStub::nowhere(),
         outbound: Arc::new(Nowhere),
+        outbound_route: atoll_worker::OutboundRoute::Network,
         cache: Arc::new(atoll_worker::cache::NoCache),
         logs: Arc::new(Nowhere),
         clock: Arc::new(SystemClock),

@@ -44,6 +44,7 @@ pub(crate) fn rows(bindings: &[(String, BindingSpec)], assets: Option<&str>) -> 
                 };
                 ("Secrets Store secret", target, true)
             }
+            BindingSpec::WorkerLoader => ("Worker Loader", String::new(), true),
             BindingSpec::Unbuilt(unbuilt) => (unbuilt.kind.as_str(), unbuilt.target.clone(), false),
         };
         Row {

@@ -177,6 +177,7 @@ fn binding_type(project: &Project, name: &str, spec: &BindingSpec, main: Option<
         BindingSpec::RateLimit { .. } => "RateLimit".to_owned(),
         BindingSpec::Analytics { .. } => "AnalyticsEngineDataset".to_owned(),
         BindingSpec::StoreSecret { .. } => "SecretsStoreSecret".to_owned(),
+        BindingSpec::WorkerLoader => "WorkerLoader".to_owned(),
         BindingSpec::Unbuilt(_) => {
             let ts = project
                 .unbuilt_types

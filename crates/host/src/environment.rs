@@ -4,12 +4,13 @@ use crate::DeployError;
 use crate::bindings::analytics::AnalyticsSource;
 use crate::bindings::cache::CacheSource;
 use crate::bindings::rate_limit::RateLimits;
+use crate::loader::{LoaderBinding, Loaders, Origin};
 use crate::logs::{LogHub, LogOrigin};
 use crate::services::Services;
 use atoll_cache::Scope;
 use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::Clock;
-use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound, Props, ServiceStub};
+use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound, OutboundRoute, Props, ServiceStub};
 use std::sync::Arc;
 
 /// Opens KV namespaces: scoped to one tenant, metered.
@@ -37,16 +38,39 @@ pub struct Reach {
 
 /// The environment of `version`. `assets` answers its asset binding.
 pub(crate) fn environment(
-    version: &WorkerVersion,
+    version: &Arc<WorkerVersion>,
     assets: Option<&Arc<dyn Fetcher>>,
     reach: &Reach,
     logs: &Arc<LogHub>,
     services: &Services,
 ) -> Result<Environment, DeployError> {
+    let loads = version
+        .bindings
+        .iter()
+        .any(|(_, spec)| *spec == BindingSpec::WorkerLoader);
+    let loaders = loads.then(|| {
+        Loaders::new(Origin {
+            host: services.host(),
+            version: version.clone(),
+            outbound: reach.outbound.clone(),
+            logs: logs.clone(),
+            clock: reach.clock.clone(),
+        })
+    });
     let bindings = version
         .bindings
         .iter()
-        .map(|(name, spec)| Ok((name.clone(), binding(name, spec, version, assets, reach, services)?)))
+        .enumerate()
+        .map(|(index, (name, spec))| {
+            let binding = match (spec, &loaders) {
+                (BindingSpec::WorkerLoader, Some(loaders)) => Binding::Loader(Arc::new(LoaderBinding {
+                    loaders: loaders.clone(),
+                    binding: index,
+                })),
+                _ => binding(name, spec, version, assets, reach, services)?,
+            };
+            Ok((name.clone(), binding))
+        })
         .collect::<Result<_, DeployError>>()?;
     let scope = Scope {
         tenant: version.tenant.clone(),
@@ -60,6 +84,7 @@ pub(crate) fn environment(
         bindings,
         own: ServiceStub::new(services.service(&version.tenant, &version.name)),
         outbound: reach.outbound.clone(),
+        outbound_route: OutboundRoute::Network,
         cache: reach.cache.open(scope),
         logs: logs.sink(origin),
         clock: reach.clock.clone(),
@@ -118,6 +143,7 @@ fn binding(
             name: name.clone(),
             value: value.clone(),
         },
+        BindingSpec::WorkerLoader => return Err(refused("it has no table of dynamic workers".to_owned())),
         BindingSpec::Unbuilt(unbuilt) => Binding::Unbuilt(unbuilt.clone()),
     })
 }
@@ -160,6 +186,8 @@ mod tests {
             Binding::RateLimit(_) => "rate limit".into(),
             Binding::Analytics(_) => "analytics".into(),
             Binding::StoreSecret { name, value } => format!("store secret {name} {value:?}"),
+            Binding::Loader(_) => "loader".into(),
+            Binding::Cloned(_) => "cloned".into(),
             Binding::Service(stub) => format!("service {:?} {:?}", stub.entrypoint, stub.props),
             Binding::Unbuilt(unbuilt) => format!("unbuilt {}", unbuilt.kind),
         }
@@ -171,7 +199,7 @@ mod tests {
         version.bindings = vec![("B".into(), spec)];
         let assets = assets();
         let built = environment(
-            &version,
+            &Arc::new(version),
             with_assets.then_some(&assets),
             &reach(),
             &LogHub::new(),
@@ -210,6 +238,7 @@ mod tests {
         };
         check(rate_limit, "rate limit");
         check(BindingSpec::Analytics { dataset: text("d") }, "analytics");
+        check(BindingSpec::WorkerLoader, "loader");
         let unbuilt = UnbuiltBinding {
             kind: "D1 database".into(),
             target: "db".into(),

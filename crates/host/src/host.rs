@@ -4,12 +4,14 @@ use crate::DeployError;
 use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
 use crate::services::Services;
-use crate::tail::traced;
+use crate::tail::{Consumer, traced};
 use async_trait::async_trait;
 use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats, WorkerSlot};
 use atoll_stdx::TaskGroup;
-use atoll_worker::{Dispatch, Engine, Event, EventContext, Fault, FaultKind, Fetcher, Outcome};
+use atoll_worker::{
+    Dispatch, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Outcome, ServiceStub,
+};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -157,15 +159,17 @@ impl Host {
     ) -> Result<Prepared, DeployError> {
         let deploy = self.deploys.fetch_add(1, Ordering::Relaxed);
         let mut environment = environment(&version, assets.as_ref(), &self.reach, &self.logs, &self.services)?;
+        let consumers = version.tail_consumers.iter().map(|name| Consumer {
+            name: name.clone(),
+            stub: ServiceStub::new(self.services.service(&version.tenant, name)),
+        });
         environment.logs = traced(
             environment.logs,
             version.tenant.clone(),
-            version.tail_consumers.clone(),
-            self.services.clone(),
+            consumers.collect(),
             &self.tasks,
         );
-        let slot = self.pool.start(self.engine.clone(), version.clone(), environment);
-        let slot = Arc::new(slot);
+        let slot = self.start(version.clone(), environment);
         slot.ready().await?;
         Ok(Prepared {
             version,
@@ -211,8 +215,17 @@ impl Host {
         old.map(|old| self.retire(old.slot)).is_some()
     }
 
-    /// Must be called inside a tokio runtime, as its callers are.
-    fn retire(&self, slot: Arc<WorkerSlot>) {
+    /// Starts an isolate, beside the table.
+    pub(crate) fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<WorkerSlot> {
+        Arc::new(self.pool.start(self.engine.clone(), version, environment))
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskGroup {
+        &self.tasks
+    }
+
+    /// Lets a slot finish what it has. Must be called inside a tokio runtime, as its callers are.
+    pub(crate) fn retire(&self, slot: Arc<WorkerSlot>) {
         let grace = self.retire_grace;
         let stopping = self.tasks.stopping();
         self.tasks.spawn(async move {

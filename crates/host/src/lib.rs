@@ -11,6 +11,7 @@ mod bindings;
 mod environment;
 mod error;
 mod host;
+mod loader;
 mod logs;
 mod services;
 mod tail;

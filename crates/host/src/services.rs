@@ -26,6 +26,10 @@ impl Services {
         Self { host: Weak::new() }
     }
 
+    pub(crate) fn host(&self) -> Weak<Host> {
+        self.host.clone()
+    }
+
     pub(crate) fn service(&self, tenant: &TenantId, worker: &WorkerName) -> Arc<dyn Service> {
         Arc::new(HostService {
             host: self.host.clone(),

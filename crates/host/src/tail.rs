@@ -4,10 +4,9 @@
 //! has gathered and dispatches it. An item that finds the queue full is dropped and counted. A consumer that fails is
 //! reported once for each batch and changes nothing for the worker it watches; tail events are not traced themselves.
 
-use crate::services::Services;
 use atoll_model::{RequestId, TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
-use atoll_worker::{Entry, Event, EventContext, JsException, LogRecord, LogSink};
+use atoll_worker::{Entry, Event, EventContext, JsException, LogRecord, LogSink, ServiceStub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
@@ -17,6 +16,13 @@ use tokio_util::sync::CancellationToken;
 const DEPTH: usize = 1024;
 /// Items of one tail event.
 const BATCH_MAX: usize = 100;
+
+/// Who is told.
+pub(crate) struct Consumer {
+    /// The worker, for the server's log.
+    pub name: WorkerName,
+    pub stub: ServiceStub,
+}
 
 /// A log sink whose worker has consumers.
 struct Traced {
@@ -29,8 +35,7 @@ struct Traced {
 pub(crate) fn traced(
     logs: Arc<dyn LogSink>,
     tenant: TenantId,
-    consumers: Vec<WorkerName>,
-    services: Services,
+    consumers: Vec<Consumer>,
     tasks: &TaskGroup,
 ) -> Arc<dyn LogSink> {
     if consumers.is_empty() {
@@ -38,7 +43,7 @@ pub(crate) fn traced(
     }
     let (queue, receiver) = mpsc::channel(DEPTH);
     let dropped = Arc::new(AtomicU64::new(0));
-    tasks.spawn(deliver(receiver, dropped.clone(), tenant, consumers, services));
+    tasks.spawn(deliver(receiver, dropped.clone(), tenant, consumers));
     Arc::new(Traced { logs, queue, dropped })
 }
 
@@ -46,8 +51,7 @@ async fn deliver(
     mut queue: mpsc::Receiver<String>,
     dropped: Arc<AtomicU64>,
     tenant: TenantId,
-    consumers: Vec<WorkerName>,
-    services: Services,
+    consumers: Vec<Consumer>,
 ) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
@@ -60,18 +64,17 @@ async fn deliver(
                 "trace items were dropped: the tail consumers are slower than the worker"
             );
         }
-        for consumer in &consumers {
+        for Consumer { name, stub } in &consumers {
             let ctx = EventContext {
                 tenant: tenant.clone(),
-                worker: consumer.clone(),
+                worker: name.clone(),
                 request_id: RequestId(0),
                 cancel: CancellationToken::new(),
                 traceparent: None,
                 entry: Entry::default(),
             };
-            let service = services.service(&tenant, consumer);
-            if let Err(fault) = service.dispatch(ctx, Event::Tail(items.clone())).await {
-                tracing::warn!(%consumer, %fault, "a tail consumer failed");
+            if let Err(fault) = stub.dispatch(ctx, Event::Tail(items.clone())).await {
+                tracing::warn!(consumer = %name, %fault, "a tail consumer failed");
             }
         }
     }

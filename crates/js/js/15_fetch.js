@@ -15,6 +15,7 @@ const {
 const { add, remove } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { assertOutbound, outboundService } = core.loadExtScript("ext:atoll_js/09_outbound.js");
 const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, BYTES, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
 const { isRequest, Request, requestBlob, requestBody, requestSignal } = core.loadExtScript("ext:atoll_js/13_request.js");
@@ -77,6 +78,11 @@ async function fetchVia(target, input, init) {
   signal?.throwIfAborted();
   const url = new URL(request.url);
   if (target < 0 && url.protocol === "blob:") return fetchBlob(request, url);
+  if (target < 0) {
+    assertOutbound();
+    const service = outboundService();
+    if (service !== null) return await service(request, signal === null ? undefined : { signal });
+  }
   if (target < 0 && url.protocol !== "http:" && url.protocol !== "https:") {
     throw new TypeError(`Fetch API cannot load: ${request.url}: only http: and https: URLs can be fetched`);
   }

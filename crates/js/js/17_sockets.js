@@ -30,6 +30,7 @@ const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { ReadableStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { assertInHandler, assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { assertConnect } = core.loadExtScript("ext:atoll_js/09_outbound.js");
 const { onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { toBytes } = core.loadExtScript("ext:atoll_js/16_streams.js");
 
@@ -104,6 +105,7 @@ function connected(outcome) {
 
 async function dial({ host, port, tls = "off", serverName = "" }) {
   assertInHandler();
+  assertConnect();
   return connected(await op_socket_connect(host, port, TRANSPORTS[tls], serverName));
 }
 
@@ -383,6 +385,7 @@ webidl.configureInterface(Socket);
 
 function connect(address, options = undefined) {
   assertInHandler();
+  assertConnect();
   const target = parseAddress(address);
   const checked = socketOptions(options);
   const connecting = dial({ host: target.host, port: target.port, tls: checked.secureTransport });

@@ -5,6 +5,8 @@
 // puts them in their places, so that cycles and shared references survive. Errors are in the table too, because structured
 // clone drops their own properties: these travel in a second list beside the value, and are set when all of it is there.
 //
+// A value may also be stored (`env` of a dynamic worker): then there is no session, and what lives by one is refused.
+//
 // Entries, as JSON: ["s", export] stub, ["y", export] a stub of the receiver's own, ["v", channel] service, ["i", channel]
 // ReadableStream, ["o", channel] WritableStream, ["h", wire] Headers, ["q", ...] Request, ["p", ...] Response, ["e", class]
 // error, ["d", name, message] DOMException.
@@ -43,6 +45,16 @@ const HOST = core.hostObjectBrand;
 // Service stubs' handles: set by 32_service.js.
 let serviceHandle = () => null;
 let makeService;
+let isLoopback;
+let isDynamic;
+
+const DYNAMIC = "Entrypoints to dynamically-loaded workers cannot be transferred to other Workers, because the system does not know " +
+  "how to reload this Worker from scratch. Instead, have the parent Worker expose an entrypoint which constructs the dynamic " +
+  "worker and forwards to it.";
+
+function notStored(what) {
+  return new DOMException(`${what} can only be serialized for RPC.`, "DataCloneError");
+}
 
 function uncloneable(value) {
   const name = value.constructor?.name || "Object";
@@ -77,8 +89,10 @@ class Encoder {
         );
       }
     } catch (error) {
-      op_rpc_detach(this.session.link);
-      this.session.unexport(this.#exported);
+      if (!this.session.stored) {
+        op_rpc_detach(this.session.link);
+        this.session.unexport(this.#exported);
+      }
       throw error;
     }
     // What is given away goes when the message has gone.
@@ -114,6 +128,7 @@ class Encoder {
     if (typeof value === "function") {
       const service = serviceHandle(value);
       if (service !== null) return this.#service(value, service);
+      if (this.session.stored) throw new DOMException(`${value} could not be cloned.`, "DataCloneError");
       return this.#host(value, ["s", this.#export(value)]);
     }
     if (Array.isArray(value)) {
@@ -145,7 +160,10 @@ class Encoder {
     }
     if (value instanceof DOMException) return this.#host(value, ["d", value.name, value.message]);
     if (core.isNativeError(value)) return this.#error(value);
-    if (value instanceof RpcTarget) return this.#host(value, ["s", this.#export(value)]);
+    if (value instanceof RpcTarget) {
+      if (this.session.stored) throw notStored("Remote RPC references");
+      return this.#host(value, ["s", this.#export(value)]);
+    }
     if (isRequest(value)) return this.#request(value);
     if (isResponse(value)) return this.#response(value);
     if (value instanceof Headers) return this.#host(value, ["h", headersToWire(value)]);
@@ -168,6 +186,7 @@ class Encoder {
   }
 
   #stub(value, kind) {
+    if (this.session.stored) throw notStored("Remote RPC references");
     if (!isStub(value)) throw uncloneable(value);
     const state = stubHook(value);
     if (state.disposed) throw new Error("RPC stub used after being disposed.");
@@ -179,7 +198,15 @@ class Encoder {
   }
 
   #service(value, handle) {
-    op_rpc_attach_service(this.session.link, handle);
+    if (isDynamic(value)) throw new DOMException(DYNAMIC, "DataCloneError");
+    if (this.session.stored) {
+      if (isLoopback(value)) {
+        throw new DOMException('Could not serialize object of type "LoopbackServiceStub". This type does not support serialization.', "DataCloneError");
+      }
+      this.session.services.push(handle);
+    } else {
+      op_rpc_attach_service(this.session.link, handle);
+    }
     return this.#host(value, ["v", this.#channels++]);
   }
 
@@ -206,6 +233,7 @@ class Encoder {
 
   // Bytes of a stream, on a channel.
   #stream(stream) {
+    if (this.session.stored) throw notStored("ReadableStream");
     if (stream.locked) {
       throw new TypeError("The ReadableStream has been locked to a reader.");
     }
@@ -216,6 +244,7 @@ class Encoder {
   }
 
   #sink(stream) {
+    if (this.session.stored) throw notStored("WritableStream");
     if (stream.locked) throw new TypeError("The WritableStream has been locked to a writer.");
     const [sender, source] = op_body_open(-1);
     op_rpc_attach_sink(this.session.link, sender);
@@ -226,6 +255,7 @@ class Encoder {
   // The channel of a body, or null.
   #body(body) {
     if (body === null) return null;
+    if (this.session.stored) throw notStored("ReadableStream");
     if (body.isUnusable) throw new TypeError(USED);
     const { link } = this.session;
     const { kind, value } = body;
@@ -247,6 +277,7 @@ class Encoder {
     const { status, statusText, body, webSocket, manualEncoding } = responseParts(response);
     let socket = null;
     if (webSocket !== null) {
+      if (this.session.stored) throw notStored("WebSocket");
       const native = leaveWebSocket(webSocket);
       if (native === null) throw new DOMException("A WebSocket of this worker's own cannot be sent over RPC.", "DataCloneError");
       op_rpc_attach_socket(this.session.link, native);
@@ -271,6 +302,17 @@ function encode(session, value, moves) {
   return new Encoder(session, moves).encode(value);
 }
 
+// { table, bytes, services }: the table as text, the services as native handles.
+function encodeStored(value) {
+  const session = { stored: true, services: [] };
+  const { table, bytes } = new Encoder(session, false).encode(value);
+  return { table: JSON.stringify(table), bytes, services: session.services };
+}
+
+function decodeStored(bytes, table, services) {
+  return decode(null, JSON.parse(table), bytes, services);
+}
+
 // What came with a value and is held until it is disposed of: value -> stubs.
 const received = new WeakMap();
 
@@ -286,7 +328,7 @@ function decode(session, table, data, channels) {
       });
     }
   }
-  if (value !== null && typeof value === "object" && !isStub(value)) {
+  if (session !== null && value !== null && typeof value === "object" && !isStub(value)) {
     if (stubs.length !== 0) received.set(value, stubs);
     if (DISPOSABLE.has(Object.getPrototypeOf(value))) {
       Object.defineProperty(value, Symbol.dispose, { value: () => disposeReceived(value), writable: true, configurable: true });
@@ -376,10 +418,10 @@ function sinkStream(sender) {
 }
 
 function setServices(services) {
-  ({ serviceHandle, makeService } = services);
+  ({ isDynamic, isLoopback, serviceHandle, makeService } = services);
 }
 
 setCodec({ encode, decode, disposeReceived });
 
-return { setServices };
+return { decodeStored, encodeStored, setServices };
 })();

@@ -185,6 +185,17 @@ function makeService(handle) {
   return expose({}, handle, handler);
 }
 
+// Entrypoints of dynamic workers, which stay with the worker that loaded them.
+const dynamic = new WeakSet();
+
+function makeDynamic(handle) {
+  const service = makeService(handle);
+  dynamic.add(service);
+  return service;
+}
+
+const loopbacks = new WeakSet();
+
 function serviceBinding(index) {
   return makeService(op_service_binding(index));
 }
@@ -194,7 +205,7 @@ function makeLoopback(name) {
   const target = () => {};
   delete target.length;
   delete target.name;
-  return expose(target, op_service_own(name, null), {
+  const loopback = expose(target, op_service_own(name, null), {
     ...handler,
     apply(_target, _self, [options]) {
       if (options !== undefined && (options === null || typeof options !== "object")) {
@@ -203,6 +214,8 @@ function makeLoopback(name) {
       return makeService(op_service_own(name, encodeProps(options?.props)));
     },
   });
+  loopbacks.add(loopback);
+  return loopback;
 }
 
 // Props as a structured clone, or null.
@@ -220,7 +233,13 @@ function decodeProps(props) {
   return typeof props === "string" ? JSON.parse(props) : core.deserialize(props, { forStorage: true });
 }
 
-setServices({ serviceHandle: (value) => handles.get(value) ?? null, makeService });
+function serviceHandle(value) {
+  return handles.get(value) ?? null;
+}
 
-return { decodeProps, encodeProps, Fetcher, makeLoopback, makeService, serviceBinding };
+setServices({ isDynamic: (value) => dynamic.has(value), isLoopback: (value) => loopbacks.has(value), makeService, serviceHandle });
+
+return {
+  decodeProps, encodeProps, Fetcher, makeDynamic, makeLoopback, makeService, serviceBinding, serviceFetch, serviceHandle,
+};
 })();

@@ -35,6 +35,7 @@ const { env, eventAnswered, exports, holdEvent, newEvent, passesThrough, release
 const { HandlerObject, serve } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:atoll_js/32_service.js");
 const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:atoll_js/33_script.js");
+const { beginOutbound, clonedBinding, loaderBinding } = core.loadExtScript("ext:atoll_js/35_loader.js");
 const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
 const { beginTracing, tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
@@ -48,10 +49,10 @@ const NO_HANDLER = 2;
 let entry;
 const entries = new Map();
 
-// bindings: [[name, kind, value, extra], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
+// bindings: [[name, kind, value, extra, more], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
 function bootstrap(bindings, date, conformance) {
   if (conformance) liftClock();
-  for (const [name, kind, value, extra] of bindings) {
+  for (const [name, kind, value, extra, more] of bindings) {
     let binding;
     switch (kind) {
       case "text":
@@ -65,6 +66,12 @@ function bootstrap(bindings, date, conformance) {
         break;
       case "service":
         binding = serviceBinding(value);
+        break;
+      case "loader":
+        binding = loaderBinding(value);
+        break;
+      case "cloned":
+        binding = clonedBinding(value, extra, more);
         break;
       case "fetcher":
         binding = new Fetcher(value);
@@ -83,6 +90,7 @@ function bootstrap(bindings, date, conformance) {
     }
     Object.defineProperty(env, name, { value: binding, writable: true, enumerable: true, configurable: true });
   }
+  beginOutbound();
   beginTracing();
   applyCompat();
   installNode(date);
@@ -130,7 +138,7 @@ function contextOf(id, info) {
 function entryOf(info) {
   if (info === undefined || info[0] === null) return entry;
   const named = entries.get(info[0]);
-  if (named === undefined) throw new NoEntrypoint(`The worker has no such named entrypoint "${info[0]}".`);
+  if (named === undefined) throw new NoEntrypoint(`Worker has no such entrypoint: ${info[0]}`);
   return named;
 }
 

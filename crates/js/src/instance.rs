@@ -16,6 +16,7 @@ use crate::interrupt::{JsInterrupt, MainContext};
 use crate::modules::{Loader, url_of};
 use crate::ops::body::Source;
 use crate::ops::rpc::Link;
+use crate::ops::service::ServiceHandle;
 use crate::state::IsolateState;
 use atoll_model::WorkerVersion;
 use atoll_worker::{
@@ -220,6 +221,24 @@ impl JsInstance {
                 Binding::Json(value) => vec![local(name), local("json"), local(value)],
                 Binding::Kv(_) => vec![local(name), local("kv"), index],
                 Binding::Service(_) => vec![local(name), local("service"), index],
+                Binding::Loader(_) => vec![local(name), local("loader"), index],
+                Binding::Cloned(value) => {
+                    let (name, kind, table) = (local(name), local("cloned"), local(&value.table));
+                    let store = v8::ArrayBuffer::new_backing_store_from_vec(value.data.to_vec()).make_shared();
+                    let buffer = v8::ArrayBuffer::with_backing_store(scope, &store);
+                    let data = v8::Uint8Array::new(scope, buffer, 0, value.data.len())
+                        .ok_or_else(|| internal("a binding is too large"))?;
+                    let services: Vec<v8::Local<'_, v8::Value>> = value
+                        .services
+                        .iter()
+                        .map(|stub| {
+                            let handle = ServiceHandle { stub: stub.clone() };
+                            deno_core::cppgc::make_cppgc_object(scope, handle).into()
+                        })
+                        .collect();
+                    let services = v8::Array::new_with_elements(scope, &services);
+                    vec![name, kind, data.into(), table, services.into()]
+                }
                 Binding::Fetcher(_) => vec![local(name), local("fetcher"), index],
                 Binding::RateLimit(_) => vec![local(name), local("rate_limit"), index],
                 Binding::Analytics(_) => vec![local(name), local("analytics"), index],

@@ -62,6 +62,8 @@ pub enum BindingSpec {
         /// Its value, if there is one.
         value: Option<String>,
     },
+    /// Starts workers from code that the worker has at hand.
+    WorkerLoader,
     /// A binding whose part of Atoll is not built yet: the worker starts, the use of it throws.
     Unbuilt(UnbuiltBinding),
 }
@@ -95,6 +97,7 @@ impl fmt::Debug for BindingSpec {
             } => write!(f, "RateLimit({namespace:?}, {limit} in {period_seconds} s)"),
             Self::Analytics { dataset } => f.debug_tuple("Analytics").field(dataset).finish(),
             Self::StoreSecret { name, .. } => f.debug_tuple("StoreSecret").field(name).finish(),
+            Self::WorkerLoader => f.write_str("WorkerLoader"),
             Self::Unbuilt(unbuilt) => f.debug_tuple("Unbuilt").field(unbuilt).finish(),
         }
     }

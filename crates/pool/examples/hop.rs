@@ -171,6 +171,7 @@ fn main() {
             bindings: Vec::new(),
             own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Never),
+            outbound_route: atoll_worker::OutboundRoute::Network,
             cache: Arc::new(atoll_worker::cache::NoCache),
             logs: Arc::new(Never),
             clock: Arc::new(SystemClock),

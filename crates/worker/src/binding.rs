@@ -3,8 +3,9 @@
 use crate::analytics::AnalyticsDataset;
 use crate::cache::ResponseCache;
 use crate::kv::KvNamespace;
+use crate::loader::{ClonedValue, WorkerLoader};
 use crate::log::LogSink;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, OutboundRoute};
 use crate::rate_limit::RateLimiter;
 use crate::{EventContext, Request, Response, ServiceStub};
 use async_trait::async_trait;
@@ -37,6 +38,10 @@ pub enum Binding {
     },
     /// An entrypoint of a worker: fetch and RPC.
     Service(ServiceStub),
+    /// Starts workers from code.
+    Loader(Arc<dyn WorkerLoader>),
+    /// A value that another worker gave.
+    Cloned(ClonedValue),
     /// Configured, but its part of the platform is not built: each use throws an error that names it.
     Unbuilt(UnbuiltBinding),
 }
@@ -48,6 +53,8 @@ pub struct Environment {
     pub bindings: Vec<(String, Binding)>,
     /// The way out for the global `fetch`.
     pub outbound: Arc<dyn Outbound>,
+    /// Whether the global `fetch` and `connect` go there at all.
+    pub outbound_route: OutboundRoute,
     /// This worker as it calls itself: `ctx.exports`.
     pub own: ServiceStub,
     /// What `caches` stores in.

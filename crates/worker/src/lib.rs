@@ -23,6 +23,7 @@ pub mod engine;
 pub mod event;
 pub mod fault;
 pub mod kv;
+pub mod loader;
 pub mod log;
 pub mod outbound;
 pub mod rate_limit;
@@ -42,8 +43,9 @@ pub use engine::{Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Repl
 pub use event::{Event, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
 pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};
 pub use kv::{KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut};
+pub use loader::{ClonedValue, CodeAsk, CodeSink, WorkerCode, WorkerLoader};
 pub use log::{LogLevel, LogRecord, LogSink};
-pub use outbound::{Outbound, OutboundRequest, Redirect};
+pub use outbound::{Outbound, OutboundRequest, OutboundRoute, Redirect};
 pub use rate_limit::{RateLimitAsk, RateLimiter};
 pub use rpc::{RpcChannel, RpcLink, RpcMessage};
 pub use service::{Entry, Props, Service, ServiceStub};

@@ -2,6 +2,7 @@
 
 use crate::{
     BindingError, ConnectError, ConnectErrorKind, ConnectRequest, Connection, EventContext, Request, Response,
+    ServiceStub,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,18 @@ pub trait Outbound: Send + Sync + 'static {
         );
         Err(ConnectError::new(ConnectErrorKind::Denied, message))
     }
+}
+
+/// Where a worker's global `fetch` and `connect` go.
+#[derive(Debug, Clone, Default)]
+pub enum OutboundRoute {
+    /// Through the worker's [`Outbound`].
+    #[default]
+    Network,
+    /// Nowhere: they throw.
+    Denied,
+    /// To an entrypoint of another worker, which sees the requests in place of the network.
+    Service(ServiceStub),
 }
 
 /// An outgoing request.

@@ -162,14 +162,6 @@ const PARTS: &[Part] = &[
         "DispatchNamespace",
     ),
     part(
-        "worker_loaders",
-        "Worker Loader",
-        At::List,
-        "binding",
-        &[],
-        "WorkerLoader",
-    ),
-    part(
         "send_email",
         "email sender",
         At::List,
@@ -243,7 +235,7 @@ pub(crate) struct BindingSection {
 }
 
 /// Sections whose part works: key, what a binding of it is, its type.
-const BUILT: [(&str, &str, &str); 9] = [
+const BUILT: [(&str, &str, &str); 10] = [
     ("vars", "variable", "string, or the JSON value"),
     ("secrets", "secret (from .dev.vars or .env)", "string"),
     ("assets", "static assets", "Fetcher"),
@@ -261,6 +253,11 @@ const BUILT: [(&str, &str, &str); 9] = [
         "AnalyticsEngineDataset",
     ),
     ("secrets_store_secrets", "Secrets Store secret", "SecretsStoreSecret"),
+    (
+        "worker_loaders",
+        "Worker Loader: starts workers from code",
+        "WorkerLoader",
+    ),
 ];
 
 /// All sections, those that work first.
@@ -292,6 +289,7 @@ pub(crate) fn declared(effective: &Effective, worker: &str, findings: &mut Findi
             "version_metadata" => single(found, BindingSpec::VersionMetadata, true, &mut all, findings),
             "ratelimits" => small::rate_limits(found, &mut all, findings),
             "analytics_engine_datasets" => small::analytics(found, &mut all, findings),
+            "worker_loaders" => small::worker_loaders(found, &mut all, findings),
             "secrets_store_secrets" => small::store_secrets(found, &mut all, findings),
             _ => {
                 if let Some(part) = PARTS.iter().find(|part| part.key == key) {

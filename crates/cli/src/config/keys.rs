@@ -152,7 +152,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("unsafe_hello_world", List, NotInherited, UnbuiltBinding),
     key("flagship", List, NotInherited, UnbuiltBinding),
     key("ratelimits", List, NotInherited, Used),
-    key("worker_loaders", List, NotInherited, UnbuiltBinding),
+    key("worker_loaders", List, NotInherited, Used),
     key("vpc_services", List, NotInherited, UnbuiltBinding),
     key("vpc_networks", List, NotInherited, UnbuiltBinding),
     key("wasm_modules", Table, TopOnly, UnbuiltBinding),

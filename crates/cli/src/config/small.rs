@@ -86,6 +86,16 @@ pub(super) fn analytics(found: &Found, all: &mut Vec<Declared>, findings: &mut F
     });
 }
 
+/// `worker_loaders`: `[{ binding }]`.
+pub(super) fn worker_loaders(found: &Found, all: &mut Vec<Declared>, findings: &mut Findings) {
+    each(&found.entry.node, &found.path, findings, |fields, findings| {
+        fields.known(&["binding"], findings);
+        if let Some(name) = fields.required_text("binding", findings) {
+            declare(name, "binding", BindingSpec::WorkerLoader, fields, all);
+        }
+    });
+}
+
 /// `secrets_store_secrets`: `[{ binding, store_id, secret_name }]`.
 pub(super) fn store_secrets(found: &Found, all: &mut Vec<Declared>, findings: &mut Findings) {
     each(&found.entry.node, &found.path, findings, |fields, findings| {

@@ -99,6 +99,7 @@ pub(super) fn bindings(project: &Project) -> Vec<String> {
             entrypoint,
             props,
         } => format!("{name}=service({service} {entrypoint:?} {props:?})"),
+        BindingSpec::WorkerLoader => format!("{name}=loader"),
         BindingSpec::Unbuilt(unbuilt) => format!("{name}={}({})", unbuilt.kind, unbuilt.target),
     };
     project.bindings.iter().map(show).collect()

@@ -144,6 +144,7 @@ impl Driver {
             ],
             own: atoll_worker::ServiceStub::nowhere(),
             outbound: Arc::new(Echo),
+            outbound_route: atoll_worker::OutboundRoute::Network,
             cache: Arc::new(atoll_worker::cache::NoCache),
             logs: logs.clone(),
             clock: Arc::new(SystemClock),

@@ -272,6 +272,7 @@ pub fn environment() -> Environment {
         bindings: Vec::new(),
         own: atoll_worker::ServiceStub::nowhere(),
         outbound: Arc::new(Nowhere),
+        outbound_route: atoll_worker::OutboundRoute::Network,
         cache: Arc::new(atoll_worker::cache::NoCache),
         logs: Arc::new(Nowhere),
         clock: Arc::new(SystemClock),

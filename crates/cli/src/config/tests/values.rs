@@ -100,7 +100,7 @@ fn parts_that_are_not_built_become_bindings_that_say_so() {
         "\"dispatch_namespaces\": [{ \"binding\": \"B\", \"namespace\": \"n\" }]",
         "B=dispatch namespace(n)",
     );
-    check("\"worker_loaders\": [{ \"binding\": \"B\" }]", "B=Worker Loader()");
+    check("\"worker_loaders\": [{ \"binding\": \"B\" }]", "B=loader");
     check(
         "\"send_email\": [{ \"name\": \"B\", \"destination_address\": \"a@b.c\" }]",
         "B=email sender(a@b.c)",
