@@ -51,8 +51,12 @@ impl Loader {
                 "It is a Node.js module: add \"nodejs_compat\" to compatibility_flags."
             };
             format!(" {flag}")
+        } else if specifier == "cloudflare:node" {
+            " It needs the compatibility flag \"nodejs_compat\" and a compatibility date of 2025-09-01 or later."
+                .to_owned()
         } else if specifier.starts_with("cloudflare:") {
-            " This version of Atoll has \"cloudflare:workers\" and \"cloudflare:sockets\".".to_owned()
+            " This version of Atoll has \"cloudflare:workers\", \"cloudflare:sockets\" and \"cloudflare:node\"."
+                .to_owned()
         } else if specifier.starts_with('.') || specifier.starts_with('/') {
             " Is the file there, and does a rule of the configuration include it?".to_owned()
         } else {
@@ -127,6 +131,9 @@ impl ModuleLoader for Loader {
         let built_in = |specifier: &str| ModuleSpecifier::parse(specifier).map_err(JsErrorBox::from_err);
         match specifier {
             "cloudflare:sockets" | "cloudflare:workers" => return built_in(specifier),
+            "cloudflare:node" if self.compat.enabled("enable_nodejs_http_server_modules") => {
+                return built_in(specifier);
+            }
             "atoll:script" if self.conformance => return built_in(specifier),
             "node:async_hooks" | "async_hooks"
                 if self.compat.enabled("nodejs_als") && !self.compat.enabled("nodejs_compat") =>

@@ -12,7 +12,7 @@ const { IncomingMessage } = require("_http_incoming");
 const { _checkInvalidHeaderChar } = require("_http_common");
 const { codes } = require("internal/http/errors");
 const {
-  ERR_HTTP_HEADERS_SENT, ERR_HTTP_INVALID_STATUS_CODE, ERR_HTTP_SOCKET_ASSIGNED, ERR_INVALID_ARG_TYPE, ERR_INVALID_CHAR,
+  ERR_HTTP_HEADERS_SENT, ERR_HTTP_INVALID_STATUS_CODE, ERR_HTTP_SOCKET_ASSIGNED, ERR_INVALID_CHAR,
   ERR_METHOD_NOT_IMPLEMENTED, ERR_SERVER_ALREADY_LISTEN, ERR_SERVER_NOT_RUNNING,
 } = codes;
 const { unavailable } = require("internal/unavailable");
@@ -216,6 +216,63 @@ function storeHTTPOptions(options) {
   this._IncomingMessage = options.IncomingMessage || IncomingMessage;
 }
 
+// What stands for the connection of a request: programs look at its addresses and whether it is alive.
+class RequestSocket extends EventEmitter {
+  readable = true;
+  writable = true;
+  destroyed = false;
+  encrypted;
+  remoteAddress;
+  remoteFamily;
+  remotePort = 0;
+  localAddress = "127.0.0.1";
+  localPort;
+
+  constructor(request, url, port) {
+    super();
+    this.encrypted = url.protocol === "https:";
+    this.remoteAddress = request.headers.get("cf-connecting-ip") ?? "127.0.0.1";
+    this.remoteFamily = this.remoteAddress.includes(":") ? "IPv6" : "IPv4";
+    this.localPort = port;
+  }
+
+  // The message's body is read from a stream, and its buffer is as large as that of any other.
+  get readableHighWaterMark() {
+    return 16384;
+  }
+
+  address() {
+    return { address: this.localAddress, family: "IPv4", port: this.localPort };
+  }
+
+  destroy() {
+    this.destroyed = true;
+    this.readable = false;
+    this.writable = false;
+    return this;
+  }
+
+  setTimeout() {
+    return this;
+  }
+
+  setNoDelay() {
+    return this;
+  }
+
+  setKeepAlive() {
+    return this;
+  }
+
+  ref() {
+    return this;
+  }
+
+  unref() {
+    return this;
+  }
+}
+
 class Server extends EventEmitter {
   #port = null;
 
@@ -276,7 +333,7 @@ class Server extends EventEmitter {
     const Incoming = this._IncomingMessage;
     const Outgoing = this[kServerResponse];
     const url = new URL(request.url);
-    const incoming = new Incoming(null);
+    const incoming = new Incoming(new RequestSocket(request, url, this.#port));
     incoming.method = request.method;
     incoming.url = url.pathname + url.search;
     incoming._begin([...request.headers], request.body);
@@ -334,22 +391,35 @@ class Server extends EventEmitter {
 }
 
 // What cloudflare:node gives.
-function httpServerHandler(target) {
-  let port;
-  if (typeof target?.listen === "function") {
+function portOf(target) {
+  const port = typeof target === "number" ? target : target?.port;
+  if (!Number.isInteger(port)) throw new Error("Failed to determine port for server");
+  return port;
+}
+
+async function handleAsNodeRequest(target, request, env, context) {
+  const port = portOf(target);
+  const server = listening.get(port);
+  if (server === undefined) {
+    const error = new Error(`Http server with port ${port} not found. This is likely a bug with your code. You should check if server.listen() was called with the same port (${port})`);
+    error.code = "ERR_INVALID_ARG_VALUE";
+    throw error;
+  }
+  return await server._serve(request, env, context);
+}
+
+function httpServerHandler(target, handlers = {}) {
+  if (target === null || target === undefined) throw new Error("Server descriptor cannot be null or undefined");
+  let port = target;
+  if (typeof target.listen === "function") {
     if (!target.listening) target.listen(0);
     port = target.address().port;
-  } else {
-    port = typeof target === "number" ? target : target?.port;
   }
-  if (!Number.isInteger(port)) throw new ERR_INVALID_ARG_TYPE("port", "number", port);
+  port = portOf(port);
   return {
+    ...handlers,
     fetch(request, env, context) {
-      const server = listening.get(port);
-      if (server === undefined) {
-        throw new Error(`Http server with port ${port} not found. This is likely a bug with your code. You should check if server.listen() was called with the same port (${port})`);
-      }
-      return server._serve(request, env, context);
+      return handleAsNodeRequest(port, request, env, context);
     },
   };
 }
@@ -370,3 +440,4 @@ module.exports = {
   storeHTTPOptions,
 };
 Object.defineProperty(module.exports, "httpServerHandler", { value: httpServerHandler });
+Object.defineProperty(module.exports, "handleAsNodeRequest", { value: handleAsNodeRequest });
