@@ -42,7 +42,7 @@ class Ratelimit {
     const weight = options.delta === undefined ? 1 : delta(options.delta);
     // A limit below zero lets nothing through, as zero does; one that is no number, everything.
     const most = limit === undefined ? -1 : Number.isNaN(limit) ? Infinity : Math.max(limit, 0);
-    return { success: op_rate_limit(this.#index, key.toWellFormed(), most, period ?? -1, weight) };
+    return { success: await op_rate_limit(this.#index, key.toWellFormed(), most, period ?? -1, weight) };
   }
 }
 

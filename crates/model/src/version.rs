@@ -2,9 +2,10 @@
 
 use crate::{BindingSpec, CompatDate, Limits, TenantId, WorkerName};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// How a module's bytes are to be understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ModuleKind {
     /// An ECMAScript module.
     Esm,

@@ -71,10 +71,22 @@ struct Shared {
     end: Option<Result<(), BodyError>>,
     receiver_gone: bool,
     receiver_waker: Option<Waker>,
-    /// Waits for room.
+    /// Waits until fewer than `ready_below` bytes wait.
     ready_waker: Option<Waker>,
+    ready_below: usize,
     /// Waits for the receiver to go.
     closed_waker: Option<Waker>,
+}
+
+impl Shared {
+    fn wait_below(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if self.queued_bytes < bytes {
+            return Poll::Ready(Ok(()));
+        }
+        self.ready_below = bytes;
+        self.ready_waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 type State = Arc<Mutex<Shared>>;
@@ -108,6 +120,7 @@ pub fn channel(credit: usize, length: Option<u64>) -> (BodySender, BodyReceiver)
         receiver_gone: false,
         receiver_waker: None,
         ready_waker: None,
+        ready_below: credit.max(1),
         closed_waker: None,
     }));
     let sender = BodySender { state: state.clone() };
@@ -121,11 +134,24 @@ impl BodySender {
         if shared.receiver_gone {
             return Poll::Ready(Err(BodyError::Canceled));
         }
-        if shared.queued_bytes < shared.credit {
-            return Poll::Ready(Ok(()));
+        let credit = shared.credit;
+        shared.wait_below(credit, cx)
+    }
+
+    /// Fewer than `bytes` bytes wait to be read? `Err(Canceled)` once the receiver is gone. One of this and
+    /// [`BodySender::poll_ready`] is woken, the one that asked last.
+    pub fn poll_below(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let mut shared = lock(&self.state);
+        if shared.receiver_gone {
+            return Poll::Ready(Err(BodyError::Canceled));
         }
-        shared.ready_waker = Some(cx.waker().clone());
-        Poll::Pending
+        shared.wait_below(bytes, cx)
+    }
+
+    /// How many bytes, and how many frames, wait to be read.
+    pub fn queued(&self) -> (usize, usize) {
+        let shared = lock(&self.state);
+        (shared.queued_bytes, shared.queue.len())
     }
 
     /// Waits for room.
@@ -135,15 +161,17 @@ impl BodySender {
 
     /// Waits until the receiver is dropped. Resolves also when the stream has been read to its end and dropped.
     pub async fn closed(&self) {
-        poll_fn(|cx| {
-            let mut shared = lock(&self.state);
-            if shared.receiver_gone {
-                return Poll::Ready(());
-            }
-            shared.closed_waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|cx| self.poll_closed(cx)).await;
+    }
+
+    /// As [`BodySender::closed`].
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = lock(&self.state);
+        if shared.receiver_gone {
+            return Poll::Ready(());
+        }
+        shared.closed_waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Queues a frame without waiting. Callers that care about memory call [`BodySender::ready`] first. Empty data is
@@ -215,7 +243,7 @@ impl BodyReceiver {
                     if let Frame::Data(data) = &frame {
                         shared.queued_bytes -= data.len();
                     }
-                    let waker = (shared.queued_bytes < shared.credit)
+                    let waker = (shared.queued_bytes < shared.ready_below)
                         .then(|| shared.ready_waker.take())
                         .flatten();
                     (frame, waker)
@@ -349,6 +377,21 @@ mod tests {
         assert!(tx.ready().now_or_never().is_none());
         assert_eq!(rx.frame().await, Some(Ok(data("abc"))));
         assert_eq!(tx.ready().now_or_never(), Some(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_producer_may_wait_for_any_level() {
+        let (tx, mut rx) = channel(16, None);
+        let below = |bytes| poll_fn(|cx| tx.poll_below(bytes, cx)).now_or_never();
+        tx.send(data("abc")).unwrap();
+        tx.send(data("de")).unwrap();
+        assert_eq!(tx.queued(), (5, 2));
+        assert_eq!(below(6), Some(Ok(())));
+        assert_eq!(below(3), None);
+        assert_eq!(rx.frame().await, Some(Ok(data("abc"))));
+        assert_eq!(below(3), Some(Ok(())));
+        drop(rx);
+        assert_eq!(below(3), Some(Err(BodyError::Canceled)));
     }
 
     #[tokio::test]

@@ -82,10 +82,34 @@ pub struct Job {
     pub reply: Reply,
 }
 
+/// Takes an answer from whichever thread gives it: what a [`Reply`] that is no channel answers to.
+pub trait AnswerSink: Send + std::fmt::Debug {
+    /// Takes the answer; gives it back if nobody waits for it any more.
+    fn answer(self: Box<Self>, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>>;
+
+    /// True once nobody waits for the answer.
+    fn is_closed(&self) -> bool;
+}
+
+#[derive(Debug)]
+enum To {
+    Channel(oneshot::Sender<Result<Outcome, Fault>>),
+    Sink(Box<dyn AnswerSink>),
+}
+
+impl To {
+    fn send(self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
+        match self {
+            Self::Channel(tx) => tx.send(answer),
+            Self::Sink(sink) => sink.answer(answer),
+        }
+    }
+}
+
 /// Answers a job exactly once. Dropped unanswered it answers [`FaultKind::Internal`].
 #[derive(Debug)]
 pub struct Reply {
-    tx: Option<oneshot::Sender<Result<Outcome, Fault>>>,
+    to: Option<To>,
     /// Goes down by one when the job is answered.
     in_flight: Option<Arc<AtomicU32>>,
 }
@@ -95,31 +119,48 @@ impl Reply {
     pub fn channel() -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
         let (tx, rx) = oneshot::channel();
         let reply = Self {
-            tx: Some(tx),
+            to: Some(To::Channel(tx)),
             in_flight: None,
         };
         (reply, rx)
     }
 
+    /// A reply that calls `sink`.
+    pub fn to(sink: Box<dyn AnswerSink>) -> Self {
+        Self {
+            to: Some(To::Sink(sink)),
+            in_flight: None,
+        }
+    }
+
     /// As [`Reply::channel`], for a job that `in_flight` already counts: it goes down by one with the answer, also when
     /// the receiver is long gone.
     pub fn counted(in_flight: Arc<AtomicU32>) -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
-        let (mut reply, rx) = Self::channel();
-        reply.in_flight = Some(in_flight);
-        (reply, rx)
+        let (reply, rx) = Self::channel();
+        (reply.count(in_flight), rx)
+    }
+
+    /// Has `in_flight`, which counts the job already, go down by one with the answer.
+    pub fn count(mut self, in_flight: Arc<AtomicU32>) -> Self {
+        self.in_flight = Some(in_flight);
+        self
     }
 
     /// Answers. Gives the outcome back if nobody waits for it any more.
     pub fn send(mut self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
-        match self.tx.take() {
-            Some(tx) => tx.send(answer),
+        match self.to.take() {
+            Some(to) => to.send(answer),
             None => Err(answer),
         }
     }
 
     /// True once nobody waits for the answer.
     pub fn is_closed(&self) -> bool {
-        self.tx.as_ref().is_none_or(oneshot::Sender::is_closed)
+        match &self.to {
+            Some(To::Channel(tx)) => tx.is_closed(),
+            Some(To::Sink(sink)) => sink.is_closed(),
+            None => true,
+        }
     }
 }
 
@@ -128,9 +169,9 @@ impl Drop for Reply {
         if let Some(in_flight) = &self.in_flight {
             in_flight.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Some(tx) = self.tx.take() {
+        if let Some(to) = self.to.take() {
             let fault = Fault::new(FaultKind::Internal, "the worker's isolate went away before it answered");
-            let _ = tx.send(Err(fault));
+            let _ = to.send(Err(fault));
         }
     }
 }

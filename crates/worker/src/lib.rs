@@ -13,6 +13,7 @@
 //!   write.
 
 pub mod analytics;
+mod backlog;
 pub mod binding;
 pub mod body;
 pub mod cache;
@@ -39,7 +40,7 @@ pub use cache::{CacheKey, ResponseCache};
 pub use client::ClientInfo;
 pub use connection::{ConnectError, ConnectErrorKind, ConnectRequest, Connection, SecureTransport, StartTls};
 pub use context::EventContext;
-pub use engine::{Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Reply};
+pub use engine::{AnswerSink, Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Reply};
 pub use event::{Event, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
 pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};
 pub use kv::{KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut};

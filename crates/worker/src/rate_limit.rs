@@ -1,12 +1,16 @@
 //! The rate limiting binding's capability. Source: Cloudflare's documentation, "Rate Limiting" (Workers, runtime APIs).
 
+use crate::{BindingError, EventContext};
+use async_trait::async_trait;
+
 /// The periods that a limit may have, seconds.
 pub const PERIODS_SECONDS: [u32; 2] = [10, 60];
 
-/// Counts by key. Never waits.
+/// Counts by key.
+#[async_trait]
 pub trait RateLimiter: Send + Sync + 'static {
     /// Whether one more use of `key` is within the limit; if so it counts. What the call leaves open is as configured.
-    fn limit(&self, key: &str, ask: RateLimitAsk) -> bool;
+    async fn limit(&self, ctx: &EventContext, key: &str, ask: RateLimitAsk) -> Result<bool, BindingError>;
 }
 
 /// One question to a [`RateLimiter`].

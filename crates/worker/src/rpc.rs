@@ -9,10 +9,10 @@
 //!
 //! When one end is dropped, the other reads what was sent and then the end.
 
+use crate::backlog::Backlog;
 use crate::{Body, BodySender, ServiceStub, WebSocketEnd};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
@@ -52,10 +52,10 @@ pub enum RpcChannel {
 pub struct RpcLink {
     tx: Option<mpsc::UnboundedSender<RpcMessage>>,
     /// Bytes that wait at the other end.
-    sent: Arc<AtomicUsize>,
+    sent: Arc<Backlog>,
     rx: mpsc::UnboundedReceiver<RpcMessage>,
     /// Bytes that wait here.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Backlog>,
 }
 
 /// Why a message was not sent.
@@ -79,8 +79,8 @@ impl RpcMessage {
 pub fn link() -> (RpcLink, RpcLink) {
     let (a_tx, b_rx) = mpsc::unbounded_channel();
     let (b_tx, a_rx) = mpsc::unbounded_channel();
-    let (to_a, to_b) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-    let end = |tx, rx, sent: &Arc<AtomicUsize>, waiting: &Arc<AtomicUsize>| RpcLink {
+    let (to_a, to_b) = (Arc::<Backlog>::default(), Arc::<Backlog>::default());
+    let end = |tx, rx, sent: &Arc<Backlog>, waiting: &Arc<Backlog>| RpcLink {
         tx: Some(tx),
         sent: sent.clone(),
         rx,
@@ -94,10 +94,10 @@ impl RpcLink {
     pub fn send(&self, message: RpcMessage) -> Result<(), RpcSendError> {
         let tx = self.tx.as_ref().ok_or(RpcSendError::Closed)?;
         let size = message.size();
-        if self.sent.load(Ordering::Relaxed) > BUFFERED_BYTES_MAX {
+        if self.sent.bytes() > BUFFERED_BYTES_MAX {
             return Err(RpcSendError::Full);
         }
-        self.sent.fetch_add(size, Ordering::Relaxed);
+        self.sent.add(size);
         tx.send(message).map_err(|_| RpcSendError::Closed)
     }
 
@@ -105,7 +105,7 @@ impl RpcLink {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<RpcMessage>> {
         self.rx.poll_recv(cx).map(|message| {
             message.inspect(|message| {
-                self.waiting.fetch_sub(message.size(), Ordering::Relaxed);
+                self.waiting.take(message.size());
             })
         })
     }
@@ -119,6 +119,29 @@ impl RpcLink {
     pub fn close(&mut self) {
         self.tx = None;
         self.rx.close();
+        self.waiting.gone();
+    }
+
+    /// What waits at the other end: bytes, and each message's own cost.
+    pub fn unread(&self) -> usize {
+        self.sent.cost()
+    }
+
+    /// Until [`RpcLink::unread`] is less than `cost`, or the other end is gone; with zero only the latter. Whoever asked
+    /// last is woken.
+    pub fn poll_below(&self, cost: usize, cx: &mut Context<'_>) -> Poll<()> {
+        self.sent.poll_below(cost, || self.is_closed(), cx)
+    }
+
+    /// True once the other end takes no messages any more.
+    pub fn is_closed(&self) -> bool {
+        self.tx.as_ref().is_none_or(mpsc::UnboundedSender::is_closed)
+    }
+}
+
+impl Drop for RpcLink {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -151,7 +174,7 @@ mod tests {
             a.send(message(MESSAGE_BYTES_MAX)).unwrap_or_default();
         }
         assert_eq!(a.send(message(1)), Err(RpcSendError::Full));
-        while b.waiting.load(Ordering::Relaxed) > 0 {
+        while b.waiting.bytes() > 0 {
             b.recv().await.unwrap();
         }
         a.send(message(1)).unwrap();

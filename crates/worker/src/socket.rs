@@ -5,9 +5,9 @@
 //! [`WsSender::send`] refuses, and the owner closes with 1009 or 1013 rather than drop a message silently; an owner that
 //! can make its source wait awaits [`WsSender::room`] first.
 
+use crate::backlog::Backlog;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::{Notify, mpsc};
 
@@ -58,7 +58,7 @@ pub struct WebSocketEnd {
 #[derive(Debug, Clone)]
 pub struct WsSender {
     queue: mpsc::UnboundedSender<WsMessage>,
-    buffered: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     /// Told whenever the receiver took a message or went away.
     taken: Arc<Notify>,
 }
@@ -67,7 +67,7 @@ pub struct WsSender {
 #[derive(Debug)]
 pub struct WsReceiver {
     queue: mpsc::UnboundedReceiver<WsMessage>,
-    buffered: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     taken: Arc<Notify>,
 }
 
@@ -84,16 +84,16 @@ pub enum WsSendError {
 
 fn half() -> (WsSender, WsReceiver) {
     let (tx, rx) = mpsc::unbounded_channel();
-    let buffered = Arc::new(AtomicUsize::new(0));
+    let backlog = Arc::<Backlog>::default();
     let taken = Arc::new(Notify::new());
     let sender = WsSender {
         queue: tx,
-        buffered: buffered.clone(),
+        backlog: backlog.clone(),
         taken: taken.clone(),
     };
     let receiver = WsReceiver {
         queue: rx,
-        buffered,
+        backlog,
         taken,
     };
     (sender, receiver)
@@ -115,10 +115,10 @@ impl WsSender {
     /// Queues a message.
     pub fn send(&self, message: WsMessage) -> Result<(), WsSendError> {
         let size = message.size();
-        if self.buffered.load(Ordering::Relaxed) > BUFFERED_BYTES_MAX {
+        if self.backlog.bytes() > BUFFERED_BYTES_MAX {
             return Err(WsSendError::Full);
         }
-        self.buffered.fetch_add(size, Ordering::Relaxed);
+        self.backlog.add(size);
         self.queue.send(message).map_err(|_| WsSendError::Closed)
     }
 
@@ -129,7 +129,7 @@ impl WsSender {
             tokio::pin!(taken);
             // Registered before the look, so that a message taken in between is not missed.
             taken.as_mut().enable();
-            if self.buffered.load(Ordering::Relaxed) <= BUFFERED_BYTES_MAX || self.queue.is_closed() {
+            if self.backlog.bytes() <= BUFFERED_BYTES_MAX || self.queue.is_closed() {
                 return;
             }
             taken.await;
@@ -138,7 +138,23 @@ impl WsSender {
 
     /// Bytes that wait to be taken by the other side.
     pub fn buffered(&self) -> usize {
-        self.buffered.load(Ordering::Relaxed)
+        self.backlog.bytes()
+    }
+
+    /// What waits to be taken by the other side: bytes, and 64 for each message.
+    pub fn unread(&self) -> usize {
+        self.backlog.cost()
+    }
+
+    /// Until [`WsSender::unread`] is less than `cost` or the other side is gone; with zero only the latter. Whoever asked
+    /// last is woken.
+    pub fn poll_below(&self, cost: usize, cx: &mut Context<'_>) -> Poll<()> {
+        self.backlog.poll_below(cost, || self.queue.is_closed(), cx)
+    }
+
+    /// True once nobody takes messages any more.
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
     }
 }
 
@@ -147,7 +163,7 @@ impl WsReceiver {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<WsMessage>> {
         self.queue.poll_recv(cx).map(|message| {
             message.inspect(|message| {
-                self.buffered.fetch_sub(message.size(), Ordering::Relaxed);
+                self.backlog.take(message.size());
                 self.taken.notify_waiters();
             })
         })
@@ -162,6 +178,7 @@ impl WsReceiver {
 impl Drop for WsReceiver {
     fn drop(&mut self) {
         self.queue.close();
+        self.backlog.gone();
         self.taken.notify_waiters();
     }
 }

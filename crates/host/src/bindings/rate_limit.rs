@@ -4,9 +4,10 @@
 //! A window's keys are forgotten with the window, so memory is bounded by [`KEYS_MAX`] keys of [`KEY_BYTES_MAX`] bytes per
 //! namespace and period. A key that finds the table full is let through: a limiter must not become an outage.
 
+use async_trait::async_trait;
 use atoll_model::TenantId;
 use atoll_stdx::Clock;
-use atoll_worker::{RateLimitAsk, RateLimiter};
+use atoll_worker::{BindingError, EventContext, RateLimitAsk, RateLimiter};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,6 +43,10 @@ impl RateLimits {
 
     /// The limiter of a tenant's namespace.
     pub fn open(&self, tenant: &TenantId, namespace: &str, limit: u32, period_seconds: u32) -> Arc<dyn RateLimiter> {
+        self.limiter(tenant, namespace, limit, period_seconds)
+    }
+
+    fn limiter(&self, tenant: &TenantId, namespace: &str, limit: u32, period_seconds: u32) -> Arc<Limiter> {
         let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = namespaces.entry((tenant.clone(), namespace.to_owned())).or_default();
         Arc::new(Limiter {
@@ -71,8 +76,16 @@ fn stored(key: &str) -> Box<str> {
     format!("{}...{}", &key[..end], key.len()).into()
 }
 
+#[async_trait]
 impl RateLimiter for Limiter {
-    fn limit(&self, key: &str, ask: RateLimitAsk) -> bool {
+    async fn limit(&self, _: &EventContext, key: &str, ask: RateLimitAsk) -> Result<bool, BindingError> {
+        Ok(self.allows(key, ask))
+    }
+}
+
+impl Limiter {
+    /// Whether one more use of `key` is within the limit; if so it counts.
+    fn allows(&self, key: &str, ask: RateLimitAsk) -> bool {
         let period = ask.period_seconds.unwrap_or(self.period_seconds).max(1);
         let limit = ask.limit.unwrap_or(self.limit);
         let epoch = self.clock.now_ms() / (u64::from(period) * 1_000);
@@ -115,44 +128,44 @@ mod tests {
     fn a_window_counts_per_key_and_ends() {
         let (clock, limits) = limits();
         let tenant = TenantId::new("t");
-        let limiter = limits.open(&tenant, "1", 2, 10);
-        assert!(limiter.limit("a", PLAIN) && limiter.limit("a", PLAIN));
-        assert!(!limiter.limit("a", PLAIN));
-        assert!(limiter.limit("b", PLAIN));
+        let limiter = limits.limiter(&tenant, "1", 2, 10);
+        assert!(limiter.allows("a", PLAIN) && limiter.allows("a", PLAIN));
+        assert!(!limiter.allows("a", PLAIN));
+        assert!(limiter.allows("b", PLAIN));
         // The same namespace counts together, another and another tenant's do not.
-        assert!(!limits.open(&tenant, "1", 2, 10).limit("a", PLAIN));
-        assert!(limits.open(&tenant, "2", 2, 10).limit("a", PLAIN));
-        assert!(limits.open(&TenantId::new("u"), "1", 2, 10).limit("a", PLAIN));
+        assert!(!limits.limiter(&tenant, "1", 2, 10).allows("a", PLAIN));
+        assert!(limits.limiter(&tenant, "2", 2, 10).allows("a", PLAIN));
+        assert!(limits.limiter(&TenantId::new("u"), "1", 2, 10).allows("a", PLAIN));
         clock.advance_ms(9_999);
-        assert!(!limiter.limit("a", PLAIN));
+        assert!(!limiter.allows("a", PLAIN));
         clock.advance_ms(1);
-        assert!(limiter.limit("a", PLAIN));
+        assert!(limiter.allows("a", PLAIN));
     }
 
     #[test]
     fn a_call_may_ask_otherwise() {
         let (_, limits) = limits();
-        let limiter = limits.open(&TenantId::new("t"), "1", 1, 10);
+        let limiter = limits.limiter(&TenantId::new("t"), "1", 1, 10);
         let ask = |limit: f64, period: u32, delta: u32| RateLimitAsk {
             limit: Some(limit),
             period_seconds: Some(period),
             delta,
         };
-        assert!(limiter.limit("k", ask(3.0, 60, 2)) && limiter.limit("k", ask(3.0, 60, 2)));
-        assert!(!limiter.limit("k", ask(3.0, 60, 1)));
+        assert!(limiter.allows("k", ask(3.0, 60, 2)) && limiter.allows("k", ask(3.0, 60, 2)));
+        assert!(!limiter.allows("k", ask(3.0, 60, 1)));
         // Another period is another window.
-        assert!(limiter.limit("k", PLAIN) && !limiter.limit("k", PLAIN));
+        assert!(limiter.allows("k", PLAIN) && !limiter.allows("k", PLAIN));
     }
 
     #[test]
     fn memory_is_bounded_and_a_full_table_lets_through() {
         let (_, limits) = limits();
-        let limiter = limits.open(&TenantId::new("t"), "1", 1, 10);
+        let limiter = limits.limiter(&TenantId::new("t"), "1", 1, 10);
         for key in 0..KEYS_MAX {
-            assert!(limiter.limit(&key.to_string(), PLAIN));
+            assert!(limiter.allows(&key.to_string(), PLAIN));
         }
-        assert!(limiter.limit("new", PLAIN) && limiter.limit("new", PLAIN));
-        assert!(!limiter.limit("7", PLAIN));
+        assert!(limiter.allows("new", PLAIN) && limiter.allows("new", PLAIN));
+        assert!(!limiter.allows("7", PLAIN));
         assert_eq!(stored(&"é".repeat(1_000)).len(), 512 + 3 + 4);
     }
 }

@@ -1,0 +1,852 @@
+//! What all users of a link share: the queue to the driver, the numbering of channels, the waker.
+//!
+//! Anybody on any thread may send: the bytes are put together outside the lock and queued under it, together with what the
+//! driver must know about them (who waits for the answer, which streams travel along). The driver alone reads, writes and
+//! owns the channels. After the end everything that is queued is dropped, which answers whoever waits.
+
+use crate::LinkError;
+use crate::error::CallError;
+use crate::frame::{CHILD_BIT, DROPPED, FIRST, FRAME_BYTES_MAX, HEADER_BYTES, Header, Kind, MORE, NONE};
+use crate::limits::{CHANNELS_MAX, NOTICES_BYTES_MAX, WIDE_MAX};
+use crate::message::{Attachment, AttachmentWire, Message, Prelude, PropsWire, Received};
+use crate::outbox::Outbox;
+use atoll_worker::{BodyReceiver, BodySender};
+use atoll_worker::{RpcLink, ServiceStub, StartTls, WebSocketEnd};
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Which end of the link this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Parent,
+    Child,
+}
+
+/// Counters of a link, since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    /// Frames received.
+    pub frames_in: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Calls of `read` that gave something.
+    pub reads: u64,
+    /// Calls of `write`.
+    pub writes: u64,
+    /// Calls from this side to the other.
+    pub calls: u64,
+    /// Calls from the other side.
+    pub served: u64,
+    /// Of these, refused.
+    pub refused: u64,
+    /// Records and data points that found no room.
+    pub dropped: u64,
+    /// Channels that are open, calls included.
+    pub channels: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub frames_in: AtomicU64,
+    pub bytes_in: AtomicU64,
+    pub bytes_out: AtomicU64,
+    pub reads: AtomicU64,
+    pub writes: AtomicU64,
+    pub calls: AtomicU64,
+    pub served: AtomicU64,
+    pub refused: AtomicU64,
+    pub dropped: AtomicU64,
+    pub channels: AtomicU64,
+}
+
+/// A channel that this side opens, for the driver.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub id: u64,
+    pub wide: bool,
+    pub ends: Ends,
+}
+
+/// What belongs to a message's attachments.
+#[derive(Debug, Default)]
+pub(crate) struct Attached {
+    pub newcomers: Vec<Newcomer>,
+    /// Services of the other side that travel back: they are not released before the message is out.
+    keep: Vec<ServiceStub>,
+}
+
+/// The local ends of a channel.
+#[derive(Debug)]
+pub(crate) enum Ends {
+    /// Bytes to the other side. With a receiver: asks for TLS when they are over.
+    Body(BodyReceiver, Option<oneshot::Receiver<StartTls>>),
+    /// Bytes from the other side. With a sender: the other side may ask for TLS when they are over.
+    Sink(BodySender, Option<oneshot::Sender<StartTls>>),
+    Socket(WebSocketEnd),
+    Rpc(RpcLink),
+    Service {
+        stub: ServiceStub,
+        open: bool,
+    },
+}
+
+/// A message that goes out in several frames.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pub kind: Kind,
+    pub pieces: VecDeque<Bytes>,
+    pub left: usize,
+    /// What begins, or is let go, when it is out.
+    pub then: Attached,
+}
+
+/// Who waits for an answer.
+pub(crate) enum Waiter {
+    Channel(oneshot::Sender<Result<Received, CallError>>),
+    Then(Box<dyn FnOnce(Result<Received, CallError>) + Send>),
+    /// Nobody any more.
+    Nobody,
+}
+
+impl Waiter {
+    pub(crate) fn answer(self, answer: Result<Received, CallError>) {
+        match self {
+            Self::Channel(tx) => drop(tx.send(answer)),
+            Self::Then(then) => then(answer),
+            Self::Nobody => {}
+        }
+    }
+}
+
+/// A call that is under way.
+pub(crate) struct Pending {
+    pub waiter: Waiter,
+    /// Cancels what is called.
+    pub token: Option<CancellationToken>,
+    /// Goes down by one with the answer.
+    pub _in_flight: Option<InFlight>,
+}
+
+impl Pending {
+    /// A call whose answer goes to `then`, from the driver: it must be quick.
+    pub(crate) fn then(then: impl FnOnce(Result<Received, CallError>) + Send + 'static) -> Self {
+        Self {
+            waiter: Waiter::Then(Box::new(then)),
+            token: None,
+            _in_flight: None,
+        }
+    }
+}
+
+/// Counts one event for as long as it lives.
+pub(crate) struct InFlight(pub Arc<std::sync::atomic::AtomicU32>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the driver must know besides the bytes.
+pub(crate) enum Command {
+    Call {
+        id: u64,
+        pending: Pending,
+        newcomers: Vec<Newcomer>,
+        rest: Option<Rest>,
+    },
+    Answered {
+        id: u64,
+        newcomers: Vec<Newcomer>,
+        rest: Option<Rest>,
+    },
+    /// The caller's token is cancelled.
+    Cancel(u64),
+    /// Nobody waits for the call any more.
+    Forget(u64),
+    /// A service of the other side is not used any more.
+    Release(u64),
+    /// Channels that begin.
+    Adopt(Vec<Newcomer>),
+    Close(LinkError),
+}
+
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub out: Outbox,
+    pub commands: Vec<Command>,
+    pub woken: Vec<u64>,
+    /// Bytes of notices in `out` since the driver last took it.
+    pub notices: usize,
+    pub ended: bool,
+}
+
+pub(crate) struct Core {
+    pub side: Side,
+    next: AtomicU64,
+    shared: Mutex<Shared>,
+    scheduled: AtomicBool,
+    pub waker: AtomicWaker,
+    pub counters: Counters,
+    /// Streams that this side opened wide.
+    pub wide: AtomicUsize,
+    /// What this side has open.
+    pub opened: AtomicUsize,
+    /// Services of the other side that are in use here, by the address of their proxies.
+    imported: Mutex<HashMap<usize, u64>>,
+    end: watch::Sender<Option<LinkError>>,
+}
+
+/// An encoded message, and what belongs to it.
+struct Encoded {
+    first: Header,
+    /// The length of the whole, if it does not fit into one frame.
+    total: Option<u32>,
+    bytes: Vec<u8>,
+    blobs: Vec<Bytes>,
+    attached: Attached,
+    rest: Option<Rest>,
+}
+
+impl Core {
+    pub(crate) fn new(side: Side) -> Arc<Self> {
+        let base = if side == Side::Child { CHILD_BIT } else { 0 };
+        Arc::new(Self {
+            side,
+            next: AtomicU64::new(base + 1),
+            shared: Mutex::default(),
+            scheduled: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            counters: Counters::default(),
+            wide: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
+            imported: Mutex::default(),
+            end: watch::Sender::new(None),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Under the lock are queue operations only; what is dropped or woken runs after it.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Was `id` given out by this side? Never given out at all is an error.
+    pub(crate) fn check_id(&self, id: u64) -> Result<bool, LinkError> {
+        let ours = (id & CHILD_BIT != 0) == (self.side == Side::Child);
+        if ours && id >= self.next.load(Ordering::Relaxed) {
+            return Err(LinkError::violation(format!(
+                "a frame for channel {id:#x}, which this side never opened"
+            )));
+        }
+        Ok(ours)
+    }
+
+    pub(crate) fn end(&self) -> Option<LinkError> {
+        self.end.borrow().clone()
+    }
+
+    pub(crate) fn error(&self) -> LinkError {
+        self.end().unwrap_or(LinkError::Closed)
+    }
+
+    pub(crate) async fn ended(&self) -> LinkError {
+        let mut end = self.end.subscribe();
+        match end.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(error)) => error.clone(),
+            _ => LinkError::Closed,
+        }
+    }
+
+    /// Nothing is taken after this. Gives back what was queued, to be dropped.
+    pub(crate) fn finish(&self, error: LinkError) -> (Outbox, Vec<Command>) {
+        self.end.send_replace(Some(error));
+        let mut shared = self.lock();
+        shared.ended = true;
+        (std::mem::take(&mut shared.out), std::mem::take(&mut shared.commands))
+    }
+
+    pub(crate) fn wake(&self) {
+        if !self.scheduled.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// The driver looks again: who comes after this wakes it.
+    pub(crate) fn attend(&self) {
+        self.scheduled.store(false, Ordering::Release);
+    }
+
+    fn command(&self, command: Command) {
+        let left = {
+            let mut shared = self.lock();
+            if shared.ended {
+                Some(command)
+            } else {
+                shared.commands.push(command);
+                None
+            }
+        };
+        if left.is_none() {
+            self.wake();
+        }
+    }
+
+    /// Channels of a message that is out.
+    pub(crate) fn adopt(&self, newcomers: Vec<Newcomer>) {
+        self.command(Command::Adopt(newcomers));
+    }
+
+    pub(crate) fn close(&self, error: LinkError) {
+        self.command(Command::Close(error));
+    }
+
+    pub(crate) fn release(&self, proxy: usize, id: u64) {
+        self.imported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&proxy);
+        self.command(Command::Release(id));
+    }
+
+    pub(crate) fn import(&self, proxy: usize, id: u64) {
+        self.imported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(proxy, id);
+    }
+
+    fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn wide(&self) -> bool {
+        let wide = self.wide.fetch_add(1, Ordering::Relaxed) < WIDE_MAX;
+        if !wide {
+            self.wide.fetch_sub(1, Ordering::Relaxed);
+        }
+        wide
+    }
+
+    /// Room for `count` more channels of this side?
+    fn room(&self, count: usize) -> Result<(), CallError> {
+        if self.opened.fetch_add(count, Ordering::Relaxed) + count > CHANNELS_MAX {
+            self.opened.fetch_sub(count, Ordering::Relaxed);
+            let text = format!("{CHANNELS_MAX} calls and streams are under way between the two processes already");
+            return Err(CallError::Refused(text));
+        }
+        Ok(())
+    }
+
+    /// Puts a message's bytes together. Its attachments get channels.
+    fn encode(&self, kind: Kind, id: u64, message: Message) -> Result<Encoded, CallError> {
+        let Message {
+            head,
+            blobs,
+            attachments,
+        } = message;
+        let count: usize = attachments.iter().map(Attachment::channels).sum();
+        if count > 0 {
+            self.room(count)?;
+        }
+        let mut attached = Attached::default();
+        let bytes = self.with_prelude(&head, &blobs, attachments, &mut attached);
+        let total = bytes.len() + blobs.iter().map(Bytes::len).sum::<usize>();
+        let mut encoded = Encoded {
+            first: Header {
+                length: total,
+                kind,
+                flags: 0,
+                channel: id,
+            },
+            total: None,
+            bytes,
+            blobs,
+            attached,
+            rest: None,
+        };
+        if total > FRAME_BYTES_MAX {
+            encoded.cut(total, kind);
+        }
+        Ok(encoded)
+    }
+
+    /// A message as pieces, for a stream of messages, and the channels that begin when all are out.
+    pub(crate) fn encode_for_stream(&self, message: Message) -> Result<(VecDeque<Bytes>, Attached), CallError> {
+        let Message {
+            head,
+            blobs,
+            attachments,
+        } = message;
+        let count: usize = attachments.iter().map(Attachment::channels).sum();
+        if count > 0 {
+            self.room(count)?;
+        }
+        let mut attached = Attached::default();
+        let bytes = self.with_prelude(&head, &blobs, attachments, &mut attached);
+        let pieces = std::iter::once(bytes.into()).chain(blobs);
+        Ok((pieces.filter(|piece: &Bytes| !piece.is_empty()).collect(), attached))
+    }
+
+    /// The prelude and the head. Attachments become newcomers.
+    fn with_prelude(
+        &self,
+        head: &[u8],
+        blobs: &[Bytes],
+        attachments: Vec<Attachment>,
+        attached: &mut Attached,
+    ) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(head.len() + 16);
+        if attachments.is_empty() && blobs.is_empty() {
+            // The same as below, without the way round.
+            bytes.extend_from_slice(&[0, 0]);
+        } else {
+            let lengths = blobs.iter().map(|blob| blob.len() as u32).collect();
+            let mut held = Vec::with_capacity(attachments.len());
+            for attachment in attachments {
+                held.push(self.register(attachment, attached));
+            }
+            let prelude = Prelude {
+                attachments: held.iter().map(Held::wire).collect(),
+                blobs: lengths,
+            };
+            // Plain data into memory: there is no way to fail.
+            bytes = postcard::to_extend(&prelude, bytes).unwrap_or_default();
+            attached.keep.extend(held.into_iter().filter_map(|held| match held {
+                Held::Returned { stub, .. } => Some(stub),
+                _ => None,
+            }));
+        }
+        bytes.extend_from_slice(head);
+        bytes
+    }
+
+    fn register(&self, attachment: Attachment, attached: &mut Attached) -> Held {
+        let mut add = |wide: bool, ends: Ends| {
+            let id = self.next_id();
+            attached.newcomers.push(Newcomer { id, wide, ends });
+            id
+        };
+        match attachment {
+            Attachment::Body(body) => {
+                let (wide, length) = (self.wide(), body.length);
+                let id = add(wide, Ends::Body(body, None));
+                Held::Body { id, wide, length }
+            }
+            Attachment::Sink(sink) => {
+                let wide = self.wide();
+                let id = add(wide, Ends::Sink(sink, None));
+                Held::Sink { id, wide }
+            }
+            Attachment::Socket(mut socket) => {
+                let wide = self.wide();
+                let protocol = std::mem::take(&mut socket.protocol);
+                let id = add(wide, Ends::Socket(socket));
+                Held::Socket { id, wide, protocol }
+            }
+            Attachment::Rpc(link) => {
+                let wide = self.wide();
+                let id = add(wide, Ends::Rpc(link));
+                Held::Rpc { id, wide }
+            }
+            Attachment::Connection { tx, rx, start_tls } => {
+                // One counts for both, so that both ends count alike.
+                let wide = self.wide();
+                let can_start = start_tls.is_some();
+                let tx = add(wide, Ends::Sink(tx, start_tls));
+                let rx = add(false, Ends::Body(rx, None));
+                Held::Connection {
+                    tx,
+                    rx,
+                    wide,
+                    start_tls: can_start,
+                }
+            }
+            Attachment::Service { stub, open } => {
+                let address = Arc::as_ptr(&stub.service).cast::<()>() as usize;
+                let imported = self.imported.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(&id) = imported.get(&address) {
+                    return Held::Returned { id, stub };
+                }
+                drop(imported);
+                Held::Service {
+                    id: add(false, Ends::Service { stub, open }),
+                }
+            }
+        }
+    }
+
+    /// Queues a call. The answer comes to `pending`, which is given back if there is no room.
+    pub(crate) fn call(&self, message: Message, pending: Pending) -> Result<u64, (CallError, Pending)> {
+        if let Err(error) = self.room(1) {
+            return Err((error, pending));
+        }
+        let id = self.next_id();
+        let encoded = match self.encode(Kind::Call, id, message) {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                self.opened.fetch_sub(1, Ordering::Relaxed);
+                return Err((error, pending));
+            }
+        };
+        self.counters.calls.fetch_add(1, Ordering::Relaxed);
+        let queued = self.queue(encoded, |newcomers, rest| Command::Call {
+            id,
+            pending,
+            newcomers,
+            rest,
+        });
+        match queued {
+            Ok(()) => Ok(id),
+            Err((error, Command::Call { pending, .. })) => Err((CallError::Lost(error), pending)),
+            // It gives back what it was given.
+            Err((_, _)) => Ok(id),
+        }
+    }
+
+    /// Queues the answer to a call of the other side.
+    pub(crate) fn answer(&self, id: u64, message: Message) -> Result<(), CallError> {
+        let encoded = self.encode(Kind::Answer, id, message)?;
+        self.queue(encoded, |newcomers, rest| Command::Answered { id, newcomers, rest })
+            .map_err(|(error, _)| CallError::Lost(error))
+    }
+
+    /// Tells the other side that there is no answer.
+    pub(crate) fn answer_none(&self, id: u64, why: &str) {
+        let why = cut(why, 1024);
+        let first = Header {
+            length: why.len(),
+            kind: Kind::Answer,
+            flags: NONE,
+            channel: id,
+        };
+        let encoded = Encoded {
+            first,
+            total: None,
+            bytes: why.as_bytes().to_vec(),
+            blobs: Vec::new(),
+            attached: Attached::default(),
+            rest: None,
+        };
+        // A link that is gone needs no answer.
+        let _ = self.queue(encoded, |newcomers, rest| Command::Answered { id, newcomers, rest });
+    }
+
+    /// Queues a message that wants no answer. False, and counted, if there is no room.
+    pub(crate) fn notice(&self, head: &[u8]) -> bool {
+        let length = head.len() + 2;
+        let fits = length <= FRAME_BYTES_MAX && {
+            let mut shared = self.lock();
+            let fits = !shared.ended && shared.notices + length <= NOTICES_BYTES_MAX;
+            if fits {
+                shared.notices += length + HEADER_BYTES;
+                shared.out.header(Header {
+                    length,
+                    kind: Kind::Notice,
+                    flags: 0,
+                    channel: 0,
+                });
+                // An empty prelude.
+                shared.out.copy(&[0, 0]);
+                shared.out.copy(head);
+            }
+            fits
+        };
+        if fits {
+            self.wake();
+        } else {
+            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn queue(
+        &self,
+        encoded: Encoded,
+        command: impl FnOnce(Vec<Newcomer>, Option<Rest>) -> Command,
+    ) -> Result<(), (LinkError, Command)> {
+        let Encoded {
+            first,
+            total,
+            bytes,
+            blobs,
+            attached,
+            rest,
+        } = encoded;
+        let Attached { newcomers, keep } = attached;
+        let command = command(newcomers, rest);
+        let left = {
+            let mut shared = self.lock();
+            if shared.ended {
+                Some(command)
+            } else {
+                shared.out.header(first);
+                if let Some(total) = total {
+                    shared.out.copy(&total.to_le_bytes());
+                }
+                shared.out.push(bytes.into());
+                for blob in blobs {
+                    shared.out.push(blob);
+                }
+                shared.commands.push(command);
+                None
+            }
+        };
+        // Only now: their release comes after the message.
+        drop(keep);
+        if let Some(command) = left {
+            return Err((self.error(), command));
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// A number for a call whose frame the driver makes.
+    pub(crate) fn reserve_call(&self) -> Result<u64, CallError> {
+        self.room(1)?;
+        Ok(self.next_id())
+    }
+
+    pub(crate) fn stats(&self) -> LinkStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        LinkStats {
+            frames_in: read(&counters.frames_in),
+            bytes_in: read(&counters.bytes_in),
+            bytes_out: read(&counters.bytes_out),
+            reads: read(&counters.reads),
+            writes: read(&counters.writes),
+            calls: read(&counters.calls),
+            served: read(&counters.served),
+            refused: read(&counters.refused),
+            dropped: read(&counters.dropped),
+            channels: read(&counters.channels),
+        }
+    }
+}
+
+/// At most `limit` bytes of `text`, at a character's end.
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl Encoded {
+    /// Leaves in the first frame what fits, and moves the rest.
+    fn cut(&mut self, total: usize, kind: Kind) {
+        let mut room = FRAME_BYTES_MAX - 4;
+        let mut first = Vec::new();
+        let mut pieces = VecDeque::new();
+        let head = Bytes::from(std::mem::take(&mut self.bytes));
+        for mut piece in std::iter::once(head).chain(std::mem::take(&mut self.blobs)) {
+            let now = piece.split_to(piece.len().min(room));
+            room -= now.len();
+            first.push(now);
+            if !piece.is_empty() {
+                pieces.push_back(piece);
+            }
+        }
+        self.blobs = first;
+        // The limits on messages are far below.
+        self.total = Some(total as u32);
+        self.first.length = FRAME_BYTES_MAX;
+        self.first.flags = FIRST | MORE;
+        self.rest = Some(Rest {
+            kind,
+            pieces,
+            left: total - (FRAME_BYTES_MAX - 4),
+            then: std::mem::take(&mut self.attached),
+        });
+    }
+}
+
+/// A registered attachment, with what its wire form borrows.
+enum Held {
+    Body {
+        id: u64,
+        wide: bool,
+        length: Option<u64>,
+    },
+    Sink {
+        id: u64,
+        wide: bool,
+    },
+    Socket {
+        id: u64,
+        wide: bool,
+        protocol: String,
+    },
+    Rpc {
+        id: u64,
+        wide: bool,
+    },
+    Connection {
+        tx: u64,
+        rx: u64,
+        wide: bool,
+        start_tls: bool,
+    },
+    Service {
+        id: u64,
+    },
+    Returned {
+        id: u64,
+        stub: ServiceStub,
+    },
+}
+
+impl Held {
+    fn wire(&self) -> AttachmentWire<'_> {
+        match self {
+            &Self::Body { id, wide, length } => AttachmentWire::Body { id, wide, length },
+            &Self::Sink { id, wide } => AttachmentWire::Sink { id, wide },
+            Self::Socket { id, wide, protocol } => AttachmentWire::Socket {
+                id: *id,
+                wide: *wide,
+                protocol,
+            },
+            &Self::Rpc { id, wide } => AttachmentWire::Rpc { id, wide },
+            &Self::Connection {
+                tx,
+                rx,
+                wide,
+                start_tls,
+            } => AttachmentWire::Connection {
+                tx,
+                rx,
+                wide,
+                start_tls,
+            },
+            &Self::Service { id } => AttachmentWire::Service { id },
+            Self::Returned { id, stub } => AttachmentWire::Returned {
+                id: *id,
+                entrypoint: stub.entrypoint.as_deref(),
+                props: stub.props.as_ref().map(PropsWire::new),
+            },
+        }
+    }
+}
+
+impl Attachment {
+    /// How many channels it takes.
+    pub(crate) fn channels(&self) -> usize {
+        match self {
+            Self::Connection { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Tells the driver that a channel has something to do.
+pub(crate) struct ChannelWaker {
+    core: Arc<Core>,
+    id: u64,
+    queued: AtomicBool,
+}
+
+impl ChannelWaker {
+    pub(crate) fn new(core: Arc<Core>, id: u64) -> Arc<Self> {
+        Arc::new(Self {
+            core,
+            id,
+            queued: AtomicBool::new(false),
+        })
+    }
+
+    /// The channel is looked at: a later wake counts again.
+    pub(crate) fn rearm(&self) {
+        self.queued.store(false, Ordering::Release);
+    }
+}
+
+impl Wake for ChannelWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.core.lock().woken.push(self.id);
+            self.core.wake();
+        }
+    }
+}
+
+/// The answer to a call, when it comes. Dropping it tells the other side that nobody waits.
+pub(crate) struct Waiting {
+    core: Arc<Core>,
+    id: u64,
+    rx: oneshot::Receiver<Result<Received, CallError>>,
+    done: bool,
+}
+
+impl Waiting {
+    /// Calls the other side.
+    pub(crate) fn begin(
+        core: &Arc<Core>,
+        message: Message,
+        token: Option<CancellationToken>,
+        in_flight: Option<InFlight>,
+    ) -> Result<Self, CallError> {
+        let (tx, rx) = oneshot::channel();
+        let pending = Pending {
+            waiter: Waiter::Channel(tx),
+            token,
+            _in_flight: in_flight,
+        };
+        let id = core.call(message, pending).map_err(|(error, _)| error)?;
+        Ok(Self {
+            core: core.clone(),
+            id,
+            rx,
+            done: false,
+        })
+    }
+
+    /// Tells the other side that the event is cancelled, and goes on waiting.
+    pub(crate) fn cancel(&self) {
+        self.core.command(Command::Cancel(self.id));
+    }
+}
+
+impl Future for Waiting {
+    type Output = Result<Received, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(answer) = Pin::new(&mut self.rx).poll(cx) else {
+            return Poll::Pending;
+        };
+        self.done = true;
+        Poll::Ready(answer.unwrap_or_else(|_| Err(CallError::Lost(self.core.error()))))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.done {
+            self.core.command(Command::Forget(self.id));
+        }
+    }
+}
+
+/// A frame without payload.
+pub(crate) fn signal(out: &mut Outbox, kind: Kind, id: u64, dropped: bool) {
+    out.header(Header {
+        length: 0,
+        kind,
+        flags: if dropped { DROPPED } else { 0 },
+        channel: id,
+    });
+}

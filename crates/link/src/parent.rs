@@ -1,0 +1,347 @@
+//! The parent's end: versions that run in a child.
+//!
+//! ```ignore
+//! let (ours, theirs) = tokio::net::UnixStream::pair()?;           // theirs goes to the child
+//! let link = ParentLink::open(ours, build_id, &tasks);            // the driver runs in `tasks`
+//! let slot = link.start(version, environment);                    // at once; as pool::Pool::start
+//! slot.ready().await?;
+//! let answer = slot.submit(ctx, event)?.wait().await;             // as pool::WorkerSlot
+//! slot.retire(grace).await;
+//! let why = link.ended().await;                                   // the child is gone, or was thrown out
+//! ```
+//!
+//! The environment stays here. The child is told names and kinds; what it asks names a slot and the place of a binding in
+//! it, and is refused by ending the link if there is no such slot or the binding is of another kind. Tenant and worker are
+//! the slot's, whatever the child says. When the link ends, every event has been answered with a fault of kind `Internal`
+//! and slots refuse what comes as retired, so that a successor in a new child can take it.
+
+use crate::capability::Capabilities;
+use crate::core::{Core, InFlight, LinkStats, Pending, Side, Waiting};
+use crate::driver::Driver;
+use crate::error::CallError;
+use crate::message::{Message, Received};
+use crate::wire::{BindingWire, CallHead, CallWire, ModuleWire, StartWire, StartedWire};
+use crate::{LinkError, convert, service};
+use atoll_model::WorkerVersion;
+use atoll_stdx::TaskGroup;
+use atoll_worker::{Binding, Environment, Event, EventContext, Fault, FaultKind, Outcome};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{oneshot, watch};
+
+/// How much longer than its grace the retirement of a slot may take before the child counts as stuck.
+const RETIRE_SLACK: Duration = Duration::from_secs(2);
+
+/// A child as the parent sees it. Dropping it closes the link once all slots are gone, too.
+pub struct ParentLink {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    capabilities: Arc<Capabilities>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.core.close(LinkError::Closed);
+    }
+}
+
+impl fmt::Debug for ParentLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParentLink")
+            .field("ended", &self.inner.core.end())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ParentLink {
+    /// Opens the link over `stream`, whose other end a child serves. `build` is what both ends must agree on. The driver
+    /// and what the child asks for run in `tasks`; must be called inside a tokio runtime with time (and I/O, where the
+    /// stream needs it).
+    pub fn open<S>(stream: S, build: &str, tasks: &TaskGroup) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let core = Core::new(Side::Parent);
+        let capabilities = Arc::new(Capabilities::new(tasks.clone()));
+        let driver = Driver::new(core.clone(), capabilities.clone(), build, stream);
+        tasks.spawn(async move {
+            driver.run().await;
+        });
+        Self {
+            inner: Arc::new(Inner { core, capabilities }),
+        }
+    }
+
+    /// Starts `version` in the child and returns at once; [`RemoteSlot::ready`] says when it runs.
+    pub fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> RemoteSlot {
+        let core = self.inner.core.clone();
+        let slot = self.inner.capabilities.insert(&version, environment.clone());
+        let ready = Arc::new(watch::Sender::new(None));
+        let told = ready.clone();
+        let closing = core.clone();
+        let pending = Pending::then(move |answer: Result<Received, CallError>| {
+            let started = answer.map(|message| message.decode::<StartedWire>());
+            told.send_replace(Some(match started {
+                Ok(Ok(started)) => started,
+                Ok(Err(error)) => {
+                    let text = error.to_string();
+                    closing.close(error);
+                    Err(Fault::new(FaultKind::Internal, text))
+                }
+                Err(error) => Err(convert::lost(&error)),
+            }));
+        });
+        if let Err((error, pending)) = core.call(start_message(slot, &version, &environment), pending) {
+            pending.waiter.answer(Err(error));
+        }
+        RemoteSlot {
+            link: self.inner.clone(),
+            slot,
+            version,
+            in_flight: Arc::default(),
+            closing: AtomicBool::new(false),
+            ready,
+        }
+    }
+
+    /// Ends the link, now: everything under way is answered with faults.
+    pub fn close(&self, why: &str) {
+        self.inner.core.close(LinkError::Broken(why.to_owned()));
+    }
+
+    /// Why the link ended, if it has.
+    pub fn end(&self) -> Option<LinkError> {
+        self.inner.core.end()
+    }
+
+    /// Waits for the link's end.
+    pub async fn ended(&self) -> LinkError {
+        self.inner.core.ended().await
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> LinkStats {
+        self.inner.core.stats()
+    }
+}
+
+fn start_message(slot: u64, version: &WorkerVersion, environment: &Environment) -> Message {
+    let mut message = Message::default();
+    let modules = version
+        .modules
+        .iter()
+        .map(|module| {
+            message.blobs.push(module.content.clone());
+            message.blobs.extend(module.source_map.clone());
+            ModuleWire {
+                name: &module.name,
+                kind: module.kind,
+                source_map: module.source_map.is_some(),
+            }
+        })
+        .collect();
+    let mut attach = |stub: &atoll_worker::ServiceStub, open: bool| {
+        message.attachments.push(crate::message::Attachment::Service {
+            stub: stub.clone(),
+            open,
+        });
+    };
+    attach(&environment.own, true);
+    let bindings = environment
+        .bindings
+        .iter()
+        .map(|(name, binding)| {
+            let wire = match binding {
+                Binding::Text(text) => BindingWire::Text(text),
+                Binding::Json(json) => BindingWire::Json(json),
+                Binding::Kv(_) => BindingWire::Kv,
+                Binding::Fetcher(_) => BindingWire::Fetcher,
+                Binding::RateLimit(_) => BindingWire::RateLimit,
+                Binding::Analytics(_) => BindingWire::Analytics,
+                Binding::StoreSecret { name, value } => BindingWire::StoreSecret {
+                    name,
+                    value: value.as_deref(),
+                },
+                Binding::Service(stub) => {
+                    attach(stub, false);
+                    BindingWire::Service
+                }
+                Binding::Unbuilt(unbuilt) => BindingWire::Unbuilt(unbuilt.clone()),
+            };
+            (name.as_str(), wire)
+        })
+        .collect();
+    let start = StartWire {
+        slot,
+        tenant: version.tenant.as_str(),
+        name: version.name.as_str(),
+        id: &version.id,
+        main_module: &version.main_module,
+        modules,
+        compat_date: version.compat_date.to_string(),
+        compat_flags: version.compat_flags.iter().map(String::as_str).collect(),
+        limits: version.limits.clone(),
+        created_ms: version.created_ms,
+        bindings,
+        traces: environment.logs.traces(),
+    };
+    message.head(&CallHead {
+        export: None,
+        call: CallWire::Start(start),
+    });
+    message
+}
+
+/// What a submitted event gets instead of an answer.
+#[derive(Debug)]
+pub enum RemoteRefusal {
+    /// The slot has been retired or its child is gone: the event is given back for its successor.
+    Retired(EventContext, Event),
+    /// Refused: too much in flight.
+    Fault(Fault),
+}
+
+/// A worker version that runs in a child. Dropping it retires it without waiting: what is in flight finishes.
+pub struct RemoteSlot {
+    link: Arc<Inner>,
+    slot: u64,
+    version: Arc<WorkerVersion>,
+    in_flight: Arc<AtomicU32>,
+    closing: AtomicBool,
+    ready: Arc<watch::Sender<Option<Result<(), Fault>>>>,
+}
+
+impl fmt::Debug for RemoteSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteSlot({} {})", self.version.name, self.version.id)
+    }
+}
+
+impl RemoteSlot {
+    /// The version.
+    pub fn version(&self) -> &Arc<WorkerVersion> {
+        &self.version
+    }
+
+    /// Events accepted and not answered.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Sends an event, at once. The answer comes through what is returned.
+    pub fn submit(&self, ctx: EventContext, event: Event) -> Result<RemoteAnswer, RemoteRefusal> {
+        let core = &self.link.core;
+        if self.closing.load(Ordering::Acquire) || core.end().is_some() {
+            return Err(RemoteRefusal::Retired(ctx, event));
+        }
+        let limit = self.version.limits.in_flight_max;
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            let text = format!("{limit} events are in flight for this worker already (limit in_flight_max)");
+            return Err(RemoteRefusal::Fault(Fault::new(FaultKind::Overloaded, text)));
+        }
+        let counted = InFlight(self.in_flight.clone());
+        let message = service::event_message(None, Some(self.slot), &ctx, event);
+        match Waiting::begin(core, message, Some(ctx.cancel.clone()), Some(counted)) {
+            Ok(waiting) => Ok(RemoteAnswer {
+                core: core.clone(),
+                waiting,
+                ctx,
+            }),
+            Err(error) => Err(RemoteRefusal::Fault(convert::lost(&error))),
+        }
+    }
+
+    /// Runs an event. A retired slot answers [`FaultKind::Draining`].
+    pub async fn dispatch(&self, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+        match self.submit(ctx, event) {
+            Ok(answer) => answer.wait().await,
+            Err(RemoteRefusal::Fault(fault)) => Err(fault),
+            Err(RemoteRefusal::Retired(..)) => Err(Fault::new(FaultKind::Draining, "the worker's version was retired")),
+        }
+    }
+
+    /// Waits until the modules have been evaluated for the first time: how that went.
+    pub async fn ready(&self) -> Result<(), Fault> {
+        let mut ready = self.ready.subscribe();
+        match ready.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(result)) => result.clone(),
+            _ => Err(Fault::new(FaultKind::Internal, "the worker's slot is gone")),
+        }
+    }
+
+    /// Takes no more events, finishes those in flight, then drops the isolates. What is unfinished after `grace` is ended
+    /// with [`FaultKind::Draining`]. Returns how many isolates that were; none if the child is gone.
+    pub async fn retire(&self, grace: Duration) -> usize {
+        let (done, cut) = oneshot::channel();
+        if !self.ask_to_retire(grace, done) {
+            return 0;
+        }
+        match tokio::time::timeout(grace.saturating_add(RETIRE_SLACK), cut).await {
+            Ok(cut) => cut.unwrap_or(0) as usize,
+            // The child does not even answer.
+            Err(_) => 1,
+        }
+    }
+
+    /// False if somebody else has asked.
+    fn ask_to_retire(&self, grace: Duration, done: oneshot::Sender<u64>) -> bool {
+        if self.closing.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let message = Message::of(&CallHead {
+            export: None,
+            call: CallWire::Retire {
+                slot: self.slot,
+                grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+            },
+        });
+        let (capabilities, slot) = (self.link.capabilities.clone(), self.slot);
+        let pending = Pending::then(move |answer: Result<Received, CallError>| {
+            capabilities.remove(slot);
+            let cut = answer.ok().and_then(|message| message.decode::<u64>().ok());
+            // Who dropped the slot does not wait.
+            let _ = done.send(cut.unwrap_or(0));
+        });
+        if let Err((error, pending)) = self.link.core.call(message, pending) {
+            pending.waiter.answer(Err(error));
+        }
+        true
+    }
+}
+
+impl Drop for RemoteSlot {
+    fn drop(&mut self) {
+        // It finishes what it has, however long that takes.
+        let (done, _) = oneshot::channel();
+        self.ask_to_retire(Duration::MAX, done);
+    }
+}
+
+/// The answer to a submitted event, when it comes. Dropping it does not stop the event.
+pub struct RemoteAnswer {
+    core: Arc<Core>,
+    waiting: Waiting,
+    ctx: EventContext,
+}
+
+impl fmt::Debug for RemoteAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteAnswer")
+            .field("ctx", &self.ctx)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RemoteAnswer {
+    /// Waits for it, and passes a cancellation of the event's token on.
+    pub async fn wait(self) -> Result<Outcome, Fault> {
+        service::outcome(&self.core, Ok::<_, CallError>(self.waiting), &self.ctx).await
+    }
+}

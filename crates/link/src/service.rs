@@ -1,0 +1,78 @@
+//! A service of the other side.
+
+use crate::convert::{self, EventParts};
+use crate::core::{Core, Waiting};
+use crate::error::CallError;
+use crate::message::Message;
+use crate::wire::{CallHead, CallWire};
+use async_trait::async_trait;
+use atoll_worker::{Event, EventContext, Fault, FaultKind, Outcome, Service};
+use std::sync::Arc;
+
+/// Calls of it go over the link; dropping it releases the original.
+pub(crate) struct PeerService {
+    core: Arc<Core>,
+    id: u64,
+}
+
+impl PeerService {
+    pub(crate) fn import(core: &Arc<Core>, id: u64) -> Arc<Self> {
+        let service = Arc::new(Self { core: core.clone(), id });
+        core.import(Arc::as_ptr(&service).cast::<()>() as usize, id);
+        service
+    }
+}
+
+impl Drop for PeerService {
+    fn drop(&mut self) {
+        self.core
+            .release(std::ptr::from_ref(self).cast::<()>() as usize, self.id);
+    }
+}
+
+#[async_trait]
+impl Service for PeerService {
+    async fn dispatch(&self, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+        let message = event_message(Some(self.id), None, &ctx, event);
+        let waiting = Waiting::begin(&self.core, message, Some(ctx.cancel.clone()), None);
+        outcome(&self.core, waiting, &ctx).await
+    }
+}
+
+/// The call that brings an event to a slot of the other side, or to a service of it.
+pub(crate) fn event_message(export: Option<u64>, slot: Option<u64>, ctx: &EventContext, event: Event) -> Message {
+    let mut message = Message::default();
+    let parts = EventParts::new(event, &mut message);
+    let (ctx, event) = (convert::context(ctx), parts.wire());
+    let call = match slot {
+        Some(slot) => CallWire::Event { slot, ctx, event },
+        None => CallWire::Service { ctx, event },
+    };
+    message.head(&CallHead { export, call });
+    message
+}
+
+/// Waits for an event's outcome, and passes a cancellation on meanwhile.
+pub(crate) async fn outcome(
+    core: &Arc<Core>,
+    waiting: Result<Waiting, CallError>,
+    ctx: &EventContext,
+) -> Result<Outcome, Fault> {
+    let mut waiting = waiting.map_err(|error| convert::lost(&error))?;
+    let answer = tokio::select! {
+        biased;
+        answer = &mut waiting => answer,
+        () = ctx.cancel.cancelled() => {
+            waiting.cancel();
+            waiting.await
+        }
+    };
+    match convert::parse_answer(answer.map_err(|error| convert::lost(&error))?) {
+        Ok(answer) => answer,
+        Err(error) => {
+            let text = format!("the worker's process answered what is no outcome: {error}");
+            core.close(error);
+            Err(Fault::new(FaultKind::Internal, text))
+        }
+    }
+}

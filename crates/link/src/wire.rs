@@ -1,0 +1,474 @@
+//! The messages' heads and the small frames' payloads, as bytes.
+//!
+//! Heads borrow from the message they are read from; nothing in them can name what the sender does not hold: slots and
+//! bindings are numbers that the receiver looks up, channels are attachments.
+
+use crate::LinkError;
+use crate::frame::{Header, Kind};
+use crate::limits::TRAILERS_BYTES_MAX;
+use crate::message::{PropsWire, Received, decode, keep};
+use crate::outbox::Outbox;
+use atoll_model::{Limits, ModuleKind, UnbuiltBinding};
+use atoll_worker::wire::{RequestHeadRef, ResponseHeadRef};
+use atoll_worker::{
+    BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Fault, JsException, KvKey, LogLevel, Redirect,
+    WsMessage,
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// The version of everything that a link says. Both ends are the same build, so another one is refused.
+pub const WIRE_VERSION: u32 = 1;
+const MAGIC: [u8; 8] = *b"ATOLLNK\n";
+/// Bytes of a build's name.
+const BUILD_BYTES_MAX: usize = 256;
+
+pub(crate) fn hello(build: &str, out: &mut Outbox) {
+    let build = crate::core::cut(build, BUILD_BYTES_MAX);
+    out.header(Header {
+        length: MAGIC.len() + 4 + build.len(),
+        kind: Kind::Hello,
+        flags: 0,
+        channel: 0,
+    });
+    out.copy(&MAGIC);
+    out.copy(&WIRE_VERSION.to_le_bytes());
+    out.copy(build.as_bytes());
+}
+
+pub(crate) fn check_hello(header: Header, payload: &[u8], build: &str) -> Result<(), LinkError> {
+    let refused = |text: String| Err(LinkError::Refused(text));
+    let rest = match payload.strip_prefix(&MAGIC) {
+        Some(rest) if header.kind == Kind::Hello => rest,
+        _ => return refused("it does not begin with a hello".to_owned()),
+    };
+    let Some((version, theirs)) = rest.split_first_chunk::<4>() else {
+        return refused("its hello is cut off".to_owned());
+    };
+    let version = u32::from_le_bytes(*version);
+    if version != WIRE_VERSION {
+        return refused(format!("it speaks version {version}, this build speaks {WIRE_VERSION}"));
+    }
+    if theirs != crate::core::cut(build, BUILD_BYTES_MAX).as_bytes() {
+        return refused(format!("it is build {:?}, this is {build:?}", text(theirs)));
+    }
+    Ok(())
+}
+
+/// Text for a log, whatever it was.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).into_owned()
+}
+
+pub(crate) fn credit(id: u64, more: u64, out: &mut Outbox) {
+    let mut left = more;
+    while left > 0 {
+        let now = u32::try_from(left).unwrap_or(u32::MAX);
+        out.header(Header {
+            length: 4,
+            kind: Kind::Credit,
+            flags: 0,
+            channel: id,
+        });
+        out.copy(&now.to_le_bytes());
+        left -= u64::from(now);
+    }
+}
+
+/// How a direction of a channel ends.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum EndWire<'a> {
+    Complete,
+    Truncated,
+    Canceled,
+    TooLarge(u64),
+    Failed(&'a str),
+    /// Complete; a connection's worker asks for TLS. The answer comes on the channel `call`.
+    StartTls {
+        call: u64,
+        server_name: Option<&'a str>,
+    },
+}
+
+impl<'a> EndWire<'a> {
+    pub(crate) fn of(error: &'a BodyError) -> Self {
+        match error {
+            BodyError::Truncated => Self::Truncated,
+            BodyError::Canceled => Self::Canceled,
+            BodyError::TooLarge { limit } => Self::TooLarge(*limit),
+            BodyError::Failed(text) => Self::Failed(crate::core::cut(text, 4 * 1024)),
+        }
+    }
+
+    pub(crate) fn result(self) -> Result<(), BodyError> {
+        match self {
+            Self::Complete | Self::StartTls { .. } => Ok(()),
+            Self::Truncated => Err(BodyError::Truncated),
+            Self::Canceled => Err(BodyError::Canceled),
+            Self::TooLarge(limit) => Err(BodyError::TooLarge { limit }),
+            Self::Failed(text) => Err(BodyError::Failed(text.to_owned())),
+        }
+    }
+
+    pub(crate) fn send(&self, id: u64, out: &mut Outbox) {
+        // Plain data into memory: there is no way to fail.
+        let payload = postcard::to_stdvec(self).unwrap_or_default();
+        out.header(Header {
+            length: payload.len(),
+            kind: Kind::End,
+            flags: 0,
+            channel: id,
+        });
+        out.copy(&payload);
+    }
+
+    pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, LinkError> {
+        decode(payload)
+    }
+}
+
+pub(crate) fn trailers(trailers: &HeaderMap) -> Vec<u8> {
+    // As above.
+    postcard::to_stdvec(&atoll_worker::wire::HeadersRef(trailers)).unwrap_or_default()
+}
+
+pub(crate) fn parse_trailers(payload: &[u8]) -> Result<HeaderMap, LinkError> {
+    if payload.len() > TRAILERS_BYTES_MAX {
+        return Err(LinkError::violation(format!("trailers of {} bytes", payload.len())));
+    }
+    decode::<atoll_worker::wire::Headers>(payload).map(|headers| headers.0)
+}
+
+/// Bytes of a close frame's reason (RFC 6455 section 5.5).
+const REASON_BYTES_MAX: usize = 123;
+
+/// A socket's message: its kind (and a close's code), and its data.
+pub(crate) fn socket_message(message: WsMessage) -> (Bytes, Bytes) {
+    match message {
+        WsMessage::Text(text) => (Bytes::from_static(&[0]), text.into()),
+        WsMessage::Binary(data) => (Bytes::from_static(&[1]), data),
+        WsMessage::Close { code: None, reason } => (Bytes::from_static(&[2]), reason.into()),
+        WsMessage::Close {
+            code: Some(code),
+            reason,
+        } => {
+            let [low, high] = code.to_le_bytes();
+            (Bytes::copy_from_slice(&[3, low, high]), reason.into())
+        }
+    }
+}
+
+pub(crate) fn parse_socket_message(payload: &Bytes) -> Result<WsMessage, LinkError> {
+    let text = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).map_err(|_| LinkError::violation("text of a WebSocket that is not UTF-8"))
+    };
+    let reason = |bytes: &[u8]| {
+        if bytes.len() > REASON_BYTES_MAX {
+            return Err(LinkError::violation("a reason of a WebSocket's close that is too long"));
+        }
+        text(bytes)
+    };
+    if payload.len() > atoll_worker::socket::MESSAGE_BYTES_MAX + 1 {
+        return Err(LinkError::violation("a message of a WebSocket that is too long"));
+    }
+    match payload.split_first() {
+        Some((0, data)) => Ok(WsMessage::Text(text(data)?)),
+        Some((1, _)) => Ok(WsMessage::Binary(keep(payload, 1, payload.len()))),
+        Some((2, data)) => Ok(WsMessage::Close {
+            code: None,
+            reason: reason(data)?,
+        }),
+        Some((3, [low, high, data @ ..])) => Ok(WsMessage::Close {
+            code: Some(u16::from_le_bytes([*low, *high])),
+            reason: reason(data)?,
+        }),
+        _ => Err(LinkError::violation("a message of a WebSocket of no known kind")),
+    }
+}
+
+/// The service that a call is for, if it is for one.
+pub(crate) fn call_target(message: &Received) -> Result<Option<u64>, LinkError> {
+    match postcard::take_from_bytes::<Option<u64>>(&message.head) {
+        Ok((export, _)) => Ok(export),
+        Err(_) => Err(LinkError::violation("a malformed call")),
+    }
+}
+
+/// A call's head. `export` is the channel of the service that it is for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CallHead<'a> {
+    pub export: Option<u64>,
+    #[serde(borrow)]
+    pub call: CallWire<'a>,
+}
+
+/// What is asked. Bodies and other bytes come as blobs and attachments, in the order in which they are named.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum CallWire<'a> {
+    /// Parent: runs a version. Answered once it is ready: [`StartedWire`].
+    #[serde(borrow)]
+    Start(StartWire<'a>),
+    /// Parent: an event. Answered with `Result<OutcomeWire, Fault>`.
+    Event {
+        slot: u64,
+        ctx: ContextWire<'a>,
+        event: EventWire<'a>,
+    },
+    /// Parent: no more events for the slot. Answered with how many isolates were cut off.
+    Retire { slot: u64, grace_ms: u64 },
+    /// Either: an event for the service `export`. Answered as `Event`.
+    Service { ctx: ContextWire<'a>, event: EventWire<'a> },
+    /// Child: a binding of a slot's environment.
+    Binding {
+        slot: u64,
+        binding: u32,
+        ctx: ContextWire<'a>,
+        call: BindingCallWire<'a>,
+    },
+    /// Child: what every environment has.
+    Common {
+        slot: u64,
+        ctx: ContextWire<'a>,
+        call: CommonCallWire<'a>,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum BindingCallWire<'a> {
+    /// `Result<Vec<Option<KvEntryWire>>, BindingError>`, values as blobs.
+    KvGet {
+        #[serde(borrow)]
+        keys: Vec<&'a str>,
+    },
+    /// The value is a blob. `Result<(), BindingError>`.
+    KvPut {
+        key: &'a str,
+        metadata: Option<&'a str>,
+        expiration: Option<u64>,
+        expiration_ttl: Option<u64>,
+    },
+    /// `Result<(), BindingError>`.
+    KvDelete { keys: Vec<&'a str> },
+    /// `Result<KvListWire, BindingError>`.
+    KvList {
+        prefix: &'a str,
+        limit: u32,
+        cursor: Option<&'a str>,
+    },
+    /// `Result<ResponseWire, BindingError>`.
+    Fetch {
+        #[serde(borrow)]
+        request: RequestWire<'a>,
+    },
+    /// `bool`.
+    Limit {
+        key: &'a str,
+        limit: Option<f64>,
+        period_seconds: Option<u32>,
+        delta: u32,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum CommonCallWire<'a> {
+    /// `Result<ResponseWire, BindingError>`.
+    Fetch {
+        #[serde(borrow)]
+        request: RequestWire<'a>,
+        redirect: Redirect,
+    },
+    /// `Result<ConnectionWire, ConnectError>`.
+    Connect { request: ConnectRequest },
+    /// `Result<Option<ResponseWire>, BindingError>`.
+    CacheFind {
+        #[serde(borrow)]
+        key: CacheKeyWire<'a>,
+    },
+    /// `Result<(), BindingError>`.
+    CachePut {
+        #[serde(borrow)]
+        key: CacheKeyWire<'a>,
+        head: ResponseHeadRef<'a>,
+        body: BodyWire,
+    },
+    /// `Result<bool, BindingError>`.
+    CacheDelete {
+        #[serde(borrow)]
+        key: CacheKeyWire<'a>,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CacheKeyWire<'a> {
+    pub cache: Option<&'a str>,
+    pub url: &'a str,
+    #[serde(borrow)]
+    pub headers: atoll_worker::wire::HeadersCow<'a>,
+}
+
+/// What goes with a call, as far as the other side may say it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ContextWire<'a> {
+    pub request_id: u64,
+    pub traceparent: Option<&'a str>,
+    pub entrypoint: Option<&'a str>,
+    #[serde(borrow)]
+    pub props: Option<PropsWire<'a>>,
+    pub depth: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum EventWire<'a> {
+    #[serde(borrow)]
+    Fetch(RequestWire<'a>),
+    Scheduled {
+        cron: &'a str,
+        scheduled_ms: u64,
+    },
+    /// With the link as an attachment.
+    Rpc,
+    /// With the items as a blob.
+    Tail,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RequestWire<'a> {
+    #[serde(borrow)]
+    pub head: RequestHeadRef<'a>,
+    pub body: BodyWire,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ResponseWire<'a> {
+    #[serde(borrow)]
+    pub head: ResponseHeadRef<'a>,
+    pub body: BodyWire,
+    /// With the socket as an attachment.
+    pub websocket: bool,
+}
+
+/// Where a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum BodyWire {
+    Empty,
+    /// In a blob.
+    Full,
+    /// In an attachment.
+    Stream,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum OutcomeWire<'a> {
+    #[serde(borrow)]
+    Fetch(ResponseWire<'a>),
+    Scheduled {
+        no_retry: bool,
+    },
+    Rpc,
+    Tail,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KvEntryWire<'a> {
+    pub metadata: Option<&'a str>,
+    pub expiration: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KvListWire {
+    pub keys: Vec<KvKey>,
+    pub cursor: Option<String>,
+}
+
+/// With the connection as an attachment.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ConnectionWire<'a> {
+    pub remote: SocketAddr,
+    pub local: SocketAddr,
+    pub alpn: &'a str,
+}
+
+/// A version and what its environment holds. Modules' contents and source maps are blobs, services attachments.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StartWire<'a> {
+    pub slot: u64,
+    pub tenant: &'a str,
+    pub name: &'a str,
+    pub id: &'a str,
+    pub main_module: &'a str,
+    #[serde(borrow)]
+    pub modules: Vec<ModuleWire<'a>>,
+    pub compat_date: String,
+    pub compat_flags: Vec<&'a str>,
+    pub limits: Limits,
+    pub created_ms: u64,
+    pub bindings: Vec<(&'a str, BindingWire<'a>)>,
+    /// Somebody takes trace items.
+    pub traces: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ModuleWire<'a> {
+    pub name: &'a str,
+    pub kind: ModuleKind,
+    pub source_map: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum BindingWire<'a> {
+    Text(&'a str),
+    Json(&'a str),
+    Kv,
+    Fetcher,
+    RateLimit,
+    Analytics,
+    StoreSecret {
+        name: &'a str,
+        value: Option<&'a str>,
+    },
+    /// With the service as an attachment.
+    Service,
+    Unbuilt(UnbuiltBinding),
+}
+
+/// The answer to `Start`.
+pub(crate) type StartedWire = Result<(), Fault>;
+/// The answer to an event.
+pub(crate) type AnsweredWire<'a> = Result<OutcomeWire<'a>, Fault>;
+/// The answer to a binding's operation.
+pub(crate) type BoundWire<T> = Result<T, BindingError>;
+/// The answer to `Connect` and to the wish for TLS.
+pub(crate) type ConnectedWire<'a> = Result<ConnectionWire<'a>, ConnectError>;
+
+/// A message that wants no answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum NoticeWire<'a> {
+    Log {
+        slot: u64,
+        level: LogLevel,
+        message: &'a str,
+        timestamp_ms: u64,
+        request_id: Option<u64>,
+    },
+    Exception {
+        slot: u64,
+        request_id: Option<u64>,
+        exception: JsException,
+    },
+    Trace {
+        slot: u64,
+        item: &'a str,
+    },
+    Point {
+        slot: u64,
+        binding: u32,
+        point: DataPoint,
+    },
+    /// So many found no room since the last that said so.
+    Dropped {
+        slot: u64,
+        count: u64,
+    },
+}

@@ -1,0 +1,8 @@
+//! The link's tests: the waist's contract over it, and what happens when the other side is hostile or gone.
+
+mod contract;
+mod cut;
+mod hostile;
+mod raw;
+mod stream;
+mod world;
