@@ -3,26 +3,27 @@
 //! A call is looked up, read and begun at once; what is answered without waiting needs no task. The rest goes on in the
 //! link's task group and is dropped when the child says so or is gone.
 
-use crate::LinkError;
 use crate::convert::{self, connection_message, response_message, take_event};
 use crate::driver::{Answerer, Handler, Incoming};
-use crate::message::{Message, Received, decode};
+use crate::limits::CODES_MAX;
+use crate::message::{Attachment, Message, Received, decode};
 use crate::wire::{
     BindingCallWire, BoundWire, CallHead, CallWire, CommonCallWire, ContextWire, KvEntryWire, KvListWire, NoticeWire,
 };
+use crate::{LinkError, code};
 use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    Binding, BindingError, BindingErrorKind, CacheKey, ConnectError, ConnectErrorKind, Entry, Environment,
-    EventContext, KvEntry, KvListOptions, KvPut, LogRecord, OutboundRequest, RateLimitAsk, Response, ResponseHead,
-    ServiceStub, StartTls,
+    Binding, BindingError, BindingErrorKind, CacheKey, CodeSink, ConnectError, ConnectErrorKind, Entry, Environment,
+    EventContext, KvEntry, KvListOptions, KvPut, LogRecord, OutboundRequest, OutboundRoute, RateLimitAsk, Response,
+    ResponseHead, ServiceStub, StartTls, WorkerLoader,
 };
 use futures_util::future::{AbortHandle, Abortable};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,14 @@ pub(crate) struct Capabilities {
     tasks: TaskGroup,
     next: AtomicU64,
     slots: RwLock<HashMap<u64, Arc<Held>>>,
+    codes: Arc<Mutex<Codes>>,
+}
+
+/// Dynamic workers whose code was asked for.
+#[derive(Default)]
+struct Codes {
+    next: u64,
+    sinks: HashMap<u64, Box<dyn CodeSink>>,
 }
 
 type Begun = Pin<Box<dyn Future<Output = Message> + Send>>;
@@ -48,6 +57,7 @@ impl Capabilities {
             tasks,
             next: AtomicU64::new(0),
             slots: RwLock::default(),
+            codes: Arc::default(),
         }
     }
 
@@ -118,6 +128,9 @@ impl Capabilities {
                         "binding {binding} of slot {slot}, which has fewer"
                     )));
                 };
+                if let (Binding::Loader(loader), BindingCallWire::Load { id }) = (found, &call) {
+                    return Ok(Some(load(loader, *id, self.codes.clone())));
+                }
                 bound(found, ctx, call, message)?.map(Some).ok_or_else(|| {
                     LinkError::violation(format!("a call that binding \"{name}\" of slot {slot} does not have"))
                 })
@@ -126,6 +139,24 @@ impl Capabilities {
                 let Some(held) = self.slot(slot)? else { return Ok(None) };
                 let ctx = held.context(&ctx, cancel);
                 common(&held.environment, ctx, call, message).map(Some)
+            }
+            CallWire::Supply { code, supplied } => {
+                let supplied = match supplied {
+                    Ok(wire) => Ok(code::take_code(wire, message)?),
+                    Err(fault) => Err(fault),
+                };
+                let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+                if code >= codes.next {
+                    return Err(LinkError::violation(format!(
+                        "code number {code}, which nobody asked for"
+                    )));
+                }
+                let sink = codes.sinks.remove(&code);
+                drop(codes);
+                if let Some(sink) = sink {
+                    sink.supply(supplied);
+                }
+                Ok(Some(Box::pin(std::future::ready(Message::of(&())))))
             }
             _ => Err(LinkError::violation("a call that only a parent makes")),
         }
@@ -158,6 +189,33 @@ pub(crate) fn context(
             depth: wire.depth,
         },
     }
+}
+
+/// Asks a loader for a worker. Its answer says whether it needs the code, which it knows at once or soon.
+fn load(loader: &Arc<dyn WorkerLoader>, id: Option<&str>, codes: Arc<Mutex<Codes>>) -> Begun {
+    let (ask, asked) = oneshot::channel();
+    let service = loader.get(id.map(Into::into), ask);
+    Box::pin(async move {
+        let code = asked.await.ok().and_then(|sink| {
+            let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
+            if codes.sinks.len() >= CODES_MAX {
+                // Dropped, the sink fails those who wait.
+                drop(codes);
+                drop(sink);
+                return None;
+            }
+            let code = codes.next;
+            codes.next += 1;
+            codes.sinks.insert(code, sink);
+            Some(code)
+        });
+        let mut message = Message::default();
+        let open = true;
+        let stub = ServiceStub::new(service);
+        message.attachments.push(Attachment::Service { stub, open });
+        message.head(&code);
+        message
+    })
 }
 
 fn owned(keys: Vec<&str>) -> Vec<String> {
@@ -276,7 +334,17 @@ fn common(
         headers: wire.headers.0.into_owned(),
     };
     let cache = environment.cache.clone();
+    let is_network = matches!(environment.outbound_route, OutboundRoute::Network);
     Ok(match call {
+        // The engine throws without asking, or asks the service that stands in the network's place.
+        CommonCallWire::Fetch { .. } if !is_network => {
+            let denied = BindingError::rejected("this worker has no network");
+            Box::pin(std::future::ready(response_message(Err(denied))))
+        }
+        CommonCallWire::Connect { .. } if !is_network => {
+            let denied = ConnectError::new(ConnectErrorKind::Denied, "this worker has no network");
+            Box::pin(std::future::ready(connection_message(Err(denied))))
+        }
         CommonCallWire::Fetch { request, redirect } => {
             let request = OutboundRequest {
                 request: convert::take_request(request, message)?,

@@ -9,7 +9,6 @@
 //! The binary implements [`Runner`] over its pool. An event is given with a [`Reply`](atoll_worker::Reply) that writes the
 //! outcome into the link from whichever thread answers; no task waits for it.
 
-use crate::LinkError;
 use crate::capability::{context, service_call};
 use crate::convert::{answer_message, take_event};
 use crate::core::{Core, Side};
@@ -17,8 +16,9 @@ use crate::driver::{Answerer, Driver, Handler, Incoming};
 use crate::message::{Message, Received, decode};
 use crate::proxy::{Logs, Proxy, Way};
 use crate::wire::{BindingWire, CallHead, CallWire, StartWire};
+use crate::{LinkError, code};
 use async_trait::async_trait;
-use atoll_model::{CompatDate, Module, TenantId, WorkerName, WorkerVersion};
+use atoll_model::{TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::{Clock, TaskGroup};
 use atoll_worker::{
     AnswerSink, Binding, Environment, Event, EventContext, Fault, FaultKind, Job, Outcome, Reply, ServiceStub, StartTls,
@@ -181,15 +181,7 @@ impl Child {
             core: core.clone(),
             slot,
         };
-        let mut modules = Vec::with_capacity(wire.modules.len());
-        for module in &wire.modules {
-            modules.push(Module {
-                name: module.name.to_owned(),
-                kind: module.kind,
-                content: message.blob()?,
-                source_map: if module.source_map { Some(message.blob()?) } else { None },
-            });
-        }
+        let modules = code::take_modules(&wire.modules, message)?;
         let own = message.service()?;
         let mut bindings = Vec::with_capacity(wire.bindings.len());
         for (index, (name, binding)) in wire.bindings.into_iter().enumerate() {
@@ -211,14 +203,17 @@ impl Child {
                     value: value.map(str::to_owned),
                 },
                 BindingWire::Service => Binding::Service(message.service()?),
+                BindingWire::Loader => Binding::Loader(Arc::new(code::Loader {
+                    way: way.clone(),
+                    binding: index as u32,
+                })),
+                BindingWire::Cloned(value) => Binding::Cloned(code::take_cloned(&value, message)?),
                 BindingWire::Unbuilt(unbuilt) => Binding::Unbuilt(unbuilt),
             };
             bindings.push((name.to_owned(), binding));
         }
-        let compat_date: CompatDate = wire
-            .compat_date
-            .parse()
-            .map_err(|_| LinkError::violation("a compatibility date that is none"))?;
+        let outbound_route = code::take_route(wire.outbound, message)?;
+        let compat_date = code::date(&wire.compat_date)?;
         let version = Arc::new(WorkerVersion {
             tenant: TenantId::new(wire.tenant),
             name: WorkerName::new(wire.name),
@@ -237,6 +232,7 @@ impl Child {
         let environment = Environment {
             bindings,
             outbound: Arc::new(way.clone()),
+            outbound_route,
             own,
             cache: Arc::new(way.clone()),
             logs: Arc::new(Logs {
@@ -292,7 +288,7 @@ impl Child {
                 let grace = Duration::from_millis(grace_ms);
                 Ok(self.bring(slot, Early::Retire(grace, answerer)))
             }
-            CallWire::Service { .. } | CallWire::Binding { .. } | CallWire::Common { .. } => {
+            CallWire::Service { .. } | CallWire::Binding { .. } | CallWire::Common { .. } | CallWire::Supply { .. } => {
                 let error = LinkError::violation("a call that only a child makes");
                 Err((answerer, error))
             }

@@ -22,6 +22,7 @@
 mod capability;
 mod channel;
 mod child;
+mod code;
 mod convert;
 mod core;
 mod driver;

@@ -17,8 +17,10 @@ pub const WINDOW_NARROW_BYTES: u64 = 4 * 1024;
 pub const WINDOW_FULL_BYTES: u64 = atoll_worker::body::CREDIT_DEFAULT as u64;
 /// All windows beyond the first together.
 pub const WINDOWS_TOTAL_BYTES: u64 = 64 * 1024 * 1024;
-/// The largest message: the largest RPC message or KV value, with what goes around it.
-pub const MESSAGE_BYTES_MAX: usize = 33 * 1024 * 1024;
+/// The largest message: the code of a dynamic worker, an RPC message or a KV value, with what goes around it.
+pub const MESSAGE_BYTES_MAX: usize = atoll_worker::loader::CODE_BYTES_MAX + 2 * 1024 * 1024;
+/// Dynamic workers whose code the parent waits for.
+pub const CODES_MAX: usize = 1024;
 /// The largest message that the parent may send: a version with all its modules.
 pub const MESSAGE_FROM_PARENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Messages that arrive in pieces, together. One alone may always be under way.

@@ -19,9 +19,9 @@ use crate::capability::Capabilities;
 use crate::core::{Core, InFlight, LinkStats, Pending, Side, Waiting};
 use crate::driver::Driver;
 use crate::error::CallError;
-use crate::message::{Message, Received};
-use crate::wire::{BindingWire, CallHead, CallWire, ModuleWire, StartWire, StartedWire};
-use crate::{LinkError, convert, service};
+use crate::message::{Attachment, Message, Received};
+use crate::wire::{BindingWire, CallHead, CallWire, StartWire, StartedWire};
+use crate::{LinkError, code, convert, service};
 use atoll_model::WorkerVersion;
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Binding, Environment, Event, EventContext, Fault, FaultKind, Outcome};
@@ -133,26 +133,11 @@ impl ParentLink {
 
 fn start_message(slot: u64, version: &WorkerVersion, environment: &Environment) -> Message {
     let mut message = Message::default();
-    let modules = version
-        .modules
-        .iter()
-        .map(|module| {
-            message.blobs.push(module.content.clone());
-            message.blobs.extend(module.source_map.clone());
-            ModuleWire {
-                name: &module.name,
-                kind: module.kind,
-                source_map: module.source_map.is_some(),
-            }
-        })
-        .collect();
-    let mut attach = |stub: &atoll_worker::ServiceStub, open: bool| {
-        message.attachments.push(crate::message::Attachment::Service {
-            stub: stub.clone(),
-            open,
-        });
-    };
-    attach(&environment.own, true);
+    let modules = code::put_modules(&version.modules, &mut message);
+    message.attachments.push(Attachment::Service {
+        stub: environment.own.clone(),
+        open: true,
+    });
     let bindings = environment
         .bindings
         .iter()
@@ -169,14 +154,17 @@ fn start_message(slot: u64, version: &WorkerVersion, environment: &Environment) 
                     value: value.as_deref(),
                 },
                 Binding::Service(stub) => {
-                    attach(stub, false);
+                    code::attach(stub, &mut message);
                     BindingWire::Service
                 }
+                Binding::Loader(_) => BindingWire::Loader,
+                Binding::Cloned(value) => BindingWire::Cloned(code::put_cloned(value, &mut message)),
                 Binding::Unbuilt(unbuilt) => BindingWire::Unbuilt(unbuilt.clone()),
             };
             (name.as_str(), wire)
         })
         .collect();
+    let outbound = code::put_route(&environment.outbound_route, &mut message);
     let start = StartWire {
         slot,
         tenant: version.tenant.as_str(),
@@ -189,6 +177,7 @@ fn start_message(slot: u64, version: &WorkerVersion, environment: &Environment) 
         limits: version.limits.clone(),
         created_ms: version.created_ms,
         bindings,
+        outbound,
         traces: environment.logs.traces(),
     };
     message.head(&CallHead {

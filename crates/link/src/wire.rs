@@ -227,6 +227,12 @@ pub(crate) enum CallWire<'a> {
         ctx: ContextWire<'a>,
         call: BindingCallWire<'a>,
     },
+    /// Child: the code that an answer to `Load` asked for, or why there is none. Answered with `()`.
+    Supply {
+        code: u64,
+        #[serde(borrow)]
+        supplied: Result<CodeWire<'a>, Fault>,
+    },
     /// Child: what every environment has.
     Common {
         slot: u64,
@@ -262,6 +268,8 @@ pub(crate) enum BindingCallWire<'a> {
         #[serde(borrow)]
         request: RequestWire<'a>,
     },
+    /// [`LoadedWire`]; the service as an attachment.
+    Load { id: Option<&'a str> },
     /// `bool`.
     Limit {
         key: &'a str,
@@ -317,6 +325,19 @@ pub(crate) struct ContextWire<'a> {
     #[serde(borrow)]
     pub props: Option<PropsWire<'a>>,
     pub depth: u32,
+}
+
+impl ContextWire<'_> {
+    /// Of a call that belongs to no event.
+    pub(crate) fn none() -> Self {
+        Self {
+            request_id: 0,
+            traceparent: None,
+            entrypoint: None,
+            props: None,
+            depth: 0,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -405,6 +426,7 @@ pub(crate) struct StartWire<'a> {
     pub limits: Limits,
     pub created_ms: u64,
     pub bindings: Vec<(&'a str, BindingWire<'a>)>,
+    pub outbound: RouteWire,
     /// Somebody takes trace items.
     pub traces: bool,
 }
@@ -430,9 +452,45 @@ pub(crate) enum BindingWire<'a> {
     },
     /// With the service as an attachment.
     Service,
+    Loader,
+    Cloned(ClonedWire<'a>),
     Unbuilt(UnbuiltBinding),
 }
 
+/// A value of another worker: its data is a blob, its services are attachments.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ClonedWire<'a> {
+    pub table: &'a str,
+    pub services: u32,
+}
+
+/// Where global fetches go.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum RouteWire {
+    Network,
+    Denied,
+    /// With the service as an attachment.
+    Service,
+}
+
+/// A dynamic worker's code. Modules' contents and source maps are blobs, then the values' data; attachments are the values'
+/// services, the route's, the tails.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CodeWire<'a> {
+    pub compat_date: String,
+    #[serde(borrow)]
+    pub compat_flags: Vec<&'a str>,
+    pub main_module: &'a str,
+    pub modules: Vec<ModuleWire<'a>>,
+    pub env: Vec<(&'a str, ClonedWire<'a>)>,
+    pub outbound: RouteWire,
+    pub tails: u32,
+    pub cpu_ms: Option<u64>,
+    pub subrequests_max: Option<u32>,
+}
+
+/// The answer to `Load`: the number under which its code is asked for, if it is.
+pub(crate) type LoadedWire = Option<u64>;
 /// The answer to `Start`.
 pub(crate) type StartedWire = Result<(), Fault>;
 /// The answer to an event.

@@ -7,8 +7,8 @@ use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::{
     AnalyticsDataset, Binding, BindingError, Body, CacheKey, ConnectError, ConnectRequest, Connection, DataPoint,
     Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException, KvEntry, KvKey, KvList,
-    KvListOptions, KvNamespace, KvPut, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Props, RateLimitAsk,
-    RateLimiter, Request, RequestHead, Response, ResponseCache, ResponseHead, Service, ServiceStub,
+    KvListOptions, KvNamespace, KvPut, LogRecord, LogSink, Outbound, OutboundRequest, OutboundRoute, Outcome, Props,
+    RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache, ResponseHead, Service, ServiceStub,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -293,6 +293,7 @@ pub fn environment(record: &Arc<Record>, other: &Worker) -> Environment {
     let environment = Environment {
         bindings: bindings.map(|(name, binding)| (name.to_owned(), binding)).into(),
         outbound: Arc::new(Echo(record.clone())),
+        outbound_route: OutboundRoute::Network,
         own: ServiceStub::new(service.clone()),
         cache: Arc::new(Cache::default()),
         logs: Arc::new(Logs(record.clone())),
