@@ -8,6 +8,7 @@
 
 use crate::LinkError;
 use crate::limits::KEEP_BYTES;
+use atoll_worker::wire;
 use atoll_worker::{BodyReceiver, BodySender, Props, RpcLink, ServiceStub, StartTls, WebSocketEnd};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -126,8 +127,7 @@ impl Message {
     }
 
     pub(crate) fn head<T: Serialize>(&mut self, head: &T) {
-        // The heads are plain data of known length: serializing them into memory has no way to fail.
-        self.head = postcard::to_extend(head, Vec::with_capacity(256)).unwrap_or_default();
+        self.head = wire::encode(head);
     }
 }
 
@@ -238,11 +238,7 @@ impl Received {
 }
 
 pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, LinkError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err(LinkError::violation("bytes after a message's head")),
-        Err(error) => Err(LinkError::violation(format!("a malformed head: {error}"))),
-    }
+    wire::decode(bytes).map_err(|error| LinkError::violation(error.to_string()))
 }
 
 fn mismatch(expected: &str, found: &Attachment) -> LinkError {

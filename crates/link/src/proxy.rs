@@ -196,9 +196,7 @@ impl AnalyticsDataset for Proxy {
 }
 
 fn notify(core: &Core, notice: &NoticeWire<'_>) -> bool {
-    // Plain data into memory: there is no way to fail.
-    let bytes = postcard::to_stdvec(notice).unwrap_or_default();
-    core.notice(&bytes)
+    core.notice(&atoll_worker::wire::encode(notice))
 }
 
 #[async_trait]

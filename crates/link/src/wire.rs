@@ -113,8 +113,7 @@ impl<'a> EndWire<'a> {
     }
 
     pub(crate) fn send(&self, id: u64, out: &mut Outbox) {
-        // Plain data into memory: there is no way to fail.
-        let payload = postcard::to_stdvec(self).unwrap_or_default();
+        let payload = atoll_worker::wire::encode(self);
         out.header(Header {
             length: payload.len(),
             kind: Kind::End,
@@ -130,8 +129,7 @@ impl<'a> EndWire<'a> {
 }
 
 pub(crate) fn trailers(trailers: &HeaderMap) -> Vec<u8> {
-    // As above.
-    postcard::to_stdvec(&atoll_worker::wire::HeadersRef(trailers)).unwrap_or_default()
+    atoll_worker::wire::encode(&atoll_worker::wire::HeadersRef(trailers))
 }
 
 pub(crate) fn parse_trailers(payload: &[u8]) -> Result<HeaderMap, LinkError> {

@@ -17,6 +17,21 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// A message's bytes.
+pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    // Plain data of known length into memory: there is no way to fail.
+    postcard::to_extend(message, Vec::with_capacity(256)).unwrap_or_default()
+}
+
+/// The message in `bytes`, all of them.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, HeadError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Ok(message),
+        Ok(_) => Err(HeadError("bytes after its end".to_owned())),
+        Err(error) => Err(HeadError(error.to_string())),
+    }
+}
+
 /// Header lines that a head may have. The map itself could not hold many more.
 pub const HEADERS_MAX: usize = 8 * 1024;
 

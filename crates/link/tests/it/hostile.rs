@@ -111,7 +111,7 @@ async fn each_violation_is_named() {
     check(of(CALL, 0, CHILD, &kv_get(0, 1)), "whose number is not its own").await;
     check(of(CALL, 0, CHILD | 1, &[]), "malformed message").await;
     check(of(CALL, 0, CHILD | 1, &call(&[])), "malformed call").await;
-    check(of(CALL, 0, CHILD | 1, &call(&[0, 77])), "malformed head").await;
+    check(of(CALL, 0, CHILD | 1, &call(&[0, 77])), "malformed").await;
     check(of(CALL, 0, CHILD | 1, &kv_get(9, 1)), "slot 9, which never was").await;
     check(of(CALL, 0, CHILD | 1, &kv_get(0, 77)), "binding 77 of slot 0").await;
     check(
@@ -139,7 +139,7 @@ async fn each_violation_is_named() {
     check(of(CREDIT, 0, 1, &[1]), "a credit that is no number").await;
     check(of(STOP, 0, CHILD | 7, &[]), "which was never opened").await;
     check(of(NOTICE, 0, 0, &[9]), "malformed message").await;
-    check(of(NOTICE, 0, 0, &call(&[77])), "malformed head").await;
+    check(of(NOTICE, 0, 0, &call(&[77])), "malformed").await;
     // A data point for a binding that is no dataset: Point, slot, binding, time, no indexes, blobs, doubles.
     check(of(NOTICE, 0, 0, &call(&[3, 0, 1, 0, 0, 0, 0])), "which is no dataset").await;
     // The first piece of a message, and what may not follow.
@@ -171,7 +171,7 @@ async fn each_violation_is_named() {
         payload.extend(attachments.concat());
         payload.extend([0]);
         //              export, Common, slot, request id, ..., Fetch
-        payload.extend([0, 5, 0, 0, 0, 0, 0, 0, 0]);
+        payload.extend([0, 6, 0, 0, 0, 0, 0, 0, 0]);
         //              method,            url,     headers, protocol, tls, client, peer, upgrade, cf, body, redirect
         payload.extend([3, b'G', b'E', b'T', 1, b'u', 0, 0, 0, 0, 0, 0, 0, 2, 0]);
         frame(CALL, 0, CHILD | 1, &payload)
@@ -248,7 +248,7 @@ async fn a_child_that_asks_and_never_reads_is_not_read_from() {
         //                prelude: no attachments, one blob of 60,000 bytes
         let mut payload = vec![0, 1, 0xE0, 0xD4, 0x03];
         //              export, Common, slot, request id, ..., Fetch
-        payload.extend([0, 5, 0, 0, 0, 0, 0, 0, 0]);
+        payload.extend([0, 6, 0, 0, 0, 0, 0, 0, 0]);
         //              method,            url,     headers, ..., body at hand, redirect
         payload.extend([3, b'G', b'E', b'T', 1, b'u', 0, 0, 0, 0, 0, 0, 0, 1, 0]);
         payload.extend(blob);
