@@ -135,33 +135,17 @@ pub fn command(options: &Options) -> CommandResult {
             known.join(", ")
         );
     };
-<<<<<<< HEAD
-    let count = options.count.unwrap_or(campaign.count);
-    let seed = options.seed.unwrap_or(campaign.seed);
-    run(&root, campaign, count, seed, options)
-=======
     run(&root, campaign, options)
->>>>>>> 3fbb951 (Fuzz what parses bytes from outside: one seeded runner, and programs for assets, cache, configuration, request heads and the wire)
 }
 
 /// Runs all campaigns with the counts of the budget and says how many passed and failed.
 pub fn run_budget(root: &Path) -> Result<(usize, usize)> {
     let budget = load(root)?;
     let (mut passed, mut failed) = (0, 0);
-    let ordinary = Options {
-        name: None,
-        count: None,
-        seed: None,
-        target: None,
-        resume: false,
-    };
+    let ordinary = Options::default();
     for (name, campaign) in &budget.campaign {
         let start = Instant::now();
-<<<<<<< HEAD
-        match run(root, campaign, campaign.count, campaign.seed, &Options::default()) {
-=======
         match run(root, campaign, &ordinary) {
->>>>>>> 3fbb951 (Fuzz what parses bytes from outside: one seeded runner, and programs for assets, cache, configuration, request heads and the wire)
             Ok(()) => {
                 passed += 1;
                 println!("campaign {name}: seed {}, {:.0?}", campaign.seed, start.elapsed());
@@ -180,42 +164,15 @@ fn load(root: &Path) -> Result<Budget> {
     toml::from_str(&text).context("read tests/budget.toml")
 }
 
-<<<<<<< HEAD
-fn run(root: &Path, campaign: &Campaign, count: u64, seed: u64, options: &Options) -> Result<()> {
-=======
 fn run(root: &Path, campaign: &Campaign, options: &Options) -> Result<()> {
     let starts = campaign.starts(options)?;
     let examples: BTreeSet<&str> = starts.iter().map(|start| start.program.example.as_str()).collect();
->>>>>>> 3fbb951 (Fuzz what parses bytes from outside: one seeded runner, and programs for assets, cache, configuration, request heads and the wire)
     // Built as part of the whole workspace, as the tests are: another choice of packages would unify other features and
     // compile the dependencies again.
     let mut cargo = command::cargo();
     cargo.current_dir(root);
-<<<<<<< HEAD
     // With the binary: some drive it.
-    cargo.args([
-        "build",
-        "--locked",
-        "--workspace",
-        "--bins",
-        "--example",
-        &campaign.example,
-    ]);
-    command::run(&mut cargo)?;
-    let mut program = Command::new(
-        repository::target_dir(root)
-            .join("debug/examples")
-            .join(&campaign.example),
-    );
-    program.current_dir(root);
-    program.args(["--count", &count.to_string(), "--seed", &seed.to_string()]);
-    if options.resume {
-        program.arg("--resume");
-    }
-    program.args(&options.more);
-    command::run(&mut program)
-=======
-    cargo.args(["build", "--locked", "--workspace"]);
+    cargo.args(["build", "--locked", "--workspace", "--bins"]);
     for example in &examples {
         cargo.args(["--example", example]);
     }
@@ -234,6 +191,7 @@ fn run(root: &Path, campaign: &Campaign, options: &Options) -> Result<()> {
         if start.resume {
             program.arg("--resume");
         }
+        program.args(&options.more);
         if let Err(error) = command::run(&mut program) {
             failed.push(format!("{}: {error:#}", start.target.unwrap_or(&start.program.example)));
         }
@@ -275,11 +233,9 @@ mod tests {
 
     fn options(target: Option<&str>) -> Options {
         Options {
-            name: None,
             count: Some(7),
-            seed: None,
             target: target.map(str::to_owned),
-            resume: false,
+            ..Options::default()
         }
     }
 
@@ -319,5 +275,4 @@ mod tests {
         assert!(one.starts(&options(Some("a"))).is_err());
         assert_eq!(one.starts(&options(None)).unwrap().len(), 1);
     }
->>>>>>> 3fbb951 (Fuzz what parses bytes from outside: one seeded runner, and programs for assets, cache, configuration, request heads and the wire)
 }
