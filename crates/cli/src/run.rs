@@ -6,7 +6,7 @@ use crate::config::{LoadOptions, LocalFiles};
 use crate::dev;
 use crate::serve::{self, LogFormat, ServeArgs, ServeTarget};
 use crate::target::DevTarget;
-use crate::terminal::{self, Input, SystemTerminal, Terminal};
+use crate::terminal::{self, Listener, SystemTerminal, Terminal};
 use crate::{completions, init, types};
 use atoll_stdx::SystemClock;
 use clap::CommandFactory as _;
@@ -42,7 +42,7 @@ pub async fn run(cli: Cli, targets: &dyn Targets) -> ExitCode {
                 .show_interactive_dev_session
                 .unwrap_or(!args.json && terminal.is_terminal());
             // The keys' guard lives until the session has ended; its drop gives the terminal back.
-            let (inputs, keys) = match terminal::inputs(interactive, Input::Terminate) {
+            let (inputs, keys) = match terminal::inputs(interactive, Listener::Session) {
                 Ok(inputs) => inputs,
                 Err(error) => return failed(&terminal, &format!("signals cannot be handled: {error}")),
             };
@@ -67,7 +67,7 @@ pub async fn run(cli: Cli, targets: &dyn Targets) -> ExitCode {
                 Ok(parts) => parts,
                 Err(cause) => return failed(&terminal, &cause),
             };
-            let (inputs, _) = match terminal::inputs(false, Input::Reload) {
+            let (inputs, _) = match terminal::inputs(false, Listener::Server) {
                 Ok(inputs) => inputs,
                 Err(error) => return failed(&terminal, &format!("signals cannot be handled: {error}")),
             };

@@ -21,6 +21,17 @@ pub enum Input {
     Terminate,
     /// SIGHUP, to a server: read everything again.
     Reload,
+    /// SIGUSR2, to a server: replace the child processes one after the other.
+    Restart,
+}
+
+/// Who listens to signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// A person's session: SIGHUP is a terminal that went away.
+    Session,
+    /// A server: SIGHUP and SIGUSR2 tell it to do something.
+    Server,
 }
 
 /// Where a session's lines go. A line that cannot be written is lost: there is nobody to tell.
@@ -86,23 +97,28 @@ impl Terminal for SystemTerminal {
 /// Inputs as they come. Ends with the process.
 pub type Inputs = mpsc::Receiver<Input>;
 
-/// Starts to listen to signals and, if `keys`, to the keyboard (if that is a terminal). `hangup` is what SIGHUP means.
-/// Within a tokio runtime.
-pub fn inputs(keys: bool, hangup: Input) -> io::Result<(Inputs, Option<Keys>)> {
+/// Starts to listen to signals and, if `keys`, to the keyboard (if that is a terminal). Within a tokio runtime.
+pub fn inputs(keys: bool, listener: Listener) -> io::Result<(Inputs, Option<Keys>)> {
     let (send, receive) = mpsc::channel(INPUTS_MAX);
-    signals(&send, hangup)?;
+    signals(&send, listener)?;
     let keys = keys.then(|| Keys::start(send)).flatten();
     Ok((receive, keys))
 }
 
 #[cfg(unix)]
-fn signals(send: &mpsc::Sender<Input>, hangup: Input) -> io::Result<()> {
+fn signals(send: &mpsc::Sender<Input>, listener: Listener) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [
+    let mut kinds = vec![
         (SignalKind::interrupt(), Input::Interrupt),
         (SignalKind::terminate(), Input::Terminate),
-        (SignalKind::hangup(), hangup),
     ];
+    match listener {
+        Listener::Session => kinds.push((SignalKind::hangup(), Input::Terminate)),
+        Listener::Server => kinds.extend([
+            (SignalKind::hangup(), Input::Reload),
+            (SignalKind::user_defined2(), Input::Restart),
+        ]),
+    }
     for (kind, input) in kinds {
         let mut signal = signal(kind)?;
         let send = send.clone();
@@ -122,7 +138,7 @@ fn signals(send: &mpsc::Sender<Input>, hangup: Input) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn signals(send: &mpsc::Sender<Input>, _hangup: Input) -> io::Result<()> {
+fn signals(send: &mpsc::Sender<Input>, _listener: Listener) -> io::Result<()> {
     let send = send.clone();
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() && !send.is_closed() {

@@ -142,6 +142,12 @@ impl Platform {
         self.host.remove(tenant, worker);
     }
 
+    /// Replaces the child processes, one after the other, and says how many; `None` if there are none because workers run in
+    /// this process.
+    pub(crate) async fn restart_children(&self) -> Option<usize> {
+        None
+    }
+
     /// Finishes what is in flight until `deadline`, then ends everything and closes the stores. Returns how many isolates
     /// were still busy.
     pub(crate) async fn shutdown(&self, deadline: Instant) -> usize {

@@ -268,6 +268,14 @@ impl ServeTarget for ServeServer {
         })
     }
 
+    async fn restart_children(&self) -> Result<usize, Failure> {
+        self.platform.restart_children().await.ok_or_else(|| Failure {
+            title: "There are no child processes to replace".to_owned(),
+            detail: "Workers run in this process: --isolation cordon gives them processes of their own.".to_owned(),
+            fatal: false,
+        })
+    }
+
     fn phase(&self, phase: Phase) {
         match phase {
             Phase::Ready => {

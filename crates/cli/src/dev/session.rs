@@ -268,7 +268,7 @@ impl Session {
                 }
                 Happening::Input(Some(Input::Interrupt)) => return self.stop("interrupt", &mut events).await,
                 // Given to servers alone.
-                Happening::Input(Some(Input::Reload)) => {}
+                Happening::Input(Some(Input::Reload | Input::Restart)) => {}
                 Happening::Input(Some(Input::Terminate) | None) => return self.stop("terminate", &mut events).await,
                 Happening::Round(finished) if finished.fatal && self.ready.is_none() => {
                     self.stop("failure", &mut events).await;

@@ -65,7 +65,7 @@ pub async fn run(args: ServeArgs, around: Surroundings, target: Arc<dyn ServeTar
             outcome = &mut starting => break outcome,
             input = inputs.recv() => match input {
                 // What is being read now is what a reload would read.
-                Some(Input::Reload | Input::Key(_)) => {}
+                Some(Input::Reload | Input::Restart | Input::Key(_)) => {}
                 Some(Input::Interrupt | Input::Terminate) | None => {
                     session.reporter.stopping("signal");
                     session.target.shutdown(std::time::Duration::ZERO, std::time::Duration::ZERO).await;
@@ -139,6 +139,10 @@ impl Session {
                     // A reload in progress is given up.
                     stop = next_stop(inputs) => stop,
                 },
+                Some(Input::Restart) => tokio::select! {
+                    () = self.restart_children() => continue,
+                    stop = next_stop(inputs) => stop,
+                },
                 Some(Input::Interrupt) => "interrupt",
                 Some(Input::Terminate) | None => "terminate",
             };
@@ -180,6 +184,22 @@ impl Session {
                 true => format!("reloaded in {}", human(elapsed)),
                 false => "nothing was reloaded: what was served goes on".to_owned(),
             });
+        }
+    }
+
+    /// Replaces the child processes one after the other; what each has in flight finishes there.
+    async fn restart_children(&self) {
+        let started = Instant::now();
+        let outcome = self.target.restart_children().await;
+        if let Err(failure) = &outcome {
+            self.reporter.failure(failure, None);
+        }
+        let (ok, count) = (outcome.is_ok(), outcome.unwrap_or_default());
+        let elapsed = started.elapsed();
+        let fields = json!({"ok": ok, "children": count, "total_ms": milliseconds(elapsed)});
+        if !self.reporter.emit("rolling", fields) && ok {
+            self.reporter
+                .say(&format!("{count} child processes were replaced in {}", human(elapsed)));
         }
     }
 
@@ -344,7 +364,7 @@ async fn next_stop(inputs: &mut Inputs) -> &'static str {
         match inputs.recv().await {
             Some(Input::Interrupt) => return "interrupt",
             Some(Input::Terminate) | None => return "terminate",
-            Some(Input::Reload | Input::Key(_)) => {}
+            Some(Input::Reload | Input::Restart | Input::Key(_)) => {}
         }
     }
 }

@@ -61,6 +61,10 @@ pub trait ServeTarget: Send + Sync {
     /// Reads the certificate's files again. On failure the old one stays.
     async fn renew_certificate(&self) -> Result<(), Failure>;
 
+    /// Replaces the child processes that run workers, one after the other, without losing a request. Returns how many; a
+    /// server without any says so.
+    async fn restart_children(&self) -> Result<usize, Failure>;
+
     /// Says where the server stands.
     fn phase(&self, phase: Phase);
 

@@ -126,6 +126,11 @@ impl ServeTarget for Fake {
         Ok(())
     }
 
+    async fn restart_children(&self) -> Result<usize, Failure> {
+        self.note("restart".to_owned());
+        Ok(2)
+    }
+
     fn phase(&self, phase: Phase) {
         self.note(format!("{phase:?}"));
     }
@@ -291,6 +296,20 @@ async fn what_keeps_it_from_starting_is_said() {
         &["port 8787 of 127.0.0.1 is in use", "atoll serve --port"],
     )
     .await;
+}
+
+#[tokio::test]
+async fn children_are_replaced_when_asked() {
+    let root = tempfile::tempdir().expect("a folder");
+    project(root.path(), "web", OK);
+    let running = Running::start(root.path(), "web --log-format text", Fake::default());
+    running.target.wait_for("Ready", 1).await;
+    running.send(Input::Restart).await;
+    running.target.wait_for("restart", 1).await;
+    running.send(Input::Terminate).await;
+    let (status, text) = running.ended().await;
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("2 child processes were replaced"), "{text}");
 }
 
 #[tokio::test]
