@@ -94,7 +94,7 @@ impl Dispatch for Record {
 struct OneSite(Arc<Site>);
 
 impl Sites for OneSite {
-    fn site(&self, _: &str) -> Option<Arc<Site>> {
+    fn site(&self, _: &str, _: &str) -> Option<Arc<Site>> {
         Some(self.0.clone())
     }
 }
