@@ -1,6 +1,7 @@
 //! What no spec can say: several processes, signals in the middle of a request, ports, templates.
 
 mod commands;
+mod cordon;
 mod frameworks;
 mod isolation;
 mod libraries;
@@ -23,6 +24,7 @@ use std::path::Path;
 pub fn tests(npm: bool) -> Vec<Trial> {
     let built = ready("ATOLL_TEST_FRAMEWORKS");
     let installed = ready("ATOLL_TEST_LIBRARIES");
+    let locks = cordon::machine_locks();
     vec![
         trial(
             "shutdown::finishes_what_is_in_flight",
@@ -64,6 +66,18 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             serve::a_passed_socket_outlives_the_process,
         ),
         trial("serve::mistakes_are_named", serve::mistakes_are_named),
+        trial("cordon::children_are_locked_in", cordon::children_are_locked_in).with_ignored_flag(!locks),
+        trial(
+            "cordon::a_crash_costs_its_own_requests",
+            cordon::a_crash_costs_its_own_requests,
+        )
+        .with_ignored_flag(!locks),
+        trial(
+            "cordon::a_rolling_restart_loses_nothing",
+            cordon::a_rolling_restart_loses_nothing,
+        )
+        .with_ignored_flag(!locks),
+        trial("cordon::dedicated_and_shutdown", cordon::dedicated_and_shutdown).with_ignored_flag(!locks),
         trial("templates::hello", templates::hello),
         trial("templates::guestbook", templates::guestbook),
         trial("templates::hono", templates::hono).with_ignored_flag(!npm),

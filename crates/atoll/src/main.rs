@@ -2,11 +2,14 @@
 //! must not know each other is here.
 
 mod bench_start;
+mod cordon;
+mod cordon_child;
 mod dev;
 mod platform;
 mod reference;
 mod serve;
 mod telemetry;
+mod warm_up;
 
 use crate::dev::DevServer;
 use crate::platform::{Parts, Platform};
@@ -35,6 +38,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == "__bench-start") {
         return bench_start(&words);
+    }
+    if words.first().is_some_and(|word| word == cordon_child::WORD) {
+        return cordon_child::run(&words);
     }
     if let [word, directory, rest @ ..] = &*words
         && word == "__reference"
@@ -130,7 +136,7 @@ struct Wiring {
 }
 
 impl Wiring {
-    fn platform(&self, permits: usize, policy: AddressPolicy) -> Result<Platform, String> {
+    fn platform(&self, isolation: Isolation, permits: usize, policy: AddressPolicy) -> Result<Platform, String> {
         let options = PoolOptions {
             permits,
             ..PoolOptions::default()
@@ -140,6 +146,7 @@ impl Wiring {
         Ok(Platform::new(Parts {
             engine: Arc::new(engine()),
             pool,
+            cordon: cordon::cordon(isolation, permits)?,
             roots: tls_roots()?,
             policy,
             clock: Arc::new(SystemClock),
@@ -148,8 +155,8 @@ impl Wiring {
 }
 
 impl Targets for Wiring {
-    fn dev(&self, _: &DevArgs) -> Result<Arc<dyn DevTarget>, String> {
-        let platform = self.platform(cores(), AddressPolicy::public_and_loopback())?;
+    fn dev(&self, args: &DevArgs) -> Result<Arc<dyn DevTarget>, String> {
+        let platform = self.platform(args.isolation, cores(), AddressPolicy::public_and_loopback())?;
         Ok(Arc::new(DevServer::new(platform)))
     }
 
@@ -157,15 +164,12 @@ impl Targets for Wiring {
         let Some(journal) = &self.journal else {
             return Err("there is no log: this is a bug".to_owned());
         };
-        if args.isolation != Isolation::Shared {
-            return Err("--isolation cordon and dedicated are not built yet: shared is".to_owned());
-        }
         let mut policy = AddressPolicy::public();
         for entry in &args.allow_net {
             let entry = entry.parse().map_err(|error| format!("--allow-net: {error}"))?;
             policy.allow.push(entry);
         }
-        let platform = self.platform(cores() * usize::from(args.workers_per_core), policy)?;
+        let platform = self.platform(args.isolation, cores() * usize::from(args.workers_per_core), policy)?;
         let target = ServeServer::new(platform, journal.clone(), recorded(args.log_level));
         Ok((Arc::new(target), Arc::new(JournalTerminal(journal.clone()))))
     }

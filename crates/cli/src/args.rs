@@ -130,6 +130,16 @@ pub struct DevArgs {
     /// Serve what is there now, reload on `r` alone.
     #[arg(long)]
     pub no_watch: bool,
+    /// How far workers are kept apart: in this process, or in locked in child processes.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "MODE",
+        default_value = "shared",
+        env = "ATOLL_ISOLATION",
+        hide_env_values = true
+    )]
+    pub isolation: Isolation,
     /// Whether keys do something while it runs [default: if this is a terminal].
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub show_interactive_dev_session: Option<bool>,
@@ -171,6 +181,18 @@ pub struct BuildArgs {
     /// A compatibility flag, added to the configuration's. May be repeated.
     #[arg(long = "compatibility-flag", alias = "compatibility-flags", value_name = "FLAG")]
     pub compatibility_flags: Vec<String>,
+}
+
+/// `--isolation`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// All in this process, each in isolates of its own.
+    #[default]
+    Shared,
+    /// A few locked-in child processes.
+    Cordon,
+    /// A locked-in child process per tenant.
+    Dedicated,
 }
 
 /// `--local-protocol`.

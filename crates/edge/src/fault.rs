@@ -33,6 +33,8 @@ pub(crate) fn status(kind: FaultKind) -> StatusCode {
         | FaultKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         FaultKind::Overloaded | FaultKind::Draining | FaultKind::Canceled => StatusCode::SERVICE_UNAVAILABLE,
         FaultKind::NotFound => StatusCode::NOT_FOUND,
+        // The event may have been carried out in part, so it is not offered to be sent again.
+        FaultKind::Crashed => StatusCode::BAD_GATEWAY,
     }
 }
 
@@ -51,6 +53,7 @@ fn title(kind: FaultKind) -> &'static str {
         FaultKind::NotFound => "No such worker",
         FaultKind::Canceled => "The request was cancelled",
         FaultKind::Draining => "The server is stopping",
+        FaultKind::Crashed => "The worker's process ended",
         FaultKind::Internal => "Internal error",
     }
 }

@@ -1,13 +1,15 @@
 //! The table of workers and the way of an event into the pool.
 
 use crate::DeployError;
+use crate::cordon::{Cordon, CordonStats};
 use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
+use crate::running::Running;
 use crate::services::Services;
 use crate::tail::{Consumer, traced};
 use async_trait::async_trait;
 use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
-use atoll_pool::{Pool, PoolStats, Refusal, SlotStats, WorkerSlot};
+use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
     Dispatch, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Outcome, ServiceStub,
@@ -29,6 +31,8 @@ pub struct HostOptions {
     pub pool: Arc<Pool>,
     /// Makes them.
     pub engine: Arc<dyn Engine>,
+    /// Runs them in child processes instead.
+    pub cordon: Option<Arc<Cordon>>,
     /// What workers reach.
     pub reach: Reach,
     /// Takes what they print.
@@ -45,6 +49,7 @@ impl HostOptions {
         Self {
             pool,
             engine,
+            cordon: None,
             reach,
             logs: LogHub::new(),
             tasks: TaskGroup::new(),
@@ -54,7 +59,7 @@ impl HostOptions {
 }
 
 struct Active {
-    slot: Arc<WorkerSlot>,
+    slot: Arc<Running>,
     /// The number of the deploy that put it here.
     deploy: u64,
 }
@@ -74,6 +79,8 @@ pub struct HostStats {
     pub workers: usize,
     /// The pool's.
     pub pool: PoolStats,
+    /// The cordon's, if there is one.
+    pub cordon: Option<CordonStats>,
 }
 
 /// A worker in the table, and where its running version stands.
@@ -93,6 +100,7 @@ pub struct WorkerStats {
 pub struct Host {
     pool: Arc<Pool>,
     engine: Arc<dyn Engine>,
+    cordon: Option<Arc<Cordon>>,
     reach: Reach,
     logs: Arc<LogHub>,
     tasks: TaskGroup,
@@ -110,6 +118,7 @@ impl Host {
             services: Services::of(host.clone()),
             pool: options.pool,
             engine: options.engine,
+            cordon: options.cordon,
             reach: options.reach,
             logs: options.logs,
             tasks: options.tasks,
@@ -216,8 +225,11 @@ impl Host {
     }
 
     /// Starts an isolate, beside the table.
-    pub(crate) fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<WorkerSlot> {
-        Arc::new(self.pool.start(self.engine.clone(), version, environment))
+    pub(crate) fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<Running> {
+        Arc::new(match &self.cordon {
+            Some(cordon) => Running::Away(cordon.slot(version, environment)),
+            None => Running::Here(self.pool.start(self.engine.clone(), version, environment)),
+        })
     }
 
     pub(crate) fn tasks(&self) -> &TaskGroup {
@@ -225,7 +237,7 @@ impl Host {
     }
 
     /// Lets a slot finish what it has. Must be called inside a tokio runtime, as its callers are.
-    pub(crate) fn retire(&self, slot: Arc<WorkerSlot>) {
+    pub(crate) fn retire(&self, slot: Arc<Running>) {
         let grace = self.retire_grace;
         let stopping = self.tasks.stopping();
         self.tasks.spawn(async move {
@@ -244,9 +256,21 @@ impl Host {
     /// Finishes what is in flight, at most `grace`, then ends the isolates. Events that come later are refused with
     /// [`FaultKind::Draining`]. Returns how many isolates were cut off.
     pub async fn shutdown(&self, grace: Duration) -> usize {
-        let cut = self.pool.drain(grace).await;
+        let cut = match &self.cordon {
+            Some(cordon) => cordon.shutdown(grace).await,
+            None => self.pool.drain(grace).await,
+        };
         self.tasks.drain(Duration::ZERO).await;
         cut
+    }
+
+    /// Has each child process followed by a fresh one, without losing an event, and says how many; `None` if workers run in
+    /// this process.
+    pub async fn restart_children(&self) -> Option<usize> {
+        match &self.cordon {
+            Some(cordon) => Some(cordon.restart().await),
+            None => None,
+        }
     }
 
     /// Counters.
@@ -254,6 +278,7 @@ impl Host {
         HostStats {
             workers: self.read().values().map(HashMap::len).sum(),
             pool: self.pool.stats(),
+            cordon: self.cordon.as_ref().map(|cordon| cordon.stats()),
         }
     }
 
@@ -271,7 +296,7 @@ impl Host {
         workers.collect()
     }
 
-    fn slot(&self, tenant: &TenantId, worker: &WorkerName) -> Option<Arc<WorkerSlot>> {
+    fn slot(&self, tenant: &TenantId, worker: &WorkerName) -> Option<Arc<Running>> {
         Some(self.read().get(tenant)?.get(worker)?.slot.clone())
     }
 }
@@ -280,8 +305,8 @@ impl Host {
 impl Dispatch for Host {
     async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
         let (mut ctx, mut event) = (ctx, event);
-        let mut tried: Option<Arc<WorkerSlot>> = None;
-        let answer = loop {
+        let mut tried: Option<Arc<Running>> = None;
+        loop {
             let Some(slot) = self.slot(&ctx.tenant, worker) else {
                 let text = format!("there is no worker \"{worker}\"");
                 return Err(Fault::new(FaultKind::NotFound, text));
@@ -290,14 +315,13 @@ impl Dispatch for Host {
                 // Retired without a successor: the host is going down.
                 return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
             }
-            match slot.submit(ctx, event) {
-                Ok(answer) => break answer,
+            match slot.run(ctx, event).await {
+                Ok(answer) => return answer,
                 Err(Refusal::Fault(fault)) => return Err(fault),
                 Err(Refusal::Retired(same_ctx, same_event)) => (ctx, event) = (same_ctx, same_event),
             }
             tried = Some(slot);
-        };
-        answer.await
+        }
     }
 }
 

@@ -8,11 +8,13 @@
 //! Stores never call up into this crate; it pulls from them.
 
 mod bindings;
+mod cordon;
 mod environment;
 mod error;
 mod host;
 mod loader;
 mod logs;
+mod running;
 mod services;
 mod tail;
 #[cfg(test)]
@@ -22,6 +24,9 @@ pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource, FILE_BYTES_MAX as
 pub use bindings::cache::{CacheBinding, CacheSource};
 pub use bindings::kv::{KvBinding, KvBindings, KvMeter, KvUsage};
 pub use bindings::rate_limit::{KEYS_MAX as RATE_LIMIT_KEYS_MAX, RateLimits};
+pub use cordon::{
+    CHILD_WAIT_MAX, CHILDREN_MIN, ChildCommand, Cordon, CordonOptions, CordonStats, START_MAX as CHILD_START_MAX,
+};
 pub use environment::{KvSource, Reach};
 pub use error::DeployError;
 pub use host::{Host, HostOptions, HostStats, Prepared, WorkerStats};

@@ -16,10 +16,11 @@
 
 use crate::host::Host;
 use crate::logs::{LogHub, LogOrigin};
+use crate::running::Running;
 use crate::tail::{Consumer, traced};
 use async_trait::async_trait;
 use atoll_model::{Limits, WorkerName, WorkerVersion};
-use atoll_pool::{Refusal, WorkerSlot};
+use atoll_pool::Refusal;
 use atoll_stdx::Clock;
 use atoll_worker::loader::CodeAsk;
 use atoll_worker::{
@@ -93,7 +94,7 @@ struct Entry {
     loaders: Weak<Loaders>,
     id: Option<(usize, Arc<str>)>,
     phase: watch::Sender<Phase>,
-    slot: Mutex<Option<Arc<WorkerSlot>>>,
+    slot: Mutex<Option<Arc<Running>>>,
     /// Until when a failure stands; `None` while there is none.
     failed_until: Mutex<Option<Instant>>,
 }
@@ -154,7 +155,7 @@ impl Loaders {
         }
     }
 
-    fn retire(&self, slot: Arc<WorkerSlot>) {
+    fn retire(&self, slot: Arc<Running>) {
         match (self.origin.host.upgrade(), &self.runtime) {
             (Some(host), Some(runtime)) => {
                 // The caller may be on an isolate's own runtime, which ends with the isolate.
@@ -304,7 +305,7 @@ impl Drop for Sink {
 }
 
 impl Entry {
-    fn slots(&self) -> MutexGuard<'_, Option<Arc<WorkerSlot>>> {
+    fn slots(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -332,7 +333,7 @@ impl Entry {
     }
 
     /// Forgets a slot that takes no more events.
-    fn retired(&self, gone: &Arc<WorkerSlot>) {
+    fn retired(&self, gone: &Arc<Running>) {
         let mut slot = self.slots();
         if slot.as_ref().is_some_and(|slot| Arc::ptr_eq(slot, gone)) {
             *slot = None;
@@ -352,7 +353,7 @@ impl Entry {
     }
 
     /// The slot in which it runs; a new one if it has none.
-    fn slot(self: &Arc<Self>, made: &Made) -> Result<Arc<WorkerSlot>, Fault> {
+    fn slot(self: &Arc<Self>, made: &Made) -> Result<Arc<Running>, Fault> {
         let loaders = self.loaders.upgrade().ok_or_else(draining)?;
         let host = loaders.origin.host.upgrade().ok_or_else(draining)?;
         let slot = {
@@ -383,8 +384,8 @@ impl Entry {
                 }
                 Ok(()) => {}
             }
-            match slot.submit(ctx, event) {
-                Ok(answer) => return answer.await,
+            match slot.run(ctx, event).await {
+                Ok(answer) => return answer,
                 Err(Refusal::Fault(fault)) => return Err(fault),
                 Err(Refusal::Retired(same_ctx, same_event)) => (ctx, event) = (same_ctx, same_event),
             }

@@ -351,29 +351,40 @@ impl Slot {
     }
 
     fn submit(self: &Arc<Self>, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
+        let (reply, rx) = Reply::channel();
+        match self.accept(Job { ctx, event, reply }) {
+            Ok(()) => Ok(Answer { rx }),
+            Err((_, Some(fault))) => Err(Refusal::Fault(fault)),
+            Err((job, None)) => Err(Refusal::Retired(job.ctx, job.event)),
+        }
+    }
+
+    /// Queues a job. Given back unanswered with the reason, or without one if the slot is retired.
+    fn accept(self: &Arc<Self>, job: Job) -> Result<(), (Job, Option<Fault>)> {
         let limit = self.version.limits.in_flight_max;
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
             let text = format!("{limit} events are in flight for this worker already (limit in_flight_max)");
-            return Err(Refusal::Fault(Fault::new(FaultKind::Overloaded, text)));
+            return Err((job, Some(Fault::new(FaultKind::Overloaded, text))));
         }
         let mut state = self.lock();
         if state.closed {
             drop(state);
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refusal::Retired(ctx, event));
+            return Err((job, None));
         }
         if let Some((until, fault)) = &state.resting {
             let fault = (Instant::now() < *until).then(|| fault.clone());
             if let Some(fault) = fault {
                 drop(state);
                 self.in_flight.fetch_sub(1, Ordering::Relaxed);
-                return Err(Refusal::Fault(fault));
+                return Err((job, Some(fault)));
             }
             state.resting = None;
         }
-        let (reply, rx) = Reply::counted(self.in_flight.clone());
+        let Job { ctx, event, reply } = job;
+        let reply = reply.count(self.in_flight.clone());
         state.queue.push_back(Job { ctx, event, reply });
         let waker = state
             .isolates
@@ -388,7 +399,7 @@ impl Slot {
         if wants {
             self.ask();
         }
-        Ok(Answer { rx })
+        Ok(())
     }
 
     /// No more jobs after those that wait; isolates go when they have finished.
@@ -494,6 +505,15 @@ impl WorkerSlot {
             Ok(answer) => answer.await,
             Err(Refusal::Fault(fault)) => Err(fault),
             Err(Refusal::Retired(..)) => Err(Fault::new(FaultKind::Draining, "the worker's version was retired")),
+        }
+    }
+
+    /// Queues a job, at once; answered through its own reply, also when it is refused.
+    pub fn run(&self, job: Job) {
+        if let Err((job, fault)) = self.slot.accept(job) {
+            let retired = || Fault::new(FaultKind::Draining, "the worker's version was retired");
+            // Who does not wait any more has gone.
+            let _ = job.reply.send(Err(fault.unwrap_or_else(retired)));
         }
     }
 

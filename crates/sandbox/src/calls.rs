@@ -177,6 +177,10 @@ pub const ALLOWED: &[Call] = &[
     ),
 ];
 
+/// What answers `ENOSYS` whatever is said of calls that are not listed: the C library asks for it in every new thread, with
+/// all signals blocked, and has another way.
+pub const REFUSED: &[(&str, i64)] = &[("clone3", libc::SYS_clone3)];
+
 /// What only an attack asks for: the process ends. The filter refuses it all in any case; the difference is that whoever
 /// is in control of the process gets no second attempt, and that the end is seen from outside.
 pub const FATAL: &[(&str, i64)] = &[

@@ -1,10 +1,11 @@
-//! The system call filter: [`crate::calls`] as two programs that the kernel runs before each call.
+//! The system call filter: [`crate::calls`] as programs that the kernel runs before each call.
 //!
-//! Of the answers of several programs the kernel takes the hardest. The first ends the process for a call that is fatal;
-//! the second allows what is on the list and refuses the rest, which from then on includes installing programs.
+//! Of the answers of several programs the kernel takes the hardest. The first ends the process for a call that is fatal,
+//! the second refuses what is always refused; the third allows what is on the list and refuses the rest, which from then on
+//! includes installing programs.
 //! Calls of another architecture's table end the process (the library checks it first thing in each program).
 
-use crate::calls::{ALLOWED, Argument, Call, FATAL, Rule};
+use crate::calls::{ALLOWED, Argument, Call, FATAL, REFUSED, Rule};
 use crate::error::SandboxError;
 use crate::options::Unlisted;
 use seccompiler::{
@@ -15,31 +16,35 @@ use std::collections::BTreeMap;
 
 /// Puts the filter on every thread of the process.
 pub(crate) fn install(unlisted: Unlisted) -> Result<(), SandboxError> {
-    let [fatal, allowed] = programs(unlisted, std::process::id()).map_err(seccompiler::Error::from)?;
+    let programs = programs(unlisted, std::process::id()).map_err(seccompiler::Error::from)?;
     if unlisted == Unlisted::Report {
         crate::refusals::listen()?;
     }
-    seccompiler::apply_filter_all_threads(&fatal)?;
-    seccompiler::apply_filter_all_threads(&allowed)?;
+    for program in &programs {
+        seccompiler::apply_filter_all_threads(program)?;
+    }
     Ok(())
 }
 
-/// The two programs, in the order in which they go on.
-fn programs(unlisted: Unlisted, own: u32) -> Result<[BpfProgram; 2], BackendError> {
+/// The programs, in the order in which they go on.
+fn programs(unlisted: Unlisted, own: u32) -> Result<[BpfProgram; 3], BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let fatal = FATAL.iter().map(|(_, number)| (*number, Vec::new())).collect();
-    let fatal = SeccompFilter::new(fatal, SeccompAction::Allow, SeccompAction::KillProcess, arch)?;
+    let numbers = |calls: &[(&str, i64)]| calls.iter().map(|(_, number)| (*number, Vec::new())).collect();
+    let none = SeccompAction::Errno(libc::ENOSYS as u32);
+    let fatal = SeccompFilter::new(numbers(FATAL), SeccompAction::Allow, SeccompAction::KillProcess, arch)?;
+    let refused = SeccompFilter::new(numbers(REFUSED), SeccompAction::Allow, none.clone(), arch)?;
     let otherwise = match unlisted {
-        Unlisted::Refuse => SeccompAction::Errno(libc::ENOSYS as u32),
+        Unlisted::Refuse => none,
         Unlisted::Report => SeccompAction::Trap,
         Unlisted::Kill => SeccompAction::KillProcess,
     };
-    let mut rules = BTreeMap::new();
+    // What the program before this one refuses is not this one's to judge.
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = numbers(REFUSED);
     for call in ALLOWED {
         rules.insert(call.number, rules_of(call, own)?);
     }
     let allowed = SeccompFilter::new(rules, otherwise, SeccompAction::Allow, arch)?;
-    Ok([fatal.try_into()?, allowed.try_into()?])
+    Ok([fatal.try_into()?, refused.try_into()?, allowed.try_into()?])
 }
 
 fn rules_of(call: &Call, own: u32) -> Result<Vec<SeccompRule>, BackendError> {
@@ -85,7 +90,7 @@ mod tests {
         for call in ALLOWED {
             assert!(seen.insert(call.number), "{} twice", call.name);
         }
-        for (name, number) in FATAL {
+        for (name, number) in FATAL.iter().chain(REFUSED) {
             assert!(seen.insert(*number), "{name} twice");
         }
     }

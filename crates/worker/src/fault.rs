@@ -45,6 +45,8 @@ pub enum FaultKind {
     Canceled,
     /// The process is stopping; another may serve.
     Draining,
+    /// The process that ran the worker ended under it, by this worker's doing or another's.
+    Crashed,
     /// Ours.
     Internal,
 }

@@ -29,6 +29,7 @@ pub(crate) fn of_fault(fault: &Fault) -> Failure {
             "The event was not run"
         }
         FaultKind::NotFound => "There is no such worker",
+        FaultKind::Crashed => "The worker's process ended",
         FaultKind::Internal => "Atoll failed",
     };
     let stack = fault.exception.as_ref().map(|exception| exception.stack.as_str());

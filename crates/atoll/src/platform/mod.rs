@@ -16,7 +16,7 @@ use atoll_cli::target::{AssetDirectory, BuiltProject, Failure};
 use atoll_edge::Site;
 use atoll_edge::assets::AssetServer;
 use atoll_egress::{AddressPolicy, Egress, EgressOptions, TlsRoots};
-use atoll_host::{Host, HostOptions, Prepared, RateLimits, Reach};
+use atoll_host::{Cordon, Host, HostOptions, Prepared, RateLimits, Reach};
 use atoll_model::{TenantId, WorkerName};
 use atoll_pool::Pool;
 use atoll_stdx::{Clock, TaskGroup};
@@ -35,6 +35,8 @@ const TASKS_GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Parts {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) pool: Pool,
+    /// Where workers run instead, if not in this process.
+    pub(crate) cordon: Option<Arc<Cordon>>,
     /// What outgoing requests trust.
     pub(crate) roots: TlsRoots,
     /// What they may reach.
@@ -66,6 +68,7 @@ impl Platform {
         let Parts {
             engine,
             pool,
+            cordon,
             roots,
             policy,
             clock,
@@ -83,8 +86,10 @@ impl Platform {
             outbound: Egress::new(options),
             clock: clock.clone(),
         };
+        let mut options = HostOptions::new(Arc::new(pool), engine, reach);
+        options.cordon = cordon;
         Self {
-            host: Host::new(HostOptions::new(Arc::new(pool), engine, reach)),
+            host: Host::new(options),
             stores,
             cache,
             clock,
@@ -145,7 +150,7 @@ impl Platform {
     /// Replaces the child processes, one after the other, and says how many; `None` if there are none because workers run in
     /// this process.
     pub(crate) async fn restart_children(&self) -> Option<usize> {
-        None
+        self.host.restart_children().await
     }
 
     /// Finishes what is in flight until `deadline`, then ends everything and closes the stores. Returns how many isolates

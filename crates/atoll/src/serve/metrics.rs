@@ -92,6 +92,7 @@ impl Collector for Page {
         self.requests(encoder)?;
         self.workers(encoder)?;
         self.pool(encoder)?;
+        self.cordon(encoder)?;
         self.edge(encoder)?;
         self.stores(encoder)?;
         self.process(encoder)
@@ -240,6 +241,35 @@ impl Page {
                 "atoll_events_refused",
                 "Events refused because too many were in flight",
                 pool.overloaded,
+            ),
+        ];
+        for (name, help, value) in figures {
+            counter(encoder, name, help, value)?;
+        }
+        Ok(())
+    }
+
+    fn cordon(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(cordon) = self.0.host.stats().cordon else {
+            return Ok(());
+        };
+        gauge(
+            encoder,
+            "atoll_children",
+            "Child processes, the ready spare included",
+            cordon.children as f64,
+        )?;
+        let figures = [
+            ("atoll_child_starts", "Child processes that became ready", cordon.started),
+            (
+                "atoll_child_start_failures",
+                "Child processes that did not",
+                cordon.start_failures,
+            ),
+            (
+                "atoll_child_ends",
+                "Child processes that ended while they served",
+                cordon.ended,
             ),
         ];
         for (name, help, value) in figures {

@@ -1,5 +1,6 @@
 //! The words of `atoll serve`. Each has a variable of the environment beside it; the flag wins.
 
+pub use crate::args::Isolation;
 use crate::args::{BuildArgs, LogLevel, parse_host};
 use atoll_model::RoutePattern;
 use clap::{Args, ValueEnum};
@@ -142,17 +143,6 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub log_level: LogLevel,
-}
-
-/// `--isolation`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Isolation {
-    /// All in this process, each in isolates of its own.
-    Shared,
-    /// A few locked-in child processes.
-    Cordon,
-    /// A locked-in child process per tenant.
-    Dedicated,
 }
 
 /// `--log-format`.

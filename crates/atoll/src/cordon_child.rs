@@ -1,0 +1,160 @@
+//! `atoll cordon-child SETTINGS`: the process that runs workers of tenants and nothing else. Started by the server, never
+//! by a person.
+//!
+//! ```text
+//! enter the sandbox (one thread) -> start V8, pool, runtime -> run a worker once -> filter system calls -> say so -> serve
+//! ```
+//!
+//! Descriptor 0 is the link to the parent, over which versions come, events, and everything that a worker reaches. On
+//! descriptor 1 it says once that it is ready and how it is locked in. What goes wrong before ends it with the reason on
+//! descriptor 2: a process that is not locked in runs nobody's code.
+
+use crate::cordon::build;
+use crate::warm_up;
+use async_trait::async_trait;
+use atoll_js::JsEngine;
+use atoll_link::{Runner, Running};
+use atoll_model::WorkerVersion;
+use atoll_pool::{Pool, PoolOptions, WorkerSlot};
+use atoll_sandbox::{Options, Policy, ResourceLimits, Unlisted};
+use atoll_stdx::SystemClock;
+use atoll_worker::{Environment, Fault, Job};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// The word that makes this program a child.
+pub(crate) const WORD: &str = "cordon-child";
+/// The end of the link.
+const LINK: i32 = 0;
+/// What the parent tells a child, as JSON in its one word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// Run although the kernel lacks a layer.
+    pub(crate) allow_downgrade: bool,
+    /// Say which system calls were refused. For tests.
+    pub(crate) report_refused: bool,
+    /// Turns that run at once. Inside the sandbox the number of cores that the process may use can no longer be read.
+    pub(crate) permits: usize,
+    /// Most bytes of private memory.
+    pub(crate) memory_bytes: Option<u64>,
+}
+
+/// Runs the child to its end.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    let run = || {
+        let [_, settings] = words else {
+            return Err("it is started by the server, with its settings".to_owned());
+        };
+        let settings = serde_json::from_str(settings).map_err(|error| format!("its settings: {error}"))?;
+        serve(&settings)
+    };
+    match run() {
+        // Isolates need not be taken apart one by one.
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            eprintln!("{WORD}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(settings: &Settings) -> Result<(), String> {
+    prefer_this_process_for_the_oom_killer();
+    let entered = atoll_sandbox::enter(&Options {
+        policy: if settings.allow_downgrade {
+            Policy::AllowDowngrade
+        } else {
+            Policy::Require
+        },
+        // 0, 1 and 2 are all there is.
+        keep: Vec::new(),
+        limits: ResourceLimits {
+            data: settings.memory_bytes,
+            ..ResourceLimits::default()
+        },
+        unlisted: if settings.report_refused {
+            Unlisted::Report
+        } else {
+            Unlisted::Refuse
+        },
+    })
+    .map_err(|error| error.to_string())?;
+    // SAFETY: the parent made this descriptor the link's end, and nothing else in this program knows it.
+    let link = StdStream::from(unsafe { OwnedFd::from_raw_fd(LINK) });
+    link.set_nonblocking(true)
+        .map_err(|error| format!("the link: {error}"))?;
+    atoll_js::init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the system refuses descriptors for the I/O runtime: {error}"))?;
+    let pool = Pool::new(PoolOptions {
+        permits: settings.permits.max(1),
+        ..PoolOptions::default()
+    })
+    .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
+    let engine = Arc::new(crate::engine());
+    runtime.block_on(async move {
+        warm_up::run(&pool, engine.clone()).await?;
+        let link = UnixStream::from_std(link).map_err(|error| format!("the link: {error}"))?;
+        let report = entered.lock().map_err(|error| error.to_string())?;
+        say_ready(&report).map_err(|error| format!("the parent does not listen: {error}"))?;
+        let runner = Arc::new(PoolRunner { pool, engine });
+        let ended = atoll_link::serve(link, runner, &build(), Arc::new(SystemClock)).await;
+        tracing::debug!(%ended, "the link ended");
+        Ok(())
+    })
+}
+
+/// Runs what the parent sends in the pool of this process.
+struct PoolRunner {
+    pool: Pool,
+    engine: Arc<JsEngine>,
+}
+
+impl Runner for PoolRunner {
+    fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<dyn Running> {
+        Arc::new(InPool(self.pool.start(self.engine.clone(), version, environment)))
+    }
+}
+
+struct InPool(WorkerSlot);
+
+#[async_trait]
+impl Running for InPool {
+    fn submit(&self, job: Job) {
+        self.0.run(job);
+    }
+
+    async fn ready(&self) -> Result<(), Fault> {
+        self.0.ready().await
+    }
+
+    async fn retire(&self, grace: Duration) -> usize {
+        self.0.retire(grace).await
+    }
+}
+
+/// When the machine runs out of memory, a process that runs tenants' code goes before the one that holds everybody's
+/// connections. Raising the number takes no privilege; where it cannot be written, the kernel chooses by size.
+fn prefer_this_process_for_the_oom_killer() {
+    const SCORE: &str = "800";
+    let _ = std::fs::write("/proc/self/oom_score_adj", SCORE);
+}
+
+fn say_ready(report: &atoll_sandbox::Report) -> std::io::Result<()> {
+    let downgrades = report.downgrades().map(|(layer, reason)| format!("{layer}: {reason}"));
+    let line = serde_json::json!({
+        "layers": report.to_string(),
+        "downgrades": downgrades.collect::<Vec<_>>(),
+    });
+    let mut to = std::io::stdout().lock();
+    writeln!(to, "{line}")?;
+    to.flush()
+}
