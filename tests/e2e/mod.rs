@@ -1,8 +1,10 @@
 //! What no spec can say: several processes, signals in the middle of a request, ports, templates.
 
+mod cdp;
 mod commands;
 mod cordon;
 mod frameworks;
+mod inspector;
 mod isolation;
 mod libraries;
 mod port;
@@ -78,6 +80,25 @@ pub fn tests(npm: bool) -> Vec<Trial> {
         )
         .with_ignored_flag(!locks),
         trial("cordon::dedicated_and_shutdown", cordon::dedicated_and_shutdown).with_ignored_flag(!locks),
+        trial(
+            "inspector::breakpoints_in_typescript",
+            inspector::breakpoints_in_typescript,
+        ),
+        trial("inspector::console_and_exceptions", inspector::console_and_exceptions),
+        trial("inspector::profiles", inspector::profiles),
+        trial(
+            "inspector::a_debugger_that_goes_resumes",
+            inspector::a_debugger_that_goes_resumes,
+        ),
+        trial(
+            "inspector::limits_wait_for_the_debugger",
+            inspector::limits_wait_for_the_debugger,
+        ),
+        trial(
+            "inspector::a_reload_keeps_the_debugger",
+            inspector::a_reload_keeps_the_debugger,
+        ),
+        trial("inspector::who_is_let_in", inspector::who_is_let_in),
         trial("templates::hello", templates::hello),
         trial("templates::guestbook", templates::guestbook),
         trial("templates::hono", templates::hono).with_ignored_flag(!npm),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// How long a start may take. Generous: a debug build on a busy machine.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+pub const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a stop may take before it counts as hung.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 

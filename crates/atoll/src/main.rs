@@ -20,6 +20,7 @@ use atoll_cli::target::DevTarget;
 use atoll_cli::terminal::Terminal;
 use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Targets};
 use atoll_egress::{AddressPolicy, TlsRoots};
+use atoll_host::Debuggers;
 use atoll_js::{JsEngine, JsEngineOptions};
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
@@ -136,7 +137,13 @@ struct Wiring {
 }
 
 impl Wiring {
-    fn platform(&self, isolation: Isolation, permits: usize, policy: AddressPolicy) -> Result<Platform, String> {
+    fn platform(
+        &self,
+        engine: JsEngine,
+        isolation: Isolation,
+        permits: usize,
+        policy: AddressPolicy,
+    ) -> Result<Platform, String> {
         let options = PoolOptions {
             permits,
             ..PoolOptions::default()
@@ -144,7 +151,7 @@ impl Wiring {
         let pool = Pool::new(options)
             .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
         Ok(Platform::new(Parts {
-            engine: Arc::new(engine()),
+            engine: Arc::new(engine),
             pool,
             cordon: cordon::cordon(isolation, permits)?,
             roots: tls_roots()?,
@@ -156,8 +163,11 @@ impl Wiring {
 
 impl Targets for Wiring {
     fn dev(&self, args: &DevArgs) -> Result<Arc<dyn DevTarget>, String> {
-        let platform = self.platform(args.isolation, cores(), AddressPolicy::public_and_loopback())?;
-        Ok(Arc::new(DevServer::new(platform)))
+        let debuggers = Debuggers::new();
+        let engine = engine().with_inspections(debuggers.clone());
+        let policy = AddressPolicy::public_and_loopback();
+        let platform = self.platform(engine, args.isolation, cores(), policy)?;
+        Ok(Arc::new(DevServer::new(platform, debuggers)))
     }
 
     fn serve(&self, args: &ServeArgs) -> Result<(Arc<dyn ServeTarget>, Arc<dyn Terminal>), String> {
@@ -169,7 +179,8 @@ impl Targets for Wiring {
             let entry = entry.parse().map_err(|error| format!("--allow-net: {error}"))?;
             policy.allow.push(entry);
         }
-        let platform = self.platform(args.isolation, cores() * usize::from(args.workers_per_core), policy)?;
+        let permits = cores() * usize::from(args.workers_per_core);
+        let platform = self.platform(engine(), args.isolation, permits, policy)?;
         let target = ServeServer::new(platform, journal.clone(), recorded(args.log_level));
         Ok((Arc::new(target), Arc::new(JournalTerminal(journal.clone()))))
     }

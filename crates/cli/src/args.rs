@@ -14,6 +14,9 @@ use std::path::PathBuf;
 /// The port that `atoll dev` listens on unless told otherwise.
 pub const PORT_DEFAULT: u16 = 8787;
 
+/// The inspector's port when only its address is given: the one that debuggers try first.
+pub const INSPECTOR_PORT_DEFAULT: u16 = 9229;
+
 /// How many letters may be wrong for a word to be taken for another.
 const TYPO_DISTANCE_MAX: usize = 2;
 
@@ -81,8 +84,9 @@ pub enum Command {
     atoll dev -c web/wrangler.jsonc -c api/wrangler.jsonc   two workers; the first is served\n  \
     atoll dev --var API_KEY:abc --define DEBUG:true\n  \
     atoll dev --host 0.0.0.0 --local-protocol https\n  \
+    atoll dev --inspector-port 9229             breakpoints and profiles: chrome://inspect, VS Code\n  \
     atoll dev --json | jq .event                one JSON object a line\n\n\
-    While it runs: b opens a browser, c clears the console, r builds again, x exits.")]
+    While it runs: b opens a browser, d tells where DevTools are, c clears the console, r builds again, x exits.")]
 pub struct DevArgs {
     /// The project's directory, or its entry script. Of several, the first is the one that is served; the others run beside
     /// it, to be called by its service bindings.
@@ -100,6 +104,13 @@ pub struct DevArgs {
     /// The address to listen on: an IP address, `localhost`, or `*` for all [default: 127.0.0.1].
     #[arg(long, alias = "ip", value_name = "ADDRESS", value_parser = parse_host)]
     pub host: Option<IpAddr>,
+    /// Let debuggers in on this port: Chrome DevTools, VS Code and others; 0 lets the system choose. Whoever reaches it can
+    /// run code as the worker.
+    #[arg(long, value_name = "PORT")]
+    pub inspector_port: Option<u16>,
+    /// The address of the inspector: an IP address, `localhost`, or `*` for all [default: 127.0.0.1].
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_host)]
+    pub inspector_ip: Option<IpAddr>,
     /// What to speak [default: http].
     #[arg(long, value_enum, value_name = "PROTOCOL")]
     pub local_protocol: Option<LocalProtocol>,
@@ -391,6 +402,9 @@ mod tests {
         check("dev --define X:true --alias a:./b", |a| {
             a.build.defines == [("X".into(), "true".into())] && a.build.aliases == [("a".into(), "./b".into())]
         });
+        check("dev --inspector-port 9229 --inspector-ip localhost", |a| {
+            a.inspector_port == Some(9229) && a.inspector_ip == Some([127, 0, 0, 1].into())
+        });
         check("dev --local-protocol https", |a| {
             a.local_protocol == Some(LocalProtocol::Https)
         });
@@ -423,6 +437,9 @@ mod tests {
         check("dve", 2, "'dev'");
         check("dev --prot 1", 2, "'--port'");
         check("dev --port 70000", 2, "70000");
+        check("dev --inspector-port chrome", 2, "--inspector-port");
+        check("dev --inspector-port 70000", 2, "70000");
+        check("dev --inspector-ip nowhere", 2, "no IP address");
         check("dev --var nothing", 2, "NAME:VALUE");
         check("dev --host nowhere", 2, "no IP address");
         check("dev --https-key-path k", 2, "--https-cert-path");

@@ -35,6 +35,24 @@ pub(crate) fn explain(error: &ListenError, command: &str) -> (String, String) {
     (error.to_string(), advice)
 }
 
+/// The same about the inspector's.
+pub(crate) fn explain_inspector(error: &ListenError) -> (String, String) {
+    let advice = match error {
+        ListenError::InUse { host, port } => match free_port(*host, *port) {
+            Some(free) => format!(
+                "Port {free} is free: say `--inspector-port {free}`, or stop what has port {port} (another `atoll dev`, or a \
+                 Node.js program that is debugged)."
+            ),
+            None => format!("Stop what has port {port}, or choose another with --inspector-port."),
+        },
+        ListenError::Other { address, .. } if address.port() > 0 && address.port() < 1024 => {
+            "Ports below 1024 are often kept for administrators: choose another with --inspector-port.".to_owned()
+        }
+        ListenError::Other { .. } => "Check --inspector-port and --inspector-ip.".to_owned(),
+    };
+    (format!("debuggers cannot be let in: {error}"), advice)
+}
+
 /// The addresses under which the server can be opened, the one to show first.
 pub(crate) fn urls(address: SocketAddr, https: bool) -> Vec<String> {
     let scheme = if https { "https" } else { "http" };

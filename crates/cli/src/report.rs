@@ -264,6 +264,13 @@ impl Reporter {
         }
     }
 
+    pub(crate) fn inspector(&self, address: std::net::SocketAddr) {
+        if !self.emit("inspector", json!({"address": address.to_string(), "port": address.port()})) {
+            let address = self.paint(Style::Blue, &address.to_string());
+            self.say(&format!("debuggers are let in on {address} (chrome://inspect, VS Code)"));
+        }
+    }
+
     pub(crate) fn stopping(&self, reason: &str) {
         if !self.emit("stopping", json!({"reason": reason})) {
             self.say("stopping; once more to stop at once");

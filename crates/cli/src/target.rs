@@ -30,6 +30,8 @@ pub struct BuiltProject {
     pub worker: Option<WorkerVersion>,
     /// Static assets, if the project has any.
     pub assets: Option<AssetDirectory>,
+    /// The project's directory: source maps name files relative to it.
+    pub root: PathBuf,
     /// The directory that holds stored state (KV and so on).
     pub persist_to: PathBuf,
 }
@@ -91,6 +93,13 @@ pub enum DevEvent {
 pub trait DevTarget: Send + Sync {
     /// Binds the listener. Called once, before anything else. A port in use is [`ListenError::InUse`].
     async fn listen(&self, listen: &Listen) -> Result<SocketAddr, ListenError>;
+
+    /// Lets debuggers in at `address`. Called at most once, after [`DevTarget::listen`] and before anything else; workers that
+    /// are applied afterwards can be debugged. Gives back where it listens.
+    async fn inspect(&self, address: SocketAddr) -> Result<SocketAddr, ListenError>;
+
+    /// The workers that can be debugged now, each with the address that opens Chrome's DevTools on it.
+    fn devtools(&self) -> Vec<(String, String)>;
 
     /// Starts serving `project`; what the previous one has in flight finishes on the previous one. Returns when the worker's
     /// modules have been evaluated, with the failure if they could not be: then requests answer with it.

@@ -25,6 +25,7 @@ mod geo;
 mod handover;
 mod headscan;
 mod identify;
+pub mod inspector;
 mod io;
 pub mod limits;
 mod listener;
@@ -42,6 +43,7 @@ mod websocket;
 
 pub use error::EdgeError;
 pub use geo::{GeoDatabases, GeoError};
+pub use inspector::{InspectorServer, devtools_url};
 pub use limits::EdgeLimits;
 pub use listener::{Edge, EdgeHandle, EdgeStats};
 pub use log::{AccessLog, AccessRecord, STATUS_CLIENT_GONE};

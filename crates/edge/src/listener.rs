@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Connections that wait in the kernel.
-const BACKLOG: u32 = 1024;
+pub(crate) const BACKLOG: u32 = 1024;
 /// How long to leave a listener alone that has no descriptors or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// With a shared port: how long connections are still accepted after new ones go to a successor. Handshakes that began
@@ -252,7 +252,7 @@ fn front(
     }))
 }
 
-fn bound(addr: SocketAddr, reuse_port: bool) -> io::Result<TcpSocket> {
+pub(crate) fn bound(addr: SocketAddr, reuse_port: bool) -> io::Result<TcpSocket> {
     let socket = if addr.is_ipv6() {
         TcpSocket::new_v6()?
     } else {

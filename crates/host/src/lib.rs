@@ -12,6 +12,7 @@ mod cordon;
 mod environment;
 mod error;
 mod host;
+mod inspect;
 mod loader;
 mod logs;
 mod running;
@@ -30,4 +31,5 @@ pub use cordon::{
 pub use environment::{KvSource, Reach};
 pub use error::DeployError;
 pub use host::{Host, HostOptions, HostStats, Prepared, WorkerStats};
+pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
 pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_DEPTH_MAX};

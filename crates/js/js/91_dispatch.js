@@ -38,6 +38,7 @@ const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:
 const { beginOutbound, clonedBinding, loaderBinding } = core.loadExtScript("ext:atoll_js/35_loader.js");
 const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
 const { beginTracing, tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
+const { mirrorConsole } = core.loadExtScript("ext:atoll_js/37_inspect.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
@@ -381,7 +382,7 @@ for (
 
 install();
 Object.defineProperty(globalThis, "__atoll", {
-  value: { beginScript, bootstrap, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, start },
+  value: { beginScript, bootstrap, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, mirrorConsole, start },
   configurable: true,
 });
 })();

@@ -2,7 +2,8 @@
 
 use crate::instance::JsInstance;
 use atoll_model::WorkerVersion;
-use atoll_worker::{Engine, Environment, Fault, Instance};
+use atoll_worker::{Engine, Environment, Fault, Inspections, Instance};
+use std::fmt;
 use std::sync::Arc;
 
 /// How isolates are made.
@@ -16,20 +17,40 @@ pub struct JsEngineOptions {
 }
 
 /// Makes V8 isolates.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct JsEngine {
     options: JsEngineOptions,
+    inspections: Option<Arc<dyn Inspections>>,
+}
+
+impl fmt::Debug for JsEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsEngine")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
 }
 
 impl JsEngine {
     /// An engine. [`crate::init`] must have run.
     pub fn new(options: JsEngineOptions) -> Self {
-        Self { options }
+        Self {
+            options,
+            inspections: None,
+        }
+    }
+
+    /// Tells `inspections` of the isolates that it makes, while they are wanted there.
+    #[must_use]
+    pub fn with_inspections(mut self, inspections: Arc<dyn Inspections>) -> Self {
+        self.inspections = Some(inspections);
+        self
     }
 }
 
 impl Engine for JsEngine {
     fn instantiate(&self, version: Arc<WorkerVersion>, env: Environment) -> Result<Box<dyn Instance>, Fault> {
-        Ok(Box::new(JsInstance::new(self.options, version, env)?))
+        let inspections = self.inspections.as_deref().filter(|all| all.are_wanted());
+        Ok(Box::new(JsInstance::new(self.options, version, env, inspections)?))
     }
 }

@@ -162,6 +162,7 @@ deno_core::extension!(
         "34_trace.js",
         "35_loader.js",
         "36_module_node.js",
+        "37_inspect.js",
         "29_web.js",
         "30_filereader_sync.js",
         "40_cache.js",

@@ -12,6 +12,7 @@
 use crate::engine::JsEngineOptions;
 use crate::exception::{from_core_error, from_js_error};
 use crate::extension::extensions;
+use crate::inspect::Debugger;
 use crate::interrupt::{JsInterrupt, MainContext};
 use crate::modules::{Loader, url_of};
 use crate::ops::body::Source;
@@ -20,7 +21,7 @@ use crate::ops::service::ServiceHandle;
 use crate::state::IsolateState;
 use atoll_model::WorkerVersion;
 use atoll_worker::{
-    Binding, Body, Entry, Environment, Event, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, JsException,
+    Binding, Body, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState, Interrupt, Job, JsException,
     Props, Request, RpcLink, ScheduledEvent,
 };
 use deno_core::error::{CoreError, CoreErrorKind, JsError};
@@ -60,6 +61,7 @@ struct Bridge {
     rpc: v8::Global<v8::Function>,
     begin_script: v8::Global<v8::Function>,
     tail: v8::Global<v8::Function>,
+    mirror_console: v8::Global<v8::Function>,
 }
 
 /// An isolate that runs one worker.
@@ -71,6 +73,8 @@ pub(crate) struct JsInstance {
     state: Rc<IsolateState>,
     interrupt: Arc<JsInterrupt>,
     bridge: Bridge,
+    /// Goes before the runtime.
+    debugger: Option<Rc<Debugger>>,
     runtime: JsRuntime,
 }
 
@@ -82,11 +86,21 @@ fn internal(what: &str) -> Fault {
 }
 
 impl JsInstance {
-    pub fn new(options: JsEngineOptions, version: Arc<WorkerVersion>, env: Environment) -> Result<Self, Fault> {
+    pub fn new(
+        options: JsEngineOptions,
+        version: Arc<WorkerVersion>,
+        env: Environment,
+        inspections: Option<&dyn Inspections>,
+    ) -> Result<Self, Fault> {
         let state = IsolateState::new(env, version.clone());
         let heap_max = usize::try_from(version.limits.heap_bytes).unwrap_or(usize::MAX);
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
-            module_loader: Some(Rc::new(Loader::new(version, state.compat, options.conformance))),
+            module_loader: Some(Rc::new(Loader::new(
+                version,
+                state.compat,
+                options.conformance,
+                inspections.is_some(),
+            ))),
             extensions: extensions(Some(state.clone())),
             startup_snapshot: options.startup_snapshot,
             // Without a store, structuredClone would not detach what it transfers.
@@ -123,6 +137,10 @@ impl JsInstance {
         }
         let eval_at_startup = options.conformance || state.compat.enabled(EVAL_AT_STARTUP);
         let bridge = take_bridge(&mut runtime, eval_at_startup)?;
+        let debugger = match inspections {
+            Some(inspections) => Some(debug(&mut runtime, &state, &interrupt, &bridge, inspections)?),
+            None => None,
+        };
         Ok(Self {
             phase: Phase::Created,
             conformance: options.conformance,
@@ -130,6 +148,7 @@ impl JsInstance {
             state,
             interrupt,
             bridge,
+            debugger,
             runtime,
         })
     }
@@ -530,7 +549,27 @@ fn take_bridge(runtime: &mut JsRuntime, eval_at_startup: bool) -> Result<Bridge,
         rpc: function("dispatchRpc")?,
         begin_script: function("beginScript")?,
         tail: function("dispatchTail")?,
+        mirror_console: function("mirrorConsole")?,
     })
+}
+
+/// Gives the isolate a debugger and announces it.
+fn debug(
+    runtime: &mut JsRuntime,
+    state: &IsolateState,
+    interrupt: &JsInterrupt,
+    bridge: &Bridge,
+    inspections: &dyn Inspections,
+) -> Result<Rc<Debugger>, Fault> {
+    let debugger = Debugger::new(runtime, state.version.name.as_str());
+    interrupt.set_debugger(debugger.handle().clone());
+    *state.debugger.borrow_mut() = Rc::downgrade(&debugger);
+    {
+        deno_core::scope!(scope, runtime);
+        call(scope, &bridge.mirror_console, &[]).map_err(|exception| internal(&exception.message))?;
+    }
+    inspections.started(&state.version, debugger.handle().clone());
+    Ok(debugger)
 }
 
 impl Instance for JsInstance {
@@ -543,6 +582,32 @@ impl Instance for JsInstance {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState {
+        let Some(debugger) = self.debugger.clone() else {
+            return self.turn(cx);
+        };
+        {
+            deno_core::scope!(_scope, self.runtime);
+            debugger.begin_turn(cx);
+        }
+        let state = self.turn(cx);
+        debugger.end_turn();
+        state
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        match &self.phase {
+            Phase::Broken(fault) => Some(fault.clone()),
+            _ => None,
+        }
+    }
+
+    fn interrupt(&self) -> Arc<dyn Interrupt> {
+        self.interrupt.clone()
+    }
+}
+
+impl JsInstance {
+    fn turn(&mut self, cx: &mut Context<'_>) -> InstanceState {
         match self.phase {
             Phase::Broken(_) => return InstanceState::Broken,
             Phase::Ready => {}
@@ -581,16 +646,5 @@ impl Instance for JsInstance {
             return InstanceState::Busy;
         }
         InstanceState::Idle
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        match &self.phase {
-            Phase::Broken(fault) => Some(fault.clone()),
-            _ => None,
-        }
-    }
-
-    fn interrupt(&self) -> Arc<dyn Interrupt> {
-        self.interrupt.clone()
     }
 }

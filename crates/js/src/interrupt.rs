@@ -5,11 +5,12 @@
 //! do not notice either request until they return; what must be stopped all the same needs a process of its own.
 
 use crate::exception::from_js_error;
+use crate::inspect::Handle;
 use atoll_worker::{Fault, Interrupt, JsException};
 use deno_core::error::JsError;
 use deno_core::v8;
 use std::ffi::c_void;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The isolate's only context, in a slot of the isolate, for [`on_interrupt`].
 pub(crate) struct MainContext(pub v8::Global<v8::Context>);
@@ -26,6 +27,8 @@ struct Condemned {
 pub(crate) struct JsInterrupt {
     isolate: v8::IsolateHandle,
     condemned: Mutex<Condemned>,
+    /// The isolate's debugger, if it has one.
+    debugger: OnceLock<Arc<Handle>>,
     /// For the callback, which gets a bare pointer.
     this: std::sync::Weak<Self>,
 }
@@ -35,12 +38,18 @@ impl JsInterrupt {
         Arc::new_cyclic(|this| Self {
             isolate,
             condemned: Mutex::default(),
+            debugger: OnceLock::new(),
             this: this.clone(),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Condemned> {
         self.condemned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The isolate has a debugger.
+    pub fn set_debugger(&self, handle: Arc<Handle>) {
+        let _ = self.debugger.set(handle);
     }
 
     /// Why the isolate must stop, and where it was; `None` while it need not.
@@ -70,6 +79,14 @@ impl Interrupt for JsInterrupt {
             // SAFETY: `data` came from `Arc::into_raw` above and nobody else has it.
             drop(unsafe { Arc::from_raw(data.cast::<Self>()) });
         }
+        // At a breakpoint no interrupt is looked at.
+        if let Some(debugger) = self.debugger.get() {
+            debugger.close();
+        }
+    }
+
+    fn is_exempt(&self) -> bool {
+        self.debugger.get().is_some_and(|debugger| debugger.is_attached())
     }
 }
 

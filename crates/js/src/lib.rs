@@ -18,6 +18,7 @@ mod engine;
 mod exception;
 mod extension;
 mod html;
+mod inspect;
 mod instance;
 mod interrupt;
 mod modules;

@@ -6,6 +6,7 @@
 
 use crate::exception::MODULE_URL_PREFIX;
 use atoll_model::{CompatFlags, Module, ModuleKind, WorkerVersion, node_modules};
+use atoll_worker::inspect::SOURCE_MAP_URL_PREFIX;
 use deno_core::{
     ModuleLoadOptions, ModuleLoadReferrer, ModuleLoadResponse, ModuleLoader, ModuleSource, ModuleSourceCode,
     ModuleSpecifier, ModuleType, ResolutionKind,
@@ -20,6 +21,8 @@ pub(crate) struct Loader {
     /// Whether `atoll:script` can be imported ([`crate::JsEngineOptions::conformance`]).
     conformance: bool,
     compat: CompatFlags,
+    /// Whether there is a debugger, which is told where source maps are.
+    debugged: bool,
 }
 
 /// The specifier that facades import.
@@ -29,17 +32,24 @@ const INTERNAL: &str = "atoll:internal";
 const NODE_PREFIX: &str = "node:";
 
 impl Loader {
-    pub fn new(version: Arc<WorkerVersion>, compat: CompatFlags, conformance: bool) -> Self {
+    pub fn new(version: Arc<WorkerVersion>, compat: CompatFlags, conformance: bool, debugged: bool) -> Self {
         Self {
             version,
             conformance,
             compat,
+            debugged,
         }
     }
 
     fn module_at(&self, url: &str) -> Option<&Module> {
         let name = url.strip_prefix(MODULE_URL_PREFIX)?;
         find(&self.version, name)
+    }
+
+    /// The module's place in the version, if it has a source map.
+    fn source_map_of(&self, module: &Module) -> Option<usize> {
+        let same = |other: &Module| other.name == module.name && other.source_map.is_some();
+        self.version.modules.iter().position(same)
     }
 
     fn unresolved(&self, specifier: &str, from: &str) -> JsErrorBox {
@@ -171,7 +181,8 @@ impl ModuleLoader for Loader {
             let error = JsErrorBox::generic(format!("No such module \"{url}\"."));
             return ModuleLoadResponse::Sync(Err(error));
         };
-        ModuleLoadResponse::Sync(source(module, url))
+        let index = self.debugged.then(|| self.source_map_of(module)).flatten();
+        ModuleLoadResponse::Sync(source(module, url, index))
     }
 
     fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
@@ -212,8 +223,9 @@ fn node_facade(name: &str, url: &ModuleSpecifier) -> Result<ModuleSource, JsErro
     ))
 }
 
-fn source(module: &Module, url: &ModuleSpecifier) -> Result<ModuleSource, JsErrorBox> {
-    let code = match module.kind {
+/// `mapped` is the module's place in its version if a debugger is to be told that it has a source map.
+fn source(module: &Module, url: &ModuleSpecifier, mapped: Option<usize>) -> Result<ModuleSource, JsErrorBox> {
+    let mut code = match module.kind {
         ModuleKind::Esm => String::from_utf8(module.content.to_vec()).map_err(|error| {
             JsErrorBox::type_error(format!(
                 "Module \"{}\" is not UTF-8 (byte {}).",
@@ -231,6 +243,9 @@ fn source(module: &Module, url: &ModuleSpecifier) -> Result<ModuleSource, JsErro
             format!("import {{ {function} }} from \"{INTERNAL}\"; export default {function}({name});")
         }
     };
+    if let (ModuleKind::Esm, Some(index)) = (module.kind, mapped) {
+        code.push_str(&format!("\n//# sourceMappingURL={SOURCE_MAP_URL_PREFIX}{index}\n"));
+    }
     Ok(ModuleSource::new(
         ModuleType::JavaScript,
         ModuleSourceCode::String(code.into()),

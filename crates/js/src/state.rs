@@ -1,11 +1,12 @@
 //! What an isolate's ops share: the environment, the module table and the replies that are still owed.
 
+use crate::inspect::Debugger;
 use atoll_model::{CompatFlags, WorkerVersion};
 use atoll_worker::{Environment, Fault, JsException, Outcome, Reply};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ pub(crate) struct IsolateState {
     pub turn_ms: Cell<f64>,
     /// Running outgoing fetches, by token.
     pub fetches: RefCell<Slab<CancellationToken>>,
+    /// The isolate's debugger, if it has one.
+    pub debugger: RefCell<Weak<Debugger>>,
 }
 
 impl IsolateState {
@@ -42,6 +45,7 @@ impl IsolateState {
             parked: RefCell::default(),
             turn_ms: Cell::new(0.0),
             fetches: RefCell::default(),
+            debugger: RefCell::default(),
         })
     }
 

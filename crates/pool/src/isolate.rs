@@ -166,6 +166,7 @@ impl Drive {
     ///
     /// Jobs stay in the slot until the start-up is over, so that the start-up's limit and failures are its own.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<InstanceState, Fault> {
+        let exempt = self.interrupt.is_exempt();
         let max = if self.start.is_none() { BATCH_MAX } else { 0 };
         self.slot.take(self.id, max, &mut self.batch);
         let with_event = !self.batch.is_empty();
@@ -182,6 +183,12 @@ impl Drive {
             instance.poll(cx)
         }))
         .map_err(|panic| panicked(&self.slot, &*panic))?;
+        if let Some(start) = &mut self.start
+            && (exempt || self.interrupt.is_exempt())
+        {
+            let limit = Duration::from_millis(self.slot.version().limits.startup_ms);
+            start.deadline.as_mut().reset(tokio::time::Instant::now() + limit);
+        }
         if self.start.is_some() && matches!(state, InstanceState::Idle | InstanceState::Busy) {
             self.start = None;
             self.member.started();

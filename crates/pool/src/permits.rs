@@ -48,6 +48,14 @@ pub(crate) struct Seat {
     isolate: u64,
 }
 
+impl Seat {
+    fn is_exempt(&self) -> bool {
+        self.interrupt
+            .get()
+            .is_some_and(|interrupter| interrupter.0.is_exempt())
+    }
+}
+
 struct Interrupter(Arc<dyn Interrupt>);
 
 impl std::fmt::Debug for Interrupter {
@@ -260,7 +268,8 @@ impl Permits {
             {
                 turn.permit = false;
                 entry.seat.revoked.store(true, Ordering::Relaxed);
-                if self.priority.lower(entry.seat.id) {
+                // A thread that stays lowered is replaced, and with it would go whoever is attached to it.
+                if !entry.seat.is_exempt() && self.priority.lower(entry.seat.id) {
                     entry.seat.demoted.store(true, Ordering::Relaxed);
                 }
             }
@@ -314,6 +323,14 @@ fn judge(turn: &mut Turn, seat: &Seat, now: Instant) -> Option<Verdict> {
     }
     let interrupt = seat.interrupt.get()?;
     let cpu_ns = seat.clock?.read_ns()?;
+    if interrupt.0.is_exempt() {
+        // The limits begin anew when it ends.
+        turn.first_seen_ns = None;
+        if seat.start_base_ns.load(Ordering::Relaxed) != NOT_STARTING {
+            seat.start_base_ns.store(cpu_ns, Ordering::Relaxed);
+        }
+        return None;
+    }
     let first_seen_ns = *turn.first_seen_ns.get_or_insert(cpu_ns);
     let ns = |ms: u64| ms.saturating_mul(1_000_000);
     let start_base_ns = seat.start_base_ns.load(Ordering::Relaxed);

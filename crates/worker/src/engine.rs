@@ -56,6 +56,12 @@ pub trait Interrupt: Send + Sync {
     /// Ends the running turn as soon as the engine can. The instance is [`InstanceState::Broken`] afterwards and answers
     /// what it holds with `fault`.
     fn terminate(&self, fault: Fault);
+
+    /// Whether limits of time do not hold now: somebody debugs the isolate, and it may stand still at a breakpoint, or
+    /// take a heap snapshot. Asked often, so it must be cheap.
+    fn is_exempt(&self) -> bool {
+        false
+    }
 }
 
 /// Where an instance is after a turn.

@@ -14,9 +14,10 @@ use crate::dev::sites::DevSites;
 use crate::platform::{self, LOCAL_TENANT, Platform, Ready, of_fault};
 use async_trait::async_trait;
 use atoll_cli::target::{BuiltProject, DevEvent, DevTarget, Failure, Listen, ListenError};
-use atoll_edge::{Edge, EdgeOptions, ErrorDetail, Site, SiteFailure};
+use atoll_edge::{Edge, EdgeOptions, ErrorDetail, InspectorServer, Site, SiteFailure, devtools_url};
+use atoll_host::Debuggers;
 use atoll_model::{TenantId, WorkerName};
-use atoll_worker::{Dispatch, Event, EventContext, ScheduledEvent};
+use atoll_worker::{Dispatch, Event, EventContext, InspectorTargets, ScheduledEvent};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// How long debuggers may take to be let go, when the server stops.
+const INSPECTOR_GRACE: Duration = Duration::from_secs(1);
+
 #[derive(Default)]
 struct State {
     bound: Option<Edge>,
@@ -34,11 +38,14 @@ struct State {
     worker: Option<(TenantId, WorkerName)>,
     /// The workers that run beside it, by place.
     beside: HashMap<usize, (TenantId, WorkerName)>,
+    /// Where debuggers are let in, and the server that does it.
+    inspector: Option<(SocketAddr, JoinHandle<()>)>,
 }
 
 /// The server behind `atoll dev`.
 pub struct DevServer {
     platform: Platform,
+    debuggers: Arc<Debuggers>,
     sites: Arc<DevSites>,
     events: Arc<Events>,
     stop: CancellationToken,
@@ -48,11 +55,13 @@ pub struct DevServer {
 }
 
 impl DevServer {
-    /// A server that is not listening yet. Must be called inside the tokio runtime that serves.
-    pub(crate) fn new(platform: Platform) -> Self {
+    /// A server that is not listening yet. `debuggers` is told of the platform's isolates. Must be called inside the tokio
+    /// runtime that serves.
+    pub(crate) fn new(platform: Platform, debuggers: Arc<Debuggers>) -> Self {
         Self {
             events: Events::new(platform.host.clone()),
             platform,
+            debuggers,
             sites: Arc::default(),
             stop: CancellationToken::new(),
             turn: AtomicU64::new(0),
@@ -83,6 +92,7 @@ impl DevServer {
     }
 
     async fn start(&self, turn: u64, project: &BuiltProject) -> Result<Site, Failure> {
+        self.tell_sources(project);
         let ready = self.platform.prepare(project, None).await?;
         let site = self.put(ready)?;
         let name = site.worker.clone().map(|worker| (site.tenant.clone(), worker));
@@ -96,9 +106,22 @@ impl DevServer {
             }
         };
         if let Some(old) = old.filter(|old| Some(old) != name.as_ref()) {
-            self.platform.remove(&old);
+            self.remove(&old);
         }
         Ok(site)
+    }
+
+    /// Says where the files are that the project's source maps name.
+    fn tell_sources(&self, project: &BuiltProject) {
+        if let Some(version) = &project.worker {
+            self.debuggers
+                .set_sources(&version.tenant, &version.name, &project.root);
+        }
+    }
+
+    fn remove(&self, worker: &(TenantId, WorkerName)) {
+        self.debuggers.forget(&worker.0, &worker.1);
+        self.platform.remove(worker);
     }
 
     /// Tells what is odd and lets the project take over.
@@ -131,6 +154,35 @@ impl DevTarget for DevServer {
         Ok(bound)
     }
 
+    async fn inspect(&self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
+        let product = concat!("atoll/", env!("CARGO_PKG_VERSION"));
+        let server = InspectorServer::bind(address, self.debuggers.clone(), product)
+            .map_err(|error| platform::listen_error(error, address))?;
+        let bound = server.local_addr();
+        self.debuggers.open();
+        let serving = tokio::spawn(server.serve(self.stop.clone()));
+        self.lock().inspector = Some((bound, serving));
+        Ok(bound)
+    }
+
+    fn devtools(&self) -> Vec<(String, String)> {
+        let Some(address) = self.lock().inspector.as_ref().map(|(address, _)| *address) else {
+            return Vec::new();
+        };
+        // A browser on this machine reaches a listener on all addresses by this name.
+        let address = match address.ip().is_unspecified() {
+            true => format!("localhost:{}", address.port()),
+            false => address.to_string(),
+        };
+        let targets = self.debuggers.targets().into_iter();
+        targets
+            .map(|target| {
+                let url = devtools_url(&address, &target.id);
+                (target.title, url)
+            })
+            .collect()
+    }
+
     async fn apply(&self, project: BuiltProject) -> Result<(), Failure> {
         let turn = self.begin();
         match self.start(turn, &project).await {
@@ -154,11 +206,12 @@ impl DevTarget for DevServer {
             });
         };
         let name = (version.tenant.clone(), version.name.clone());
+        self.tell_sources(&project);
         let ready = self.platform.prepare(&project, None).await?;
         self.put(ready)?;
         let old = self.lock().beside.insert(place, name.clone());
         if let Some(old) = old.filter(|old| *old != name) {
-            self.platform.remove(&old);
+            self.remove(&old);
         }
         Ok(())
     }
@@ -202,6 +255,14 @@ impl DevTarget for DevServer {
             state.serving.take()
         };
         self.stop.cancel();
+        // First of all: what stands at a breakpoint would never finish.
+        self.debuggers.close(INSPECTOR_GRACE).await;
+        let inspector = self.lock().inspector.take();
+        if let Some((_, mut inspecting)) = inspector
+            && tokio::time::timeout(INSPECTOR_GRACE, &mut inspecting).await.is_err()
+        {
+            inspecting.abort();
+        }
         if let Some(mut serving) = serving
             && tokio::time::timeout(grace, &mut serving).await.is_err()
         {

@@ -122,6 +122,8 @@ pub struct DevSettings {
     pub upstream_https: Option<bool>,
     /// The port of the inspector.
     pub inspector_port: Option<u16>,
+    /// Its address; `localhost` is 127.0.0.1, `*` is 0.0.0.0.
+    pub inspector_ip: Option<IpAddr>,
     /// Write `worker-configuration.d.ts` at start.
     pub generate_types: bool,
 }

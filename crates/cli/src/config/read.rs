@@ -483,27 +483,30 @@ fn dev(effective: &Effective, findings: &mut Findings) -> DevSettings {
     DevSettings {
         ip: fields
             .text("ip", findings)
-            .and_then(|text| address(&text, &fields, findings)),
+            .and_then(|text| address("ip", &text, &fields, findings)),
         port: port("port", findings),
         https: fields.choice("local_protocol", &protocol, findings),
         host: fields.text("host", findings),
         upstream_https,
         inspector_port: port("inspector_port", findings),
+        inspector_ip: fields
+            .text("inspector_ip", findings)
+            .and_then(|text| address("inspector_ip", &text, &fields, findings)),
         generate_types: fields.flag("generate_types", findings).unwrap_or(false),
     }
 }
 
-fn address(text: &str, fields: &Fields<'_>, findings: &mut Findings) -> Option<IpAddr> {
+fn address(name: &str, text: &str, fields: &Fields<'_>, findings: &mut Findings) -> Option<IpAddr> {
     match text {
         "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
         "*" => Some(Ipv4Addr::UNSPECIFIED.into()),
         _ => match text.parse() {
             Ok(address) => Some(address),
             Err(_) => {
-                let at: Option<Position> = fields.node("ip").map(|node| node.at);
+                let at: Option<Position> = fields.node(name).map(|node| node.at);
                 findings.error(
                     at,
-                    fields.key("ip"),
+                    fields.key(name),
                     format!("expected an IP address or \"localhost\", found \"{text}\""),
                 );
                 None

@@ -20,6 +20,14 @@ impl DevTarget for Beside {
         Ok(SocketAddr::new(listen.host, listen.port))
     }
 
+    async fn inspect(&self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
+        Ok(address)
+    }
+
+    fn devtools(&self) -> Vec<(String, String)> {
+        self.target.devtools()
+    }
+
     async fn apply(&self, project: BuiltProject) -> Result<(), Failure> {
         self.target.apply_beside(self.place, project).await
     }

@@ -190,6 +190,7 @@ impl Round {
         let dev = BuiltProject {
             worker: version,
             assets: assets.map(|(directory, config)| AssetDirectory { directory, config }),
+            root: project.root.clone(),
             persist_to: self.persist_to.clone(),
         };
         state.applied = None;

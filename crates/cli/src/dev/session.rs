@@ -8,7 +8,7 @@ use crate::Surroundings;
 use crate::args::{DevArgs, LogLevel};
 use crate::config::{LoadOptions, LocalFiles, Project};
 use crate::introduce;
-use crate::listen::{explain, urls};
+use crate::listen::{explain, explain_inspector, urls};
 use crate::project;
 use crate::report::{BY_HAND, Reporter, Style};
 use crate::target::{DevTarget, Failure};
@@ -129,8 +129,27 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         }
     };
     let urls = urls(address, listen.https);
+    let inspector = match listen::inspector(&round.args, &project.dev) {
+        None => None,
+        Some(address) => match round.target.inspect(address).await {
+            Ok(address) => Some(address),
+            Err(error) => {
+                let (title, detail) = explain_inspector(&error);
+                let failure = Failure {
+                    title,
+                    detail,
+                    fatal: true,
+                };
+                reporter.failure(&failure, None);
+                return FAILED;
+            }
+        },
+    };
     introduce::program(&reporter);
     introduce::bindings(&reporter, &project);
+    if let Some(address) = inspector {
+        reporter.inspector(address);
+    }
     round.warn_of_config(&project, None);
 
     let mut beside = JoinSet::new();
@@ -293,7 +312,7 @@ impl Session {
                         .warning(&format!("no browser could be started ({cause}): open {url}"));
                 }
             }
-            'd' => self.reporter.say("DevTools are not built yet"),
+            'd' => self.devtools(),
             'c' => {
                 self.reporter.terminal.clear();
                 self.hints();
@@ -311,13 +330,27 @@ impl Session {
         false
     }
 
+    /// Tells where DevTools are. Browsers let no other program open them.
+    fn devtools(&self) {
+        let workers = self.round.target.devtools();
+        if workers.is_empty() {
+            return self
+                .reporter
+                .say("debuggers are not let in: start with --inspector-port 9229");
+        }
+        self.reporter.say("open in Chrome, or choose from chrome://inspect:");
+        for (worker, url) in workers {
+            self.reporter.plain(&format!("  {worker}  {url}"));
+        }
+    }
+
     fn hints(&self) {
         if !self.keys {
             return;
         }
         let hints = [
             ("b", "open a browser"),
-            ("d", "DevTools (not built yet)"),
+            ("d", "DevTools"),
             ("c", "clear console"),
             ("r", "build again"),
             ("x", "exit"),

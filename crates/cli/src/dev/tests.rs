@@ -106,6 +106,19 @@ impl DevTarget for Fake {
         }
     }
 
+    async fn inspect(&self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
+        TcpListener::bind(address)
+            .and_then(|listener| listener.local_addr())
+            .map_err(|_| ListenError::InUse {
+                host: address.ip(),
+                port: address.port(),
+            })
+    }
+
+    fn devtools(&self) -> Vec<(String, String)> {
+        vec![("fake".into(), "devtools://fake".into())]
+    }
+
     async fn apply(&self, project: BuiltProject) -> Result<(), Failure> {
         let throws = project
             .worker

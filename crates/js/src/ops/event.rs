@@ -234,6 +234,14 @@ fn exception(scope: &mut v8::PinScope<'_, '_>, error: v8::Local<'_, v8::Value>) 
     from_js_error(&JsError::from_v8_exception(scope, error))
 }
 
+/// Tells the isolate's debugger, if it has one.
+fn show(scope: &mut v8::PinScope<'_, '_>, state: &OpState, error: v8::Local<'_, v8::Value>) {
+    let debugger = isolate(state).debugger.borrow().upgrade();
+    if let Some(debugger) = debugger {
+        debugger.exception_thrown(scope, error);
+    }
+}
+
 /// The handler failed. `kind` as in `js/91_dispatch.js`.
 #[op2(fast)]
 pub(crate) fn op_fail(
@@ -249,6 +257,9 @@ pub(crate) fn op_fail(
         2 => FaultKind::NoHandler,
         _ => FaultKind::Exception,
     };
+    if kind == FaultKind::Exception {
+        show(scope, state, error);
+    }
     let exception = exception(scope, error);
     let mut fault = match kind {
         FaultKind::NoHandler => Fault::new(kind, exception.message),
@@ -261,6 +272,7 @@ pub(crate) fn op_fail(
 /// An exception that no answer carries.
 #[op2(fast)]
 pub(crate) fn op_report_exception(scope: &mut v8::PinScope<'_, '_>, state: &OpState, error: v8::Local<'_, v8::Value>) {
+    show(scope, state, error);
     let exception = exception(scope, error);
     isolate(state).report(exception);
 }

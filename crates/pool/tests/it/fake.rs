@@ -65,12 +65,17 @@ pub async fn until(condition: impl Fn() -> bool) {
 pub struct Stopper {
     fault: Mutex<Option<Fault>>,
     set: AtomicBool,
+    exempt: AtomicBool,
 }
 
 impl Interrupt for Stopper {
     fn terminate(&self, fault: Fault) {
         *self.fault.lock().unwrap() = Some(fault);
         self.set.store(true, Ordering::SeqCst);
+    }
+
+    fn is_exempt(&self) -> bool {
+        self.exempt.load(Ordering::SeqCst)
     }
 }
 
@@ -139,6 +144,10 @@ impl FakeInstance {
             "spin" => Err(self.spin()),
             "hang" => Ok(false),
             "panic" => panic!("at start-up"),
+            "debugged" => {
+                self.stopper.exempt.store(true, Ordering::SeqCst);
+                Ok(true)
+            }
             _ => Ok(true),
         }
     }

@@ -220,6 +220,28 @@ fn a_turn_that_hears_no_interrupt_is_left_behind() {
 }
 
 #[test]
+fn a_debugged_turn_is_neither_ended_nor_lowered() {
+    check(options(1), |world| async move {
+        let limits = Limits { cpu_ms: 5, ..limits() };
+        let slot = world.start("a", "debugged", limits);
+        slot.ready().await.unwrap();
+        let stuck = slot.submit(context(), event("deaf")).unwrap();
+        world.stage.entered().await;
+        let other = world.ready("b", Limits::default()).await;
+        // Many times the limit, in which the other is served: the permit is taken back all the same.
+        for _ in 0..50 {
+            run(&other, "nap").await.unwrap();
+        }
+        world.stage.open();
+        stuck.await.unwrap();
+        echo(&slot).await;
+        let stats = world.pool.stats();
+        assert!(stats.revoked >= 1, "{stats:?}");
+        assert_eq!((stats.terminated, stats.abandoned, stats.replaced), (0, 0, 0));
+    });
+}
+
+#[test]
 fn start_up_failures_reach_every_job() {
     let one = |start: &'static str, expected: FaultKind, text: &'static str| {
         check(options(1), |world| async move {
