@@ -18,6 +18,8 @@ pub struct Cdp {
     next: i64,
     /// Events that nobody has waited for yet.
     events: VecDeque<Value>,
+    /// Answers that nobody has waited for yet.
+    answers: Vec<Value>,
 }
 
 impl Cdp {
@@ -31,6 +33,7 @@ impl Cdp {
             socket,
             next: 1,
             events: VecDeque::new(),
+            answers: Vec::new(),
         })
     }
 
@@ -58,13 +61,23 @@ impl Cdp {
 
     /// The answer to a command that was sent.
     pub async fn answer(&mut self, id: i64) -> Result<Value> {
+        if let Some(at) = self.answers.iter().position(|answer| answer["id"] == id) {
+            return Ok(self.answers.swap_remove(at));
+        }
         loop {
             let message = self.read().await?;
             if message["id"] == id {
                 return Ok(message);
             }
-            ensure!(message["id"].is_null(), "an answer to nothing: {message}");
+            self.keep(message);
+        }
+    }
+
+    fn keep(&mut self, message: Value) {
+        if message["id"].is_null() {
             self.events.push_back(message);
+        } else {
+            self.answers.push(message);
         }
     }
 
@@ -83,6 +96,10 @@ impl Cdp {
                 Some(event) => event,
                 None => self.read().await.with_context(|| format!("waiting for {method}"))?,
             };
+            if !event["id"].is_null() {
+                self.answers.push(event);
+                continue;
+            }
             if event["method"] == method && wanted(&event["params"]) {
                 return Ok(event["params"].take());
             }

@@ -21,8 +21,8 @@ use crate::ops::service::ServiceHandle;
 use crate::state::IsolateState;
 use atoll_model::WorkerVersion;
 use atoll_worker::{
-    Binding, Body, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState, Interrupt, Job, JsException,
-    Props, Request, RpcLink, ScheduledEvent,
+    Binding, Body, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState, Interrupt, Job,
+    JsException, Props, Request, RpcLink, ScheduledEvent,
 };
 use deno_core::error::{CoreError, CoreErrorKind, JsError};
 use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, v8};
@@ -561,7 +561,7 @@ fn debug(
     bridge: &Bridge,
     inspections: &dyn Inspections,
 ) -> Result<Rc<Debugger>, Fault> {
-    let debugger = Debugger::new(runtime, state.version.name.as_str());
+    let debugger = Debugger::new(runtime, state.version.name.as_str(), state.env.clock.clone());
     interrupt.set_debugger(debugger.handle().clone());
     *state.debugger.borrow_mut() = Rc::downgrade(&debugger);
     {

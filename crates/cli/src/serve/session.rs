@@ -280,6 +280,7 @@ impl Session {
         Ok(BuiltProject {
             worker,
             assets: assets.map(|(directory, config)| AssetDirectory { directory, config }),
+            root: project.root.clone(),
             persist_to: persist_to.to_owned(),
         })
     }

@@ -25,6 +25,7 @@ pub(crate) use handle::Handle;
 
 use self::handle::Arrival;
 use self::session::{Next, Session};
+use atoll_stdx::Clock;
 use deno_core::{JsRuntime, v8};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -41,6 +42,7 @@ const CONTEXT_DATA: &str = r#"{"isDefault":true,"type":"default"}"#;
 pub(crate) struct Debugger {
     handle: Arc<Handle>,
     waker: Waker,
+    clock: Arc<dyn Clock>,
     /// V8 asked to stand still and has not asked to go on.
     paused: Cell<bool>,
     context: v8::Global<v8::Context>,
@@ -51,8 +53,8 @@ pub(crate) struct Debugger {
 }
 
 impl Debugger {
-    /// The debugger of `runtime`; its context is shown as `name`. Drop it before the runtime.
-    pub fn new(runtime: &mut JsRuntime, name: &str) -> Rc<Self> {
+    /// The debugger of `runtime`; its context is shown as `name`, and `clock` says when things happened. Drop it before the runtime.
+    pub fn new(runtime: &mut JsRuntime, name: &str, clock: Arc<dyn Clock>) -> Rc<Self> {
         let context = runtime.main_context();
         let isolate = runtime.v8_isolate();
         let handle = Handle::new(isolate.thread_safe_handle());
@@ -61,6 +63,7 @@ impl Debugger {
         let debugger = Rc::new(Self {
             waker: Waker::from(handle.clone()),
             handle,
+            clock,
             paused: Cell::new(false),
             context,
             isolate: pointer,
@@ -115,6 +118,8 @@ impl Debugger {
         let message = v8::Exception::create_message(scope, exception);
         let stack = message.get_stack_trace(scope);
         let stack = inspector.create_stack_trace(stack);
+        // Shown if the exception itself cannot be.
+        let whole: Vec<u16> = message.get(scope).to_rust_string_lossy(scope).encode_utf16().collect();
         let url: Vec<u16> = message
             .get_script_resource_name(scope)
             .map(|name| name.to_rust_string_lossy(scope))
@@ -126,7 +131,7 @@ impl Debugger {
             context,
             StringView::from(&b"Uncaught"[..]),
             exception,
-            StringView::empty(),
+            StringView::from(&whole[..]),
             StringView::from(&url[..]),
             at(message.get_line_number(scope)),
             at(Some(message.get_start_column() + 1)),
@@ -137,7 +142,7 @@ impl Debugger {
 
     fn connect(&self, arrival: Arrival) {
         if let Some(inspector) = self.inspector.get() {
-            let session = Rc::new(Session::new(inspector, GROUP, arrival));
+            let session = Rc::new(Session::new(inspector, GROUP, arrival, self.clock.clone()));
             self.sessions.borrow_mut().push(session);
         }
     }

@@ -4,11 +4,12 @@
 //! full the isolate's thread waits for it, at most [`SLOW_CLIENT_MAX`], and then gives the client up.
 
 use super::handle::Arrival;
+use atoll_stdx::Clock;
 use atoll_worker::InspectorPeer;
 use deno_core::v8;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -48,13 +49,17 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn new(inspector: &V8Inspector, group: i32, arrival: Arrival) -> Self {
+    pub fn new(inspector: &V8Inspector, group: i32, arrival: Arrival, clock: Arc<dyn Clock>) -> Self {
         let Arrival { peer, first } = arrival;
         let InspectorPeer { commands, messages } = peer;
         let outlet = Rc::new(Outlet {
             messages: RefCell::new(Some(messages)),
         });
-        let channel = Channel::new(Box::new(Sink(outlet.clone())));
+        let channel = Channel::new(Box::new(Sink {
+            outlet: outlet.clone(),
+            hidden: RefCell::default(),
+            clock,
+        }));
         Self {
             v8: inspector.connect(
                 group,
@@ -182,52 +187,88 @@ fn wait_and_send(messages: &mpsc::Sender<String>, message: String) -> bool {
     }
 }
 
-struct Sink(Rc<Outlet>);
+struct Sink {
+    outlet: Rc<Outlet>,
+    hidden: RefCell<Hidden>,
+    clock: Arc<dyn Clock>,
+}
 
 impl ChannelImpl for Sink {
     fn send_response(&self, call_id: i32, message: v8::UniquePtr<StringBuffer>) {
         if call_id != OWN_ID
             && let Some(message) = message.as_ref()
         {
-            self.0.send(message.string().to_string());
+            self.outlet.send(message.string().to_string());
         }
     }
 
     fn send_notification(&self, message: v8::UniquePtr<StringBuffer>) {
-        if let Some(message) = message.as_ref()
-            && let Some(message) = for_client(message.string().to_string())
-        {
-            self.0.send(message);
+        let Some(message) = message.as_ref() else { return };
+        let message = self.hidden.borrow_mut().without(message.string().to_string());
+        if let Some(message) = message {
+            self.outlet.send(timed(message, || self.clock.now_ms()));
         }
     }
 
     fn flush_protocol_notifications(&self) {}
 }
 
-/// An event without what belongs to the engine: its scripts are not announced, and its frames not part of a stack in
-/// which the worker's are. `None` if nothing is left.
-fn for_client(message: String) -> Option<String> {
+/// What is printed and thrown, with the time: V8 asks for it in a way that the bindings do not pass on, and says 0.
+fn timed(message: String, now_ms: impl FnOnce() -> u64) -> String {
     let is = |method: &str| message.starts_with(&format!("{{\"method\":\"{method}\""));
-    let (announced, paused) = (
-        is("Debugger.scriptParsed") || is("Debugger.scriptFailedToParse"),
-        is("Debugger.paused"),
-    );
-    if !announced && !paused || !message.contains("\"url\":\"ext:") {
-        return Some(message);
+    if !is("Runtime.consoleAPICalled") && !is("Runtime.exceptionThrown") {
+        return message;
     }
-    let Ok(mut value) = serde_json::from_str::<Value>(&message) else {
-        return Some(message);
+    let Ok(mut event) = serde_json::from_str::<Value>(&message) else {
+        return message;
     };
-    let hidden = |value: &Value| value["url"].as_str().is_some_and(|url| url.starts_with(HIDDEN));
-    if announced {
-        return (!hidden(&value["params"])).then_some(message);
+    match event.pointer_mut("/params/timestamp") {
+        Some(time) if time.as_f64() == Some(0.0) => *time = now_ms().into(),
+        _ => return message,
     }
-    if let Some(frames) = value.pointer_mut("/params/callFrames").and_then(Value::as_array_mut)
-        && !frames.iter().all(hidden)
-    {
-        frames.retain(|frame| !hidden(frame));
+    event.to_string()
+}
+
+/// The engine's own scripts, by their ids.
+#[derive(Default)]
+struct Hidden(HashSet<String>);
+
+impl Hidden {
+    /// An event without what belongs to the engine: its scripts are not announced, and its frames are not part of a stack
+    /// in which the worker's are. `None` if nothing is left.
+    fn without(&mut self, message: String) -> Option<String> {
+        let is = |method: &str| message.starts_with(&format!("{{\"method\":\"{method}\""));
+        if is("Debugger.scriptParsed") || is("Debugger.scriptFailedToParse") {
+            if !message.contains(&format!("\"url\":\"{HIDDEN}")) {
+                return Some(message);
+            }
+            let event: Value = serde_json::from_str(&message).unwrap_or_default();
+            let params = &event["params"];
+            if !params["url"].as_str().is_some_and(|url| url.starts_with(HIDDEN)) {
+                return Some(message);
+            }
+            if let Some(id) = params["scriptId"].as_str() {
+                self.0.insert(id.to_owned());
+            }
+            return None;
+        }
+        if !is("Debugger.paused") {
+            return Some(message);
+        }
+        let Ok(mut event) = serde_json::from_str::<Value>(&message) else {
+            return Some(message);
+        };
+        let frames = event.pointer_mut("/params/callFrames").and_then(Value::as_array_mut);
+        let hidden = |frame: &Value| {
+            let script = frame["location"]["scriptId"].as_str();
+            script.is_some_and(|script| self.0.contains(script))
+        };
+        match frames {
+            Some(frames) if !frames.iter().all(hidden) => frames.retain(|frame| !hidden(frame)),
+            _ => return Some(message),
+        }
+        Some(event.to_string())
     }
-    Some(value.to_string())
 }
 
 #[cfg(test)]
@@ -236,33 +277,42 @@ mod tests {
 
     #[test]
     fn the_engine_is_not_shown() {
-        let check = |message: Value, expected: Option<Value>| {
-            let shown = for_client(message.to_string());
+        let mut hidden = Hidden::default();
+        let mut check = |message: Value, expected: Option<Value>| {
+            let shown = hidden.without(message.to_string());
             let shown = shown.map(|text| serde_json::from_str::<Value>(&text).unwrap());
             assert_eq!(shown, expected, "{message}");
         };
-        // Fields in V8's order.
-        let event = |method: &str, params: Value| {
-            let text = format!("{{\"method\":\"{method}\",\"params\":{params}}}");
-            serde_json::from_str::<Value>(&text).unwrap()
-        };
-        let parsed = |url: &str| event("Debugger.scriptParsed", json!({ "scriptId": "1", "url": url }));
-        check(parsed("file:///index.js"), Some(parsed("file:///index.js")));
-        check(parsed("ext:atoll_js/91_dispatch.js"), None);
-        let paused = |urls: &[&str]| {
-            let frames: Vec<Value> = urls.iter().map(|url| json!({ "url": url })).collect();
+        let event = |method: &str, params: Value| json!({ "method": method, "params": params });
+        let parsed = |id: &str, url: &str| event("Debugger.scriptParsed", json!({ "scriptId": id, "url": url }));
+        check(parsed("1", "file:///index.js"), Some(parsed("1", "file:///index.js")));
+        check(parsed("2", "ext:atoll_js/91_dispatch.js"), None);
+        let paused = |ids: &[&str]| {
+            let frame = |id: &&str| json!({ "location": { "scriptId": id }, "url": "" });
+            let frames: Vec<Value> = ids.iter().map(frame).collect();
             event("Debugger.paused", json!({ "callFrames": frames }))
         };
-        check(
-            paused(&["file:///a.js", "ext:core/01_core.js"]),
-            Some(paused(&["file:///a.js"])),
-        );
-        check(
-            paused(&["ext:a.js", "ext:b.js"]),
-            Some(paused(&["ext:a.js", "ext:b.js"])),
-        );
+        check(paused(&["1", "2", "1", "2"]), Some(paused(&["1", "1"])));
+        check(paused(&["2", "2"]), Some(paused(&["2", "2"])));
         let console = event("Runtime.consoleAPICalled", json!({ "args": [{ "url": "ext:x" }] }));
         check(console.clone(), Some(console));
+    }
+
+    #[test]
+    fn events_have_a_time() {
+        let check = |message: &str, expected: &str| assert_eq!(timed(message.to_owned(), || 7), expected);
+        check(
+            r#"{"method":"Runtime.exceptionThrown","params":{"timestamp":0,"x":"timestamp"}}"#,
+            r#"{"method":"Runtime.exceptionThrown","params":{"timestamp":7,"x":"timestamp"}}"#,
+        );
+        let others = [
+            r#"{"method":"Runtime.consoleAPICalled","params":{"timestamp":1.5}}"#,
+            r#"{"method":"Debugger.resumed","params":{"timestamp":0}}"#,
+            r#"{"method":"Runtime.consoleAPICalled" "#,
+        ];
+        for message in others {
+            check(message, message);
+        }
     }
 
     #[test]
