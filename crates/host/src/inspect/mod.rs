@@ -48,6 +48,11 @@ impl Worker {
         self.tenant == *tenant && self.name == *name
     }
 
+    /// A project is listed always, so that it can be connected to before it starts.
+    fn is_listed(&self) -> bool {
+        self.sources.is_some() || self.newest().is_some() || self.clients.iter().any(|client| client.strong_count() > 0)
+    }
+
     fn newest(&self) -> Option<&Isolate> {
         self.isolates.iter().rev().find(|isolate| isolate.inspector.is_live())
     }
@@ -167,6 +172,8 @@ impl Inspections for Debuggers {
         for client in worker.clients.iter().filter_map(Weak::upgrade) {
             client.attach(&isolate);
         }
+        // Workers that workers made are listed while they live.
+        workers.retain(Worker::is_listed);
     }
 }
 
@@ -177,7 +184,7 @@ impl InspectorTargets for Debuggers {
             id: worker.name.as_str().to_owned(),
             title: worker.name.as_str().to_owned(),
         };
-        workers.iter().map(target).collect()
+        workers.iter().filter(|worker| worker.is_listed()).map(target).collect()
     }
 
     fn connect(&self, id: &str) -> Option<InspectorSession> {
