@@ -112,6 +112,7 @@ pub fn tests(npm: bool) -> Vec<Trial> {
         trial("libraries::all", libraries::all).with_ignored_flag(!installed),
         trial("commands::answers", commands::answers),
         trial("commands::types", commands::types),
+        trial("commands::test", commands::test),
     ]
 }
 

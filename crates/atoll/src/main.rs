@@ -16,9 +16,9 @@ use crate::platform::{Parts, Platform};
 use crate::serve::{Journal, JournalTerminal, Recorded, ServeServer, Style};
 use atoll_cli::args::LogLevel;
 use atoll_cli::serve::{Isolation, LogFormat, ServeTarget};
-use atoll_cli::target::DevTarget;
+use atoll_cli::target::{DevTarget, TestTarget};
 use atoll_cli::terminal::Terminal;
-use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Targets};
+use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
 use atoll_host::Debuggers;
 use atoll_js::{JsEngine, JsEngineOptions};
@@ -168,6 +168,11 @@ impl Targets for Wiring {
         let policy = AddressPolicy::public_and_loopback();
         let platform = self.platform(engine, args.isolation, cores(), policy)?;
         Ok(Arc::new(DevServer::new(platform, debuggers)))
+    }
+
+    fn test(&self, _: &TestArgs) -> Result<Arc<dyn TestTarget>, String> {
+        let platform = self.platform(cores(), AddressPolicy::public_and_loopback())?;
+        Ok(Arc::new(DevServer::new(platform)))
     }
 
     fn serve(&self, args: &ServeArgs) -> Result<(Arc<dyn ServeTarget>, Arc<dyn Terminal>), String> {

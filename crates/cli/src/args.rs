@@ -61,6 +61,10 @@ pub enum Command {
     ///
     /// Reads the same configuration as `dev`, builds once, and serves until it is told to stop.
     Serve(Box<ServeArgs>),
+    /// Run the tests of a project: the `test` handlers of its exports.
+    ///
+    /// Reads and builds the project as `dev` does, with state that lasts as long as the tests.
+    Test(Box<TestArgs>),
     /// Make a new project.
     Init(InitArgs),
     /// Write the TypeScript types of a project's bindings (worker-configuration.d.ts).
@@ -156,7 +160,32 @@ pub struct DevArgs {
     pub show_interactive_dev_session: Option<bool>,
 }
 
-/// How a project is read and built: the flags that `dev` and `serve` share.
+/// `atoll test`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+    atoll test                       the project in this directory\n  \
+    atoll test apps/shop -n cart     those of its exports whose name contains \"cart\"\n  \
+    atoll test --json | jq -c 'select(.event == \"test\")'\n\n\
+    A test is a handler: export default { async test(controller, env, ctx) { ... } }. It fails if it throws.")]
+pub struct TestArgs {
+    /// The project's directory, or its entry script.
+    #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub directory: PathBuf,
+    /// The configuration file to read, no other.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run those exports whose name contains this.
+    #[arg(short, long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// How the project is read and built.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// Print one JSON object a line, for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a project is read and built: the flags that `dev`, `serve` and `test` share.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BuildArgs {
     /// The environment of the configuration to use.
@@ -280,7 +309,7 @@ impl Cli {
 
     /// Whether the command runs workers, so that the engine must be initialised before any thread is started.
     pub fn runs_workers(&self) -> bool {
-        matches!(self.command, Command::Dev(_) | Command::Serve(_))
+        matches!(self.command, Command::Dev(_) | Command::Serve(_) | Command::Test(_))
     }
 }
 

@@ -20,10 +20,11 @@ mod surroundings;
 mod table;
 pub mod target;
 pub mod terminal;
+pub mod testing;
 pub mod types;
 pub mod watch;
 
-pub use args::{Cli, Command, DevArgs};
+pub use args::{Cli, Command, DevArgs, TestArgs};
 pub use project::LOCAL_TENANT;
 pub use run::{Targets, run};
 pub use serve::ServeArgs;

@@ -1,13 +1,13 @@
 //! From a command line to an exit status.
 
 use crate::Surroundings;
-use crate::args::{Cli, Command, DevArgs, InitArgs, TypesArgs};
+use crate::args::{Cli, Command, DevArgs, InitArgs, TestArgs, TypesArgs};
 use crate::config::{LoadOptions, LocalFiles};
 use crate::dev;
 use crate::serve::{self, LogFormat, ServeArgs, ServeTarget};
-use crate::target::DevTarget;
-use crate::terminal::{self, Listener, SystemTerminal, Terminal};
-use crate::{completions, init, types};
+use crate::target::{DevTarget, TestTarget};
+use crate::terminal::{self, Input, Listener, SystemTerminal, Terminal};
+use crate::{completions, init, testing, types};
 use atoll_stdx::SystemClock;
 use clap::CommandFactory as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub trait Targets {
     /// What `atoll dev` drives.
     fn dev(&self, args: &DevArgs) -> Result<Arc<dyn DevTarget>, String>;
+    /// What `atoll test` drives.
+    fn test(&self, args: &TestArgs) -> Result<Arc<dyn TestTarget>, String>;
     /// What `atoll serve` drives, and where its lines go.
     fn serve(&self, args: &ServeArgs) -> Result<(Arc<dyn ServeTarget>, Arc<dyn Terminal>), String>;
 }
@@ -81,6 +83,26 @@ pub async fn run(cli: Cli, targets: &dyn Targets) -> ExitCode {
                 bundler: Surroundings::default_bundler(),
             };
             ExitCode::from(serve::run(*args, around, target).await)
+        }
+        Command::Test(args) => {
+            let target = match targets.test(&args) {
+                Ok(target) => target,
+                Err(cause) => return failed(&terminal, &cause),
+            };
+            let (inputs, _) = match terminal::inputs(false, Input::Terminate) {
+                Ok(inputs) => inputs,
+                Err(error) => return failed(&terminal, &format!("signals cannot be handled: {error}")),
+            };
+            let around = Surroundings {
+                cwd,
+                process_env: process_env(),
+                clock: Arc::new(SystemClock),
+                terminal: Arc::new(terminal),
+                inputs,
+                keys: false,
+                bundler: Surroundings::default_bundler(),
+            };
+            ExitCode::from(testing::run(*args, around, target).await)
         }
         Command::Init(args) => new_project(&terminal, &cwd, &args),
         Command::Types(args) => write_types(&terminal, cwd, args),

@@ -24,7 +24,37 @@ pub struct Surroundings {
     pub bundler: Arc<dyn Bundler>,
 }
 
+/// The same without what comes in.
+pub(crate) struct World {
+    pub cwd: PathBuf,
+    pub process_env: Vec<(String, String)>,
+    pub clock: Arc<dyn Clock>,
+    pub terminal: Arc<dyn Terminal>,
+    pub bundler: Arc<dyn Bundler>,
+}
+
 impl Surroundings {
+    /// What comes in, apart from the rest.
+    pub(crate) fn split(self) -> (World, Inputs) {
+        let Self {
+            cwd,
+            process_env,
+            clock,
+            terminal,
+            inputs,
+            keys: _,
+            bundler,
+        } = self;
+        let world = World {
+            cwd,
+            process_env,
+            clock,
+            terminal,
+            bundler,
+        };
+        (world, inputs)
+    }
+
     /// The bundler of this build; for tests and for whoever replaces it.
     pub fn default_bundler() -> Arc<dyn Bundler> {
         bundle::bundler()

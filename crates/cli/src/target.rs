@@ -122,6 +122,22 @@ pub trait DevTarget: Send + Sync {
     async fn shutdown(&self, grace: Duration);
 }
 
+/// What `atoll test` drives: something that runs a project's tests without listening.
+#[async_trait]
+pub trait TestTarget: Send + Sync {
+    /// Starts the project. Returns its exports that have a `test` handler, the default one (`default`) first.
+    async fn start(&self, project: BuiltProject) -> Result<Vec<String>, Failure>;
+
+    /// Runs the `test` handler of an export; a failure says what it threw.
+    async fn run(&self, export: &str) -> Result<(), Failure>;
+
+    /// As [`DevTarget::events`].
+    fn events(&self) -> mpsc::Receiver<DevEvent>;
+
+    /// Finishes what is in flight (at most `grace`), closes the stores.
+    async fn shutdown(&self, grace: Duration);
+}
+
 /// Why the listener could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {

@@ -38,6 +38,15 @@ pub(crate) fn status(kind: FaultKind) -> StatusCode {
     }
 }
 
+/// What a worker is answered that fetches from one that does not run, as the peer answers it. No client sees this.
+pub fn absent_worker(text: String) -> atoll_worker::Response {
+    atoll_worker::Response {
+        head: atoll_worker::ResponseHead::new(StatusCode::SERVICE_UNAVAILABLE.as_u16()),
+        body: text.into(),
+        websocket: None,
+    }
+}
+
 /// One line for people.
 fn title(kind: FaultKind) -> &'static str {
     match kind {

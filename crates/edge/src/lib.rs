@@ -42,6 +42,7 @@ mod upload;
 mod websocket;
 
 pub use error::EdgeError;
+pub use fault::absent_worker;
 pub use geo::{GeoDatabases, GeoError};
 pub use inspector::{InspectorServer, devtools_url};
 pub use limits::EdgeLimits;

@@ -16,6 +16,21 @@ pub enum DeployError {
         /// What is missing and what to do.
         reason: String,
     },
+    /// A service binding names an entrypoint that the worker at its other end does not export.
+    #[error(
+        "Worker \"{worker}\"'s binding \"{binding}\" refers to service \"{service}\" with a named entrypoint \"{entrypoint}\", but \
+         \"{service}\" has no such named entrypoint."
+    )]
+    NoEntrypoint {
+        /// The worker that has the binding.
+        worker: String,
+        /// The binding's name in `env`.
+        binding: String,
+        /// The worker that it names.
+        service: String,
+        /// The export that is not there.
+        entrypoint: String,
+    },
     /// A newer deploy of the same worker came first; this version was not put in its place.
     #[error("a newer version of worker \"{worker}\" was deployed meanwhile")]
     Superseded {

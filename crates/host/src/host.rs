@@ -2,6 +2,7 @@
 
 use crate::DeployError;
 use crate::cordon::{Cordon, CordonStats};
+use crate::entrypoints::Entrypoints;
 use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
 use crate::running::Running;
@@ -12,7 +13,7 @@ use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    Dispatch, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Outcome, ServiceStub,
+    Dispatch, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Outcome, Response, ServiceStub,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +42,13 @@ pub struct HostOptions {
     pub tasks: TaskGroup,
     /// How long a replaced version may go on with what it has in flight.
     pub retire_grace: Duration,
+    /// What a worker is answered that fetches from one that does not run; without, the fetch throws. Whoever chooses statuses
+    /// gives this.
+    pub absent_worker: Option<AbsentWorker>,
 }
+
+/// See [`HostOptions::absent_worker`].
+pub type AbsentWorker = fn(&WorkerName) -> Response;
 
 impl HostOptions {
     /// With the defaults for the rest.
@@ -54,6 +61,7 @@ impl HostOptions {
             logs: LogHub::new(),
             tasks: TaskGroup::new(),
             retire_grace: RETIRE_GRACE_DEFAULT,
+            absent_worker: None,
         }
     }
 }
@@ -62,6 +70,7 @@ struct Active {
     slot: Arc<Running>,
     /// The number of the deploy that put it here.
     deploy: u64,
+    entrypoints: Entrypoints,
 }
 
 /// A version that has started and gets no events yet.
@@ -105,6 +114,7 @@ pub struct Host {
     logs: Arc<LogHub>,
     tasks: TaskGroup,
     retire_grace: Duration,
+    absent_worker: Option<AbsentWorker>,
     table: RwLock<Table>,
     services: Services,
     deploys: AtomicU64,
@@ -123,6 +133,7 @@ impl Host {
             logs: options.logs,
             tasks: options.tasks,
             retire_grace: options.retire_grace,
+            absent_worker: options.absent_worker,
             table: RwLock::default(),
             deploys: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -180,14 +191,20 @@ impl Host {
         );
         let slot = self.start(version.clone(), environment);
         slot.ready().await?;
+        let entrypoints = Entrypoints::of(&slot, self.next_request_id()).await;
         Ok(Prepared {
             version,
-            active: Active { slot, deploy },
+            active: Active {
+                slot,
+                deploy,
+                entrypoints,
+            },
         })
     }
 
     /// The second half of [`Host::deploy`]: events go to the prepared version from now on. Must be called inside a tokio
-    /// runtime. Fails only if a newer deploy of the same worker came first.
+    /// runtime. Fails if a newer deploy of the same worker came first, or if this is the worker's first one and a service
+    /// binding (of it, or of another worker to it) names an entrypoint that is not there.
     pub fn commit(&self, prepared: Prepared) -> Result<(), DeployError> {
         let Prepared { version, active } = prepared;
         let old = {
@@ -199,6 +216,14 @@ impl Host {
                 return Err(DeployError::Superseded {
                     worker: version.name.to_string(),
                 });
+            }
+            let others = workers.iter().map(|(name, other)| (name, &other.entrypoints));
+            if let Some(missing) = active.entrypoints.missing(&version.name, others) {
+                // Workers that run are changed one after the other: what does not fit yet may fit with the next.
+                if !workers.contains_key(&version.name) {
+                    return Err(missing);
+                }
+                tracing::warn!("{missing}");
             }
             workers.insert(version.name.clone(), active)
         };
@@ -230,6 +255,10 @@ impl Host {
             Some(cordon) => Running::Away(cordon.slot(version, environment)),
             None => Running::Here(self.pool.start(self.engine.clone(), version, environment)),
         })
+    }
+
+    pub(crate) fn absent_worker(&self) -> Option<AbsentWorker> {
+        self.absent_worker
     }
 
     pub(crate) fn tasks(&self) -> &TaskGroup {

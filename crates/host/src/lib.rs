@@ -9,6 +9,7 @@
 
 mod bindings;
 mod cordon;
+mod entrypoints;
 mod environment;
 mod error;
 mod host;
@@ -30,6 +31,7 @@ pub use cordon::{
 };
 pub use environment::{KvSource, Reach};
 pub use error::DeployError;
-pub use host::{Host, HostOptions, HostStats, Prepared, WorkerStats};
+pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
 pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_DEPTH_MAX};
+pub use services::absent as absent_worker;

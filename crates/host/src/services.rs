@@ -6,7 +6,7 @@
 use crate::Host;
 use async_trait::async_trait;
 use atoll_model::{TenantId, WorkerName};
-use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, Outcome, Response, ResponseHead, Service};
+use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, Outcome, Service};
 use std::sync::{Arc, Weak};
 
 /// Makes services of a host's workers.
@@ -39,6 +39,11 @@ impl Services {
     }
 }
 
+/// What is said of a worker that does not run.
+pub fn absent(worker: &WorkerName) -> String {
+    format!("Worker \"{worker}\" not found. Make sure it is running locally.")
+}
+
 struct HostService {
     host: Weak<Host>,
     tenant: TenantId,
@@ -56,18 +61,10 @@ impl Service for HostService {
         ctx.request_id = host.next_request_id();
         let is_fetch = matches!(event, Event::Fetch(_));
         match host.dispatch(&self.worker, ctx, event).await {
-            Err(fault) if fault.kind == FaultKind::NotFound => {
-                let text = format!("Worker \"{}\" not found. Make sure it is running locally.", self.worker);
-                if !is_fetch {
-                    return Err(Fault::new(FaultKind::NotFound, text));
-                }
-                // As the peer answers it: a worker sees a response here, which no front will see.
-                Ok(Outcome::Fetch(Response {
-                    head: ResponseHead::new(503),
-                    body: text.into(),
-                    websocket: None,
-                }))
-            }
+            Err(fault) if fault.kind == FaultKind::NotFound => match host.absent_worker() {
+                Some(answer) if is_fetch => Ok(Outcome::Fetch(answer(&self.worker))),
+                _ => Err(Fault::new(FaultKind::NotFound, absent(&self.worker))),
+            },
             answer => answer,
         }
     }

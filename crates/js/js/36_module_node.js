@@ -4,7 +4,7 @@ const { core } = __bootstrap;
 const { nodeModule } = core.loadExtScript("ext:atoll_js/27_node.js");
 
 function httpServerHandler(server) {
-  return nodeModule("_http_server").httpServerHandler(server, arguments[1]);
+  return nodeModule("_http_server").httpServerHandler(server);
 }
 
 async function handleAsNodeRequest(server, request, env, ctx) {

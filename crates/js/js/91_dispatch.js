@@ -3,6 +3,7 @@
 (function () {
 const { core } = __bootstrap;
 const {
+  op_described,
   op_fail,
   op_report_exception,
   op_respond_bytes,
@@ -15,6 +16,7 @@ const {
   op_rpc_refuse,
   op_scheduled_done,
   op_tail_done,
+  op_test_done,
 } = core.ops;
 const { setAsyncContext, getAsyncContext } = core;
 const { PromiseRejectionEvent, ErrorEvent } = core.loadExtScript("ext:deno_web/02_event.js");
@@ -324,6 +326,47 @@ function dispatchTail(id, items, info) {
   }
 }
 
+// The test handler of an entrypoint.
+function dispatchTest(id, info) {
+  const ctx = contextOf(id, info);
+  const outer = getAsyncContext();
+  setAsyncContext(new Frame(ctx, null));
+  try {
+    const test = handler("test", ctx, entryOf(info));
+    if (test === null) {
+      fail(id, NO_HANDLER, new Error(noHandler("test")), ctx);
+      return;
+    }
+    Promise.resolve(test({})).then(
+      () => {
+        op_test_done(id);
+        eventAnswered(ctx);
+        releaseEvent(ctx);
+      },
+      (error) => fail(id, EXCEPTION, error, ctx),
+    );
+  } catch (error) {
+    fail(id, error instanceof NoEntrypoint ? NO_HANDLER : EXCEPTION, error, ctx);
+  } finally {
+    setAsyncContext(outer);
+  }
+}
+
+const HANDLERS = ["fetch", "scheduled", "queue", "email", "tail", "trace", "alarm", "test", "connect"];
+
+// What there is to dispatch to. Looks at the exports and calls nothing of them but getters.
+function describe(id) {
+  const list = [];
+  const add = (name, value) => {
+    const holder = typeof value === "function" ? value.prototype : value;
+    const handlers = HANDLERS.filter((handler) => typeof holder[handler] === "function");
+    list.push({ name, handlers });
+  };
+  if (!entries.has("default") && entry !== null && entry !== undefined) add("default", entry);
+  for (const [name, value] of entries) add(name, value);
+  op_described(id, JSON.stringify(list));
+}
+
 // A session of calls: one instance of the entrypoint answers all of them.
 function dispatchRpc(id, link, info) {
   const ctx = contextOf(id, info);
@@ -382,7 +425,9 @@ for (
 
 install();
 Object.defineProperty(globalThis, "__atoll", {
-  value: { beginScript, bootstrap, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, mirrorConsole, start },
+  value: {
+    beginScript, bootstrap, describe, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, dispatchTest, mirrorConsole, start,
+  },
   configurable: true,
 });
 })();

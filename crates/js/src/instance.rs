@@ -62,6 +62,8 @@ struct Bridge {
     begin_script: v8::Global<v8::Function>,
     tail: v8::Global<v8::Function>,
     mirror_console: v8::Global<v8::Function>,
+    test: v8::Global<v8::Function>,
+    describe: v8::Global<v8::Function>,
 }
 
 /// An isolate that runs one worker.
@@ -321,6 +323,8 @@ impl JsInstance {
             Event::Scheduled(scheduled) => self.run_scheduled(id, &ctx.entry, &scheduled),
             Event::Tail(items) => self.run_tail(id, &ctx.entry, &items),
             Event::Rpc(link) => self.run_rpc(id, &ctx.entry, link),
+            Event::Test => self.run_test(id, &ctx.entry),
+            Event::Describe => self.run_describe(id),
         };
         // The bridge catches whatever a handler throws; only a termination passes it.
         if let Err(exception) = result
@@ -363,6 +367,21 @@ impl JsInstance {
             .into();
         let entry = entry_of(scope, entry);
         call(scope, &function, &[id, items, entry])
+    }
+
+    fn run_test(&mut self, id: u32, entry: &Entry) -> Result<(), JsException> {
+        let function = self.bridge.test.clone();
+        deno_core::scope!(scope, self.runtime);
+        let id = v8::Integer::new_from_unsigned(scope, id).into();
+        let entry = entry_of(scope, entry);
+        call(scope, &function, &[id, entry])
+    }
+
+    fn run_describe(&mut self, id: u32) -> Result<(), JsException> {
+        let function = self.bridge.describe.clone();
+        deno_core::scope!(scope, self.runtime);
+        let id = v8::Integer::new_from_unsigned(scope, id).into();
+        call(scope, &function, &[id])
     }
 
     fn run_scheduled(&mut self, id: u32, entry: &Entry, event: &ScheduledEvent) -> Result<(), JsException> {
@@ -550,6 +569,8 @@ fn take_bridge(runtime: &mut JsRuntime, eval_at_startup: bool) -> Result<Bridge,
         begin_script: function("beginScript")?,
         tail: function("dispatchTail")?,
         mirror_console: function("mirrorConsole")?,
+        test: function("dispatchTest")?,
+        describe: function("describe")?,
     })
 }
 

@@ -130,6 +130,14 @@ pub(crate) struct EventParts {
     scheduled: Option<ScheduledEvent>,
     body: BodyWire,
     rpc: bool,
+    asks: Option<Asks>,
+}
+
+/// Events that carry nothing.
+#[derive(Debug, Clone, Copy)]
+enum Asks {
+    Test,
+    Describe,
 }
 
 impl EventParts {
@@ -139,6 +147,7 @@ impl EventParts {
             scheduled: None,
             body: BodyWire::Empty,
             rpc: false,
+            asks: None,
         };
         match event {
             Event::Fetch(Request { head, body }) => {
@@ -151,6 +160,8 @@ impl EventParts {
                 message.attachments.push(Attachment::Rpc(link));
             }
             Event::Tail(items) => message.blobs.push(items.into()),
+            Event::Test => parts.asks = Some(Asks::Test),
+            Event::Describe => parts.asks = Some(Asks::Describe),
         }
         parts
     }
@@ -173,6 +184,13 @@ impl EventParts {
                 scheduled_ms: scheduled.scheduled_ms,
             },
             Self { rpc: true, .. } => EventWire::Rpc,
+            Self {
+                asks: Some(Asks::Test), ..
+            } => EventWire::Test,
+            Self {
+                asks: Some(Asks::Describe),
+                ..
+            } => EventWire::Describe,
             _ => EventWire::Tail,
         }
     }
@@ -187,6 +205,8 @@ pub(crate) fn take_event(wire: EventWire<'_>, message: &mut Received) -> Result<
         }),
         EventWire::Rpc => Event::Rpc(message.rpc()?),
         EventWire::Tail => Event::Tail(utf8(message.blob()?)?),
+        EventWire::Test => Event::Test,
+        EventWire::Describe => Event::Describe,
     })
 }
 
@@ -204,6 +224,8 @@ pub(crate) fn answer_message(answer: Result<Outcome, Fault>) -> Message {
         Ok(Outcome::Scheduled { no_retry }) => message.head(&AnsweredWire::Ok(OutcomeWire::Scheduled { no_retry })),
         Ok(Outcome::Rpc) => message.head(&AnsweredWire::Ok(OutcomeWire::Rpc)),
         Ok(Outcome::Tail) => message.head(&AnsweredWire::Ok(OutcomeWire::Tail)),
+        Ok(Outcome::Test) => message.head(&AnsweredWire::Ok(OutcomeWire::Test)),
+        Ok(Outcome::Described(exports)) => message.head(&AnsweredWire::Ok(OutcomeWire::Described(exports))),
         Err(fault) => message.head(&AnsweredWire::Err(fault)),
     }
     message
@@ -216,6 +238,8 @@ pub(crate) fn parse_answer(mut message: Received) -> Result<Result<Outcome, Faul
         Ok(OutcomeWire::Scheduled { no_retry }) => Ok(Outcome::Scheduled { no_retry }),
         Ok(OutcomeWire::Rpc) => Ok(Outcome::Rpc),
         Ok(OutcomeWire::Tail) => Ok(Outcome::Tail),
+        Ok(OutcomeWire::Test) => Ok(Outcome::Test),
+        Ok(OutcomeWire::Described(exports)) => Ok(Outcome::Described(exports)),
         Err(fault) => Err(fault),
     })
 }

@@ -11,8 +11,8 @@ use crate::outbox::Outbox;
 use atoll_model::{Limits, ModuleKind, UnbuiltBinding};
 use atoll_worker::wire::{RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
-    BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Fault, JsException, KvKey, LogLevel, Redirect,
-    WsMessage,
+    BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Export, Fault, JsException, KvKey, LogLevel,
+    Redirect, WsMessage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -350,6 +350,8 @@ pub(crate) enum EventWire<'a> {
     Rpc,
     /// With the items as a blob.
     Tail,
+    Test,
+    Describe,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -387,6 +389,8 @@ pub(crate) enum OutcomeWire<'a> {
     },
     Rpc,
     Tail,
+    Test,
+    Described(Vec<Export>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

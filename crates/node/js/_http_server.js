@@ -408,7 +408,7 @@ async function handleAsNodeRequest(target, request, env, context) {
   return await server._serve(request, env, context);
 }
 
-function httpServerHandler(target, handlers = {}) {
+function httpServerHandler(target) {
   if (target === null || target === undefined) throw new Error("Server descriptor cannot be null or undefined");
   let port = target;
   if (typeof target.listen === "function") {
@@ -417,7 +417,6 @@ function httpServerHandler(target, handlers = {}) {
   }
   port = portOf(port);
   return {
-    ...handlers,
     fetch(request, env, context) {
       return handleAsNodeRequest(port, request, env, context);
     },

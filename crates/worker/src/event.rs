@@ -2,6 +2,7 @@
 
 use crate::{Body, ClientInfo, RpcLink, WebSocketEnd};
 use http::{HeaderMap, Method};
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,10 @@ pub enum Event {
     Rpc(RpcLink),
     /// What events of other workers did, for the `tail` handler: a JSON array of trace items.
     Tail(String),
+    /// The `test` handler of an entrypoint, as `atoll test` runs it.
+    Test,
+    /// Asks what the worker exports; runs none of its code.
+    Describe,
 }
 
 /// What a handler made of its event. Work given to `waitUntil` may still run.
@@ -32,6 +37,19 @@ pub enum Outcome {
     Rpc,
     /// The `tail` handler returned.
     Tail,
+    /// The `test` handler returned: the test has passed. One that throws has failed, with that fault.
+    Test,
+    /// What the worker exports, in the order of its names, the default export first.
+    Described(Vec<Export>),
+}
+
+/// An export that takes events: an entrypoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Its name; `default` for the default export.
+    pub name: String,
+    /// The handlers that it has, by name: `fetch`, `scheduled`, `tail`, `test` and so on.
+    pub handlers: Vec<String>,
 }
 
 /// A request with its body.

@@ -42,7 +42,7 @@ pub use client::ClientInfo;
 pub use connection::{ConnectError, ConnectErrorKind, ConnectRequest, Connection, SecureTransport, StartTls};
 pub use context::EventContext;
 pub use engine::{AnswerSink, Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Reply};
-pub use event::{Event, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
+pub use event::{Event, Export, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
 pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};
 pub use inspect::{Inspections, Inspector, InspectorPeer, InspectorSession, InspectorTarget, InspectorTargets};
 pub use kv::{KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut};

@@ -8,6 +8,7 @@
 
 mod events;
 mod sites;
+mod testing;
 
 use crate::dev::events::Events;
 use crate::dev::sites::DevSites;

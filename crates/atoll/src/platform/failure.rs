@@ -8,7 +8,7 @@ use atoll_worker::{Fault, FaultKind};
 pub(crate) fn of_deploy(error: &DeployError) -> Failure {
     match error {
         DeployError::Start(fault) => of_fault(fault),
-        DeployError::Binding { .. } | DeployError::Superseded { .. } => Failure {
+        DeployError::Binding { .. } | DeployError::NoEntrypoint { .. } | DeployError::Superseded { .. } => Failure {
             title: "The worker was not started".to_owned(),
             detail: error.to_string(),
             fatal: false,

@@ -88,6 +88,7 @@ impl Platform {
         };
         let mut options = HostOptions::new(Arc::new(pool), engine, reach);
         options.cordon = cordon;
+        options.absent_worker = Some(|worker| atoll_edge::absent_worker(atoll_host::absent_worker(worker)));
         Self {
             host: Host::new(options),
             stores,
@@ -134,7 +135,8 @@ impl Platform {
         })
     }
 
-    /// Gives the project's worker its events; what it replaces finishes what it has. Fails only if a newer one came first.
+    /// Gives the project's worker its events; what it replaces finishes what it has. Fails if a newer one came first, or a
+    /// service binding names an entrypoint that is not there.
     pub(crate) fn commit(&self, ready: Ready) -> Result<Site, Failure> {
         if let Some(worker) = ready.worker {
             self.host.commit(worker).map_err(|error| of_deploy(&error))?;

@@ -229,6 +229,20 @@ pub(crate) fn op_scheduled_done(state: &OpState, #[smi] id: u32, no_retry: bool)
     isolate(state).answer(id, Ok(Outcome::Scheduled { no_retry }));
 }
 
+/// The `test` handler is done.
+#[op2(fast)]
+pub(crate) fn op_test_done(state: &OpState, #[smi] id: u32) {
+    isolate(state).answer(id, Ok(Outcome::Test));
+}
+
+/// What the worker exports, as JSON.
+#[op2(fast)]
+pub(crate) fn op_described(state: &OpState, #[smi] id: u32, #[string] exports: &str) -> Result<(), JsErrorBox> {
+    let exports = serde_json::from_str(exports).map_err(|error| JsErrorBox::type_error(error.to_string()))?;
+    isolate(state).answer(id, Ok(Outcome::Described(exports)));
+    Ok(())
+}
+
 fn exception(scope: &mut v8::PinScope<'_, '_>, error: v8::Local<'_, v8::Value>) -> JsException {
     let error = v8::Local::new(scope, error);
     from_js_error(&JsError::from_v8_exception(scope, error))

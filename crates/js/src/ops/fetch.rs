@@ -5,6 +5,7 @@ use crate::ops::body::Source;
 use crate::ops::event::{headers_from_wire, headers_to_wire};
 use crate::ops::isolate;
 use crate::ops::websocket::Socket;
+use crate::state::IsolateState;
 use atoll_model::RequestId;
 use atoll_worker::{
     Binding, BindingError, Body, Entry, EventContext, OutboundRequest, Redirect, Request, RequestHead, Response,
@@ -105,44 +106,71 @@ pub(crate) fn op_fetch(
 ) -> impl Future<Output = Result<Reply, JsErrorBox>> + use<> {
     let state = state.borrow();
     let isolate = isolate(&state);
-    let cancel = isolate
-        .fetches
-        .borrow()
-        .get(token as usize)
-        .cloned()
-        .unwrap_or_default();
-    let body = match (bytes, source) {
-        (Some(bytes), _) => Body::Full(Bytes::copy_from_slice(&bytes)),
-        (_, Some(source)) => source.take(),
-        _ => Body::Empty,
-    };
+    let call = Call::begin(&isolate, token);
+    let body = body_of(bytes, source);
     let redirect = match redirect.as_str() {
         "manual" => Redirect::Manual,
         "error" => Redirect::Error,
         _ => Redirect::Follow,
     };
     let request = request_of(&method, url, &latin1(&headers), body);
-    let ctx = call_context(&state, cancel.clone());
+    let ctx = call_context(&state, call.cancel.clone());
     let way = usize::try_from(target)
         .ok()
         .map(|index| isolate.env.bindings[index].1.clone());
     let outbound = isolate.env.outbound.clone();
-    async move {
-        let call = async {
-            let request = request?;
-            let response = match way {
-                None => outbound.fetch(&ctx, OutboundRequest { request, redirect }).await,
-                Some(Binding::Fetcher(fetcher)) => fetcher.fetch(&ctx, request).await,
-                Some(_) => Err(BindingError::invalid("this binding has no fetch method")),
-            };
-            response.map(Reply).map_err(binding_error)
+    call.run(async move {
+        let request = request?;
+        let response = match way {
+            None => outbound.fetch(&ctx, OutboundRequest { request, redirect }).await,
+            Some(Binding::Fetcher(fetcher)) => fetcher.fetch(&ctx, request).await,
+            Some(_) => Err(BindingError::invalid("this binding has no fetch method")),
         };
+        response.map(Reply).map_err(binding_error)
+    })
+}
+
+/// A request that is under way, and its cancellation by token.
+pub(crate) struct Call {
+    isolate: Rc<IsolateState>,
+    token: u32,
+    pub cancel: CancellationToken,
+}
+
+impl Call {
+    /// The call of `token`, which [`op_fetch_token`] gave.
+    pub fn begin(isolate: &Rc<IsolateState>, token: u32) -> Self {
+        let cancel = isolate.fetches.borrow().get(token as usize).cloned();
+        Self {
+            isolate: isolate.clone(),
+            token,
+            cancel: cancel.unwrap_or_default(),
+        }
+    }
+
+    /// Runs it, until it is cancelled; its token is used up then.
+    pub async fn run<T>(self, call: impl Future<Output = Result<T, JsErrorBox>>) -> Result<T, JsErrorBox> {
+        // Who stops waiting tells the other side, whose request.signal aborts.
+        let guard = self.cancel.clone().drop_guard();
         let result = tokio::select! {
-            result = call => result,
-            () = cancel.cancelled() => Err(JsErrorBox::new("DOMExceptionAbortError", "The operation was aborted")),
+            result = call => {
+                // The body may still stream; its reader's going ends that.
+                guard.disarm();
+                result
+            }
+            () = self.cancel.cancelled() => Err(JsErrorBox::new("DOMExceptionAbortError", "The operation was aborted")),
         };
-        isolate.fetches.borrow_mut().try_remove(token as usize);
+        self.isolate.fetches.borrow_mut().try_remove(self.token as usize);
         result
+    }
+}
+
+/// The body of a request: at most one of the two is given.
+pub(crate) fn body_of(bytes: Option<JsBuffer>, source: Option<&Source>) -> Body {
+    match (bytes, source) {
+        (Some(bytes), _) => Body::Full(Bytes::copy_from_slice(&bytes)),
+        (_, Some(source)) => source.take(),
+        _ => Body::Empty,
     }
 }
 

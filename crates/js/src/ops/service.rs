@@ -1,7 +1,7 @@
 //! Services: other workers' entrypoints, and this worker's own.
 
 use crate::ops::body::Source;
-use crate::ops::fetch::{Reply, call_context, latin1, request_of};
+use crate::ops::fetch::{Call, Reply, body_of, call_context, latin1, request_of};
 use crate::ops::isolate;
 use atoll_worker::{Binding, Body, Event, Fault, FaultKind, Outcome, Props, ServiceStub};
 use bytes::Bytes;
@@ -103,17 +103,8 @@ pub(crate) fn op_service_fetch(
 ) -> impl Future<Output = Result<ServiceReply, JsErrorBox>> + use<> {
     let state = state.borrow();
     let isolate = isolate(&state);
-    let cancel = isolate
-        .fetches
-        .borrow()
-        .get(token as usize)
-        .cloned()
-        .unwrap_or_default();
-    let body = match (bytes, source) {
-        (Some(bytes), _) => Body::Full(Bytes::copy_from_slice(&bytes)),
-        (_, Some(source)) => source.take(),
-        _ => Body::Empty,
-    };
+    let call = Call::begin(&isolate, token);
+    let body = body_of(bytes, source);
     let length = match &body {
         Body::Empty => None,
         body => body.length(),
@@ -130,31 +121,17 @@ pub(crate) fn op_service_fetch(
         }
         request
     });
-    let mut ctx = call_context(&state, cancel.clone());
+    let mut ctx = call_context(&state, call.cancel.clone());
     ctx.entry.depth = depth;
     let stub = service.stub.clone();
-    async move {
-        let call = async {
-            let answer = stub.dispatch(ctx, Event::Fetch(request?)).await;
-            Ok(ServiceReply(answer.and_then(|outcome| match outcome {
-                Outcome::Fetch(response) => Ok(Reply(response)),
-                _ => Err(Fault::new(
-                    FaultKind::Internal,
-                    "a fetch came back with another kind of outcome",
-                )),
-            })))
-        };
-        // Who stops waiting tells the callee, whose request.signal aborts.
-        let guard = cancel.clone().drop_guard();
-        let result = tokio::select! {
-            result = call => {
-                // The body may still stream; its reader's going ends that.
-                guard.disarm();
-                result
-            }
-            () = cancel.cancelled() => Err(JsErrorBox::new("DOMExceptionAbortError", "The operation was aborted")),
-        };
-        isolate.fetches.borrow_mut().try_remove(token as usize);
-        result
-    }
+    call.run(async move {
+        let answer = stub.dispatch(ctx, Event::Fetch(request?)).await;
+        Ok(ServiceReply(answer.and_then(|outcome| match outcome {
+            Outcome::Fetch(response) => Ok(Reply(response)),
+            _ => Err(Fault::new(
+                FaultKind::Internal,
+                "a fetch came back with another kind of outcome",
+            )),
+        })))
+    })
 }

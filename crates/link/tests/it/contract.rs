@@ -7,7 +7,7 @@ use atoll_worker::body::{CREDIT_DEFAULT, channel};
 use atoll_worker::rpc::{RpcChannel, RpcMessage, link as rpc_link};
 use atoll_worker::{
     Binding, BindingErrorKind, Body, BodyError, CacheKey, ConnectErrorKind, ConnectRequest, DataPoint, Environment,
-    Event, EventContext, Fault, FaultKind, Frame, JsException, KvListOptions, KvPut, LogLevel, LogRecord,
+    Event, EventContext, Export, Fault, FaultKind, Frame, JsException, KvListOptions, KvPut, LogLevel, LogRecord,
     OutboundRequest, Outcome, Props, RateLimitAsk, Redirect, Response, ResponseHead, ScheduledEvent, SecureTransport,
     StartTls, WsMessage,
 };
@@ -78,6 +78,13 @@ async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result<Out
         Event::Tail(items) => {
             env.logs.trace(items);
             return Ok(Outcome::Tail);
+        }
+        Event::Test => return Ok(Outcome::Test),
+        Event::Describe => {
+            return Ok(Outcome::Described(vec![Export {
+                name: "default".to_owned(),
+                handlers: vec!["fetch".to_owned(), "test".to_owned()],
+            }]));
         }
         Event::Rpc(link) => return session(ctx, link, env).await,
     };
@@ -598,6 +605,11 @@ everywhere!(other_events, world => {
     assert!(no_retry(9).await);
     assert!(!no_retry(8).await);
     assert!(matches!(world.dispatch(context(), Event::Tail("[1]".to_owned())).await, Ok(Outcome::Tail)));
+    assert!(matches!(world.dispatch(context(), Event::Test).await, Ok(Outcome::Test)));
+    let Ok(Outcome::Described(exports)) = world.dispatch(context(), Event::Describe).await else {
+        panic!("not described");
+    };
+    assert_eq!((exports[0].name.as_str(), exports[0].handlers.len()), ("default", 2));
     let record = world.record().clone();
     until(|| record.traces.lock().unwrap().contains(&"[1]".to_owned())).await;
 });
