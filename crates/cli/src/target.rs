@@ -128,7 +128,8 @@ pub trait TestTarget: Send + Sync {
     /// Starts the project. Returns its exports that have a `test` handler, the default one (`default`) first.
     async fn start(&self, project: BuiltProject) -> Result<Vec<String>, Failure>;
 
-    /// Runs the `test` handler of an export; a failure says what it threw.
+    /// Runs the `test` handler of an export; a failure says what it threw. What it printed before its end is among the events
+    /// when this returns.
     async fn run(&self, export: &str) -> Result<(), Failure>;
 
     /// As [`DevTarget::events`].

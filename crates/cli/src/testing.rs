@@ -14,12 +14,13 @@ use crate::config::{Files, LoadOptions, LocalFiles};
 use crate::project::{self, Stop};
 use crate::report::{Reporter, Style, human, milliseconds};
 use crate::surroundings::World;
-use crate::target::{AssetDirectory, BuiltProject, TestTarget};
+use crate::target::{AssetDirectory, BuiltProject, DevEvent, TestTarget};
 use crate::terminal::Input;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 /// How long what tests left in flight may take to finish.
@@ -49,16 +50,12 @@ pub async fn run(args: TestArgs, around: Surroundings, target: Arc<dyn TestTarge
         }
     };
     let mut events = target.events();
-    let work = all(&args, &around, &reporter, &*target, state.path());
+    let work = all(&args, &around, &reporter, &*target, &mut events, state.path());
     tokio::pin!(work);
-    let (mut printing, mut listening) = (true, true);
+    let mut listening = true;
     let status = loop {
         tokio::select! {
             status = &mut work => break status,
-            event = events.recv(), if printing => match event {
-                Some(event) => reporter.event(event),
-                None => printing = false,
-            },
             input = inputs.recv(), if listening => match input {
                 Some(Input::Interrupt) => break INTERRUPTED,
                 Some(Input::Terminate) => break TERMINATED,
@@ -68,14 +65,18 @@ pub async fn run(args: TestArgs, around: Surroundings, target: Arc<dyn TestTarge
         }
     };
     target.shutdown(GRACE).await;
-    while let Ok(event) = events.try_recv() {
-        reporter.event(event);
-    }
     status
 }
 
 /// Everything but what is printed meanwhile.
-async fn all(args: &TestArgs, around: &World, reporter: &Reporter, target: &dyn TestTarget, state: &Path) -> u8 {
+async fn all(
+    args: &TestArgs,
+    around: &World,
+    reporter: &Reporter,
+    target: &dyn TestTarget,
+    events: &mut Receiver<DevEvent>,
+    state: &Path,
+) -> u8 {
     let exports = match start(args, around, reporter, target, state).await {
         Ok(exports) => exports,
         Err(stop) => {
@@ -88,7 +89,7 @@ async fn all(args: &TestArgs, around: &World, reporter: &Reporter, target: &dyn 
     let skipped = exports.iter().filter(|name| !wanted(name)).count();
     for name in exports.iter().filter(|name| wanted(name)) {
         let started = Instant::now();
-        let result = target.run(name).await;
+        let result = shown(target.run(name), events, reporter).await;
         let elapsed = started.elapsed();
         let error = result.as_ref().err();
         let fields = json!({
@@ -131,6 +132,21 @@ async fn all(args: &TestArgs, around: &World, reporter: &Reporter, target: &dyn 
         reporter.warning(why);
     }
     if failed == 0 && passed > 0 { OK } else { FAILED }
+}
+
+/// Waits for `work` and shows what happens meanwhile, all that came before its end included.
+async fn shown<T>(work: impl Future<Output = T>, events: &mut Receiver<DevEvent>, reporter: &Reporter) -> T {
+    tokio::pin!(work);
+    let result = loop {
+        tokio::select! {
+            result = &mut work => break result,
+            Some(event) = events.recv() => reporter.event(event),
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        reporter.event(event);
+    }
+    result
 }
 
 /// Builds the project and starts it. Returns the exports with a `test` handler.

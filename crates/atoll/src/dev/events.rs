@@ -12,10 +12,17 @@ use atoll_model::WorkerName;
 use atoll_worker::{Dispatch, Event, EventContext, Fault, JsException, LogLevel, Outcome};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Events that may wait for the terminal, and in each queue on the way there.
 const DEPTH: usize = 4096;
+
+/// What does not come from a worker's tail.
+enum Direct {
+    Event(DevEvent),
+    /// To be answered when everything before it has been given to the readers.
+    Flush(oneshot::Sender<()>),
+}
 
 struct Reader {
     queue: mpsc::Sender<DevEvent>,
@@ -26,7 +33,7 @@ struct Reader {
 /// page is seen there.
 pub(crate) struct Events {
     host: Arc<Host>,
-    direct: mpsc::Sender<DevEvent>,
+    direct: mpsc::Sender<Direct>,
     dropped: AtomicU64,
     readers: Arc<Mutex<Vec<Reader>>>,
 }
@@ -54,14 +61,23 @@ impl Events {
         receiver
     }
 
+    /// Waits until the readers' queues hold what workers have printed so far.
+    pub(crate) async fn flush(&self) {
+        let (flushed, done) = oneshot::channel();
+        // Without a task that orders there is nothing to wait for.
+        if self.direct.send(Direct::Flush(flushed)).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
     /// Queues an event behind what workers have printed so far. Never blocks.
     pub(crate) fn publish(&self, event: DevEvent) {
-        if self.direct.try_send(event).is_err() {
+        if self.direct.try_send(Direct::Event(event)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 && self.direct.try_send(missed(dropped)).is_err() {
+        if dropped > 0 && self.direct.try_send(Direct::Event(missed(dropped))).is_err() {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
     }
@@ -74,7 +90,7 @@ fn missed(count: u64) -> DevEvent {
     }
 }
 
-async fn order(mut tail: LogTail, mut direct: mpsc::Receiver<DevEvent>, readers: Arc<Mutex<Vec<Reader>>>) {
+async fn order(mut tail: LogTail, mut direct: mpsc::Receiver<Direct>, readers: Arc<Mutex<Vec<Reader>>>) {
     loop {
         tokio::select! {
             event = direct.recv() => {
@@ -84,7 +100,13 @@ async fn order(mut tail: LogTail, mut direct: mpsc::Receiver<DevEvent>, readers:
                     let Some(printed) = tail.try_next() else { break };
                     send(&readers, shown(&printed));
                 }
-                send(&readers, event);
+                match event {
+                    Direct::Event(event) => send(&readers, event),
+                    Direct::Flush(flushed) => {
+                        // Whoever asked may have gone.
+                        let _ = flushed.send(());
+                    }
+                }
             }
             printed = tail.next() => match printed {
                 Some(printed) => send(&readers, shown(&printed)),

@@ -56,7 +56,9 @@ impl TestTarget for DevServer {
             name: (export != DEFAULT).then(|| Arc::from(export)),
             ..Entry::default()
         };
-        self.ask(entry, Event::Test).await.map(drop)
+        let result = self.ask(entry, Event::Test).await.map(drop);
+        self.events.flush().await;
+        result
     }
 
     fn events(&self) -> mpsc::Receiver<DevEvent> {
