@@ -171,8 +171,9 @@ impl Targets for Wiring {
     }
 
     fn test(&self, _: &TestArgs) -> Result<Arc<dyn TestTarget>, String> {
-        let platform = self.platform(cores(), AddressPolicy::public_and_loopback())?;
-        Ok(Arc::new(DevServer::new(platform)))
+        let policy = AddressPolicy::public_and_loopback();
+        let platform = self.platform(engine(), Isolation::Shared, cores(), policy)?;
+        Ok(Arc::new(DevServer::new(platform, Debuggers::new())))
     }
 
     fn serve(&self, args: &ServeArgs) -> Result<(Arc<dyn ServeTarget>, Arc<dyn Terminal>), String> {

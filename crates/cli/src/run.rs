@@ -6,7 +6,7 @@ use crate::config::{LoadOptions, LocalFiles};
 use crate::dev;
 use crate::serve::{self, LogFormat, ServeArgs, ServeTarget};
 use crate::target::{DevTarget, TestTarget};
-use crate::terminal::{self, Input, Listener, SystemTerminal, Terminal};
+use crate::terminal::{self, Listener, SystemTerminal, Terminal};
 use crate::{completions, init, testing, types};
 use atoll_stdx::SystemClock;
 use clap::CommandFactory as _;
@@ -89,7 +89,7 @@ pub async fn run(cli: Cli, targets: &dyn Targets) -> ExitCode {
                 Ok(target) => target,
                 Err(cause) => return failed(&terminal, &cause),
             };
-            let (inputs, _) = match terminal::inputs(false, Input::Terminate) {
+            let (inputs, _) = match terminal::inputs(false, Listener::Session) {
                 Ok(inputs) => inputs,
                 Err(error) => return failed(&terminal, &format!("signals cannot be handled: {error}")),
             };

@@ -59,7 +59,7 @@ pub async fn run(args: TestArgs, around: Surroundings, target: Arc<dyn TestTarge
             input = inputs.recv(), if listening => match input {
                 Some(Input::Interrupt) => break INTERRUPTED,
                 Some(Input::Terminate) => break TERMINATED,
-                Some(Input::Key(_) | Input::Reload) => {}
+                Some(Input::Key(_) | Input::Reload | Input::Restart) => {}
                 None => listening = false,
             },
         }
@@ -189,6 +189,7 @@ async fn start(
     };
     let assets = project.assets.clone();
     let built = BuiltProject {
+        root: project.root.clone(),
         worker,
         assets: assets.map(|(directory, config)| AssetDirectory { directory, config }),
         persist_to: state.to_owned(),

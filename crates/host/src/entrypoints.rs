@@ -4,8 +4,8 @@
 //! two starts, and not at the first call.
 
 use crate::DeployError;
+use crate::running::Running;
 use atoll_model::{BindingSpec, RequestId, WorkerName};
-use atoll_pool::WorkerSlot;
 use atoll_worker::{Entry, Event, EventContext, Outcome};
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ pub(crate) struct Entrypoints {
 
 impl Entrypoints {
     /// Asks the version that runs in `slot`.
-    pub async fn of(slot: &WorkerSlot, request_id: RequestId) -> Self {
+    pub async fn of(slot: &Running, request_id: RequestId) -> Self {
         let version = slot.version();
         let ctx = EventContext {
             tenant: version.tenant.clone(),
@@ -37,8 +37,8 @@ impl Entrypoints {
             traceparent: None,
             entry: Entry::default(),
         };
-        let exports = match slot.dispatch(ctx, Event::Describe).await {
-            Ok(Outcome::Described(exports)) => Some(exports.into_iter().map(|export| export.name).collect()),
+        let exports = match slot.run(ctx, Event::Describe).await {
+            Ok(Ok(Outcome::Described(exports))) => Some(exports.into_iter().map(|export| export.name).collect()),
             _ => None,
         };
         let link = |(name, spec): &(String, BindingSpec)| match spec {
