@@ -79,7 +79,8 @@ fn main() -> ExitCode {
     let root = fixture();
     let there = root.join("resources/testharness.js").is_file();
     if !there {
-        println!(
+        // Not to the standard output: whoever lists the trials reads them there.
+        eprintln!(
             "SKIPPED: there are no Web Platform Tests in {}; `cargo xtask fixtures` fetches them",
             root.display()
         );
