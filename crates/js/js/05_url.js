@@ -16,6 +16,33 @@ core.ops.op_url_parse_with_base = (href, base, components) => {
   return parseWithBase(href, base, components);
 };
 
+// The library counts the brackets of an address in a pattern's host without a sign: one closed that was not opened ends the
+// process where arithmetic is checked. Such a host is none, and is refused here.
+const parsePattern = core.ops.op_urlpattern_parse;
+const GROUPS = /\((?:\\.|[^\\()])*\)|\{[^{}]*\}/gs;
+
+function closesTooMuch(pattern) {
+  const start = pattern.indexOf("://");
+  if (start < 0 || !pattern.includes("]", start)) return false;
+  // What stands in groups is not counted; what is escaped is.
+  const host = pattern.slice(start + 3).replace(GROUPS, "");
+  let depth = 0;
+  for (const character of host) {
+    if (character === "[") depth++;
+    else if (character === "]" && --depth < 0) return true;
+    else if (character === "@") depth = 0;
+    else if (character === "/" || character === "?" || character === "#") return false;
+  }
+  return false;
+}
+
+core.ops.op_urlpattern_parse = (input, base, options) => {
+  if (typeof input === "string" && closesTooMuch(input)) {
+    throw new TypeError(`Failed to construct 'URLPattern': the host of "${input}" closes a bracket that it does not open.`);
+  }
+  return parsePattern(input, base, options);
+};
+
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 
 function overrideGetter(name, get) {

@@ -2,7 +2,7 @@
 // response. An end talks either to its peer here (#peer) or to a native socket (#native), never to both.
 (function () {
 const { core } = __bootstrap;
-const { op_void_async_deferred, op_ws_close, op_ws_recv, op_ws_send_binary, op_ws_send_text } = core.ops;
+const { op_void_async_deferred, op_ws_close, op_ws_drop, op_ws_recv, op_ws_send_binary, op_ws_send_text } = core.ops;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { CloseEvent, defineEventHandler, ErrorEvent, Event, EventTarget, MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
@@ -26,6 +26,31 @@ const LOST = "WebSocket disconnected without sending Close frame.";
 
 // The global fetch; set before any worker runs.
 let outgoingFetch;
+
+// What a listener throws ends the connection, as the platform has it: each listener runs in a function that notes it, by
+// the event.
+const failures = new WeakMap();
+const guards = new WeakMap();
+
+function guarded(listener) {
+  if (listener === null || (typeof listener !== "object" && typeof listener !== "function")) return listener;
+  let guard = guards.get(listener);
+  if (guard === undefined) {
+    guard = function (event) {
+      try {
+        return typeof listener === "function" ? listener.call(this, event) : listener.handleEvent(event);
+      } catch (error) {
+        if (event.type === "message") {
+          failures.set(event, { error });
+          event.stopImmediatePropagation();
+        }
+        throw error;
+      }
+    };
+    guards.set(listener, guard);
+  }
+  return guard;
+}
 
 class WebSocket extends EventTarget {
   #native = null;
@@ -119,6 +144,34 @@ class WebSocket extends EventTarget {
     });
   }
 
+  addEventListener(type, listener, options = undefined) {
+    webidl.requiredArguments(arguments.length, 2, "Failed to execute 'addEventListener' on 'EventTarget'");
+    super.addEventListener(type, guarded(listener), options);
+  }
+
+  removeEventListener(type, listener, options = undefined) {
+    webidl.requiredArguments(arguments.length, 2, "Failed to execute 'removeEventListener' on 'EventTarget'");
+    super.removeEventListener(type, guarded(listener), options);
+  }
+
+  // Tells the listeners of something that came. If one throws, the connection is dropped without a closing handshake.
+  #tell(event) {
+    this.dispatchEvent(event);
+    const failure = failures.get(event);
+    if (failure === undefined || this.#state === CLOSED) return;
+    this.#state = CLOSED;
+    this.#closeSent = true;
+    this.#closeReceived = true;
+    if (this.#native !== null) op_ws_drop(this.#native);
+    else if (this.#peer !== null) {
+      const peer = this.#peer;
+      if (!peer.#accepted) peer.#early.push([3]);
+      else peer.#arrive([3]);
+    }
+    const { error } = failure;
+    this.dispatchEvent(new ErrorEvent("error", { message: `Uncaught ${error}`, error }));
+  }
+
   accept(options = undefined) {
     if (this.#gone) {
       throw new TypeError("Can't accept() WebSocket that was already used in a response.");
@@ -165,7 +218,7 @@ class WebSocket extends EventTarget {
       // [0, text] | [1, bytes] | [2, code or null, reason] | null
       const message = await op_ws_recv(native);
       this.#deliver(message ?? [3]);
-      if (message === null || message[0] === 2) return;
+      if (message === null || message[0] === 2 || this.#state === CLOSED) return;
     }
   }
 
@@ -181,12 +234,12 @@ class WebSocket extends EventTarget {
     }
     switch (message[0]) {
       case 0:
-        this.dispatchEvent(new MessageEvent("message", { data: message[1] }));
+        this.#tell(new MessageEvent("message", { data: message[1] }));
         break;
       case 1: {
         const { buffer, byteOffset, byteLength } = message[1];
         const data = byteOffset === 0 && byteLength === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + byteLength);
-        this.dispatchEvent(new MessageEvent("message", { data: this.binaryType === "blob" ? new Blob([data]) : data }));
+        this.#tell(new MessageEvent("message", { data: this.binaryType === "blob" ? new Blob([data]) : data }));
         break;
       }
       case 2:
@@ -241,7 +294,7 @@ class WebSocket extends EventTarget {
     if (this.#closeSent) throw new TypeError("Can't call WebSocket send() after close().");
     if (core.isAnyArrayBuffer(data)) this.#transmit([1, new Uint8Array(data.slice(0))]);
     else if (ArrayBuffer.isView(data)) this.#transmit([1, new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice()]);
-    else if (data instanceof Blob) throw new TypeError("WebSocket send() of a Blob is not supported; send its arrayBuffer().");
+    // A Blob is text here, as any other object.
     else this.#transmit([0, `${data}`.toWellFormed()]);
   }
 

@@ -2,7 +2,7 @@
 // that a worker's entrypoints extend.
 (function () {
 const { core } = __bootstrap;
-const { op_report_exception, op_rpc_park } = core.ops;
+const { op_fail, op_report_exception, op_rpc_park } = core.ops;
 const { AsyncLocalStorage, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 
 // One object each for the life of the isolate; env is filled before the worker's first line runs, exports after its last.
@@ -47,6 +47,8 @@ function setWaitHook(hook) {
 }
 
 const ILLEGAL = Symbol("illegal constructor");
+// Kind of failure; src/ops/event.rs has the same number.
+const EXCEPTION = 0;
 
 // The third argument of a handler. The event lasts until its handler is done, its response's stream has been read and what
 // was given to waitUntil is settled; each of these holds it.
@@ -83,8 +85,22 @@ class ExecutionContext {
     );
   }
 
+  // Answers the event at once. What it has begun is told by an exception, and may catch that; nothing it answers counts.
   abort(reason = undefined) {
-    throw reason ?? new Error("The worker called ctx.abort().");
+    const error = reason ?? new Error("Worker execution was aborted due to call to ctx.abort().");
+    endEvent(this, error);
+    throw error;
+  }
+
+  static end(ctx, error) {
+    if (ctx.#id === null) return;
+    op_fail(ctx.#id, EXCEPTION, error, false);
+    ctx.#id = null;
+  }
+
+  // Whether it has been answered.
+  static over(ctx) {
+    return ctx.#id === null;
   }
 
   static hold(ctx) {
@@ -139,10 +155,18 @@ class ExecutionContext {
 }
 
 const {
-  answered: eventAnswered, asking: eventAsking, depth: eventDepth, hold: holdEvent, onEnd: onEventEnd, passesThrough,
-  release: releaseEvent, serving: eventServing,
+  answered: eventAnswered, asking: eventAsking, depth: eventDepth, end: endEvent, hold: holdEvent, onEnd: onEventEnd,
+  over: eventOver, passesThrough, release: releaseEvent, serving: eventServing,
 } = ExecutionContext;
-for (const name of ["answered", "asking", "depth", "hold", "onEnd", "passesThrough", "release", "serving"]) delete ExecutionContext[name];
+for (const name of ["answered", "asking", "depth", "end", "hold", "onEnd", "over", "passesThrough", "release", "serving"]) {
+  delete ExecutionContext[name];
+}
+
+// Ends the event that runs, if one does.
+function endCurrentEvent(error) {
+  const ctx = currentEvent();
+  if (ctx !== null) endEvent(ctx, error);
+}
 
 function newEvent(id, props, depth) {
   return new ExecutionContext(ILLEGAL, props, depth, id);
@@ -197,6 +221,8 @@ function unbuiltBinding(name, kind, target) {
 }
 
 return {
+  endCurrentEvent,
+  eventOver,
   currentEnv,
   currentExports,
   DurableObject,

@@ -27,7 +27,9 @@ const FROM = Symbol("from a stream");
 
 // HTML Standard, "interpreting an event stream". sink: { id(lastEventId), message(type, data, lastEventId), retry(milliseconds) }.
 class EventStreamParser {
-  #decoder = new TextDecoder();
+  // A byte order mark is one at the stream's start alone: elsewhere it is a character, also where a piece begins.
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  #begun = false;
   #rest = "";
   // The last piece ended with CR: an LF at the start of the next belongs to it.
   #afterCr = false;
@@ -45,6 +47,10 @@ class EventStreamParser {
   feed(bytes) {
     let text = this.#decoder.decode(bytes, { stream: true });
     if (text === "") return;
+    if (!this.#begun) {
+      this.#begun = true;
+      if (text[0] === "\ufeff") text = text.slice(1);
+    }
     if (this.#afterCr && text[0] === "\n") text = text.slice(1);
     this.#afterCr = text.endsWith("\r");
     let start = 0;

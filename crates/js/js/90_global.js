@@ -21,6 +21,7 @@ const { DOMException } = load("ext:deno_web/01_dom_exception.js");
 
 const { assertInHandler, AsyncLocalStorage } = load("ext:atoll_js/00_context.js");
 const { Headers } = load("ext:atoll_js/10_headers.js");
+const { waitUntil } = load("ext:atoll_js/23_workers.js");
 const { FormData } = load("ext:atoll_js/11_formdata.js");
 const { Request } = load("ext:atoll_js/13_request.js");
 const { Response } = load("ext:atoll_js/14_response.js");
@@ -126,6 +127,9 @@ class Scheduler {
 webidl.configureInterface(Scheduler);
 
 class Navigator {
+  get platform() {
+    return "";
+  }
   get userAgent() {
     return "Cloudflare-Workers";
   }
@@ -137,6 +141,16 @@ class Navigator {
   }
   get hardwareConcurrency() {
     return 1;
+  }
+  // Whether it was sent is nobody's to know: true, also for a URL that nothing can be sent to. The event waits for it.
+  sendBeacon(url, data = undefined) {
+    if (arguments.length === 0) {
+      throw new TypeError("Failed to execute 'sendBeacon' on 'Navigator': parameter 1 is not of type 'string'.");
+    }
+    assertInHandler();
+    const sent = fetch(`${url}`, { method: "POST", body: data ?? null }).then((response) => response.body?.cancel()).catch(() => {});
+    waitUntil(sent);
+    return true;
   }
 }
 

@@ -33,7 +33,7 @@ const { KvNamespace } = core.loadExtScript("ext:atoll_js/21_kv.js");
 const { installNode } = core.loadExtScript("ext:atoll_js/27_node.js");
 const { applyCompat } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const { AnalyticsEngineDataset, Ratelimit, StoreSecret } = core.loadExtScript("ext:atoll_js/29_bindings.js");
-const { env, eventAnswered, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { env, eventAnswered, eventOver, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { HandlerObject, serve } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:atoll_js/32_service.js");
 const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:atoll_js/33_script.js");
@@ -42,6 +42,7 @@ const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
 const { beginTracing, tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
 const { mirrorConsole } = core.loadExtScript("ext:atoll_js/37_inspect.js");
 const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
+const { hideInternals } = core.loadExtScript("ext:atoll_js/43_surface.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
 const EXCEPTION = 0;
@@ -55,6 +56,7 @@ const entries = new Map();
 // bindings: [[name, kind, value, extra, more], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
 function bootstrap(bindings, date, conformance) {
   if (conformance) liftClock();
+  hideInternals(conformance);
   for (const [name, kind, value, extra, more] of bindings) {
     let binding;
     switch (kind) {
@@ -197,6 +199,10 @@ function dispatchFetch(id, source, method, url, hasBody, info) {
 }
 
 function respondOrFail(id, response, ctx) {
+  if (eventOver(ctx)) {
+    releaseEvent(ctx);
+    return;
+  }
   try {
     respond(id, response, ctx);
     traceResponse(ctx, response.status);
@@ -209,7 +215,7 @@ function respondOrFail(id, response, ctx) {
 
 function fail(id, kind, error, ctx) {
   traceException(error, true, ctx);
-  op_fail(id, kind, error, passesThrough(ctx));
+  if (!eventOver(ctx)) op_fail(id, kind, error, passesThrough(ctx));
   eventAnswered(ctx);
   releaseEvent(ctx);
 }
@@ -257,7 +263,15 @@ function respondWebSocket(id, wire, webSocket, ctx) {
   if (mine !== null) {
     // The event lasts as long as the end that stays here.
     holdEvent(ctx);
-    coupleWebSocket(webSocket, mine).addEventListener("close", () => releaseEvent(ctx), { once: true });
+    let held = true;
+    const release = () => {
+      if (held) releaseEvent(ctx);
+      held = false;
+    };
+    const socket = coupleWebSocket(webSocket, mine);
+    socket.addEventListener("close", release, { once: true });
+    // A connection that a listener's exception ended has no close.
+    socket.addEventListener("error", release, { once: true });
   }
 }
 
@@ -283,7 +297,7 @@ function dispatchScheduled(id, cron, scheduledTime, info) {
     }
     Promise.resolve(scheduled(controller)).then(
       () => {
-        op_scheduled_done(id, noRetry);
+        if (!eventOver(ctx)) op_scheduled_done(id, noRetry);
         eventAnswered(ctx);
         releaseEvent(ctx);
       },
@@ -309,7 +323,7 @@ function dispatchTail(id, items, info) {
     }
     Promise.resolve(tail(tailItems(items))).then(
       () => {
-        op_tail_done(id);
+        if (!eventOver(ctx)) op_tail_done(id);
         eventAnswered(ctx);
         releaseEvent(ctx);
       },
@@ -378,13 +392,13 @@ function dispatchRpc(id, link, info) {
     if (entry === undefined || entry === null) throw new NoEntrypoint("The worker's main module has no default export.");
     const target = typeof entry === "function" ? new entry(ctx, env) : new HandlerObject(entry, env, ctx);
     serve(link, ctx, target, () => {
-      op_rpc_done(id);
+      if (!eventOver(ctx)) op_rpc_done(id);
       eventAnswered(ctx);
       releaseEvent(ctx);
     });
   } catch (error) {
     if (error instanceof NoEntrypoint) op_rpc_refuse(id, error.message);
-    else op_fail(id, EXCEPTION, error, false);
+    else if (!eventOver(ctx)) op_fail(id, EXCEPTION, error, false);
     eventAnswered(ctx);
     releaseEvent(ctx);
   } finally {

@@ -25,7 +25,12 @@ function optionsOf(input, options, callback) {
 }
 
 function connectionError(cause) {
-  return Object.assign(new Error(`${cause?.message ?? cause}`, { cause }), { code: "ECONNREFUSED", syscall: "connect" });
+  const message = `${cause?.message ?? cause}`;
+  // The way out says what failed in words.
+  if (/^cannot resolve /.test(message)) return Object.assign(new Error(message, { cause }), { code: "ENOTFOUND", syscall: "getaddrinfo" });
+  if (/ timed out( |$)/.test(message)) return Object.assign(new Error(message, { cause }), { code: "ETIMEDOUT", syscall: "connect" });
+  if (/ reset( |$)/.test(message)) return Object.assign(new Error(message, { cause }), { code: "ECONNRESET", syscall: "read" });
+  return Object.assign(new Error(message, { cause }), { code: "ECONNREFUSED", syscall: "connect" });
 }
 
 class ClientRequest extends OutgoingMessage {

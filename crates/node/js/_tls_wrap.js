@@ -4,7 +4,9 @@
 
 const { unavailable } = require("internal/unavailable");
 const net = require("net");
+const { createSecureContext } = require("_tls_common");
 const { codes } = require("internal/errors");
+const { validateFunction } = require("internal/validators");
 
 function TLSSocket(socket, options = {}) {
   if (!(this instanceof TLSSocket)) return new TLSSocket(socket, options);
@@ -67,6 +69,28 @@ Object.assign(TLSSocket.prototype, {
   setSession: unavailable("setSession"),
 });
 
+// What a connection here cannot do is refused, not passed over: above all that a certificate is not checked.
+const NOT_HERE = ["ALPNProtocols", "minDHSize", "pskCallback"];
+
+function notHere(name) {
+  return Object.assign(new Error(`The options.${name} option is not implemented`), { code: "ERR_OPTION_NOT_IMPLEMENTED" });
+}
+
+function checkOptions(options) {
+  for (const name of NOT_HERE) {
+    if (options[name] !== undefined) throw notHere(name);
+  }
+  if (options.rejectUnauthorized !== undefined && options.rejectUnauthorized !== true) throw notHere("rejectUnauthorized");
+  if (options.enableTrace) throw notHere("enableTrace");
+  if (options.checkServerIdentity !== undefined) {
+    validateFunction(options.checkServerIdentity, "options.checkServerIdentity");
+    throw notHere("checkServerIdentity");
+  }
+  if (options.secureContext !== undefined && !(options.secureContext instanceof createSecureContext().constructor)) {
+    throw Object.assign(new TypeError("context must be a SecureContext"), { code: "ERR_TLS_INVALID_CONTEXT" });
+  }
+}
+
 function connect(...args) {
   const list = typeof args[1] === "object" && args[1] !== null ? [{ port: args[0], ...args[1] }, args[2]] : args;
   const given = typeof args[2] === "object" && args[2] !== null ? [{ port: args[0], host: args[1], ...args[2] }, args[3]] : list;
@@ -74,6 +98,7 @@ function connect(...args) {
   if (options.port === undefined && options.path == null && !options.socket) {
     throw new codes.ERR_MISSING_ARGS(["options", "port", "path"]);
   }
+  checkOptions(options);
   const socket = new TLSSocket(options.socket, options);
   if (callback) socket.once("secureConnect", callback);
   if (!options.socket) socket.connect(options);

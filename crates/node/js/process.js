@@ -197,12 +197,19 @@ function exit(code = undefined) {
   process.reallyExit(told);
 }
 
+// Answers the event; the exception ends what runs, unless it is caught, and then nothing that is answered counts.
+function cancel(message) {
+  const error = new Error(message);
+  internal.load("ext:atoll_js/23_workers.js").endCurrentEvent(error);
+  throw error;
+}
+
 function reallyExit(code) {
-  throw new Error(`The Node.js process.exit(${code}) API was called. Canceling the request.`);
+  cancel(`The Node.js process.exit(${code}) API was called. Canceling the request.`);
 }
 
 function abort() {
-  throw new Error("The Node.js process.abort() API was called. Canceling the request.");
+  cancel("The Node.js process.abort() API was called. Canceling the request.");
 }
 
 let exitCode;

@@ -48,6 +48,13 @@ pub(crate) fn op_module_bytes(state: &OpState, #[string] name: &str) -> Result<U
     with_module(state, name, |module| module.content.to_vec().into())
 }
 
+/// The names of the worker's modules.
+#[op2]
+pub(crate) fn op_module_names(state: &OpState) -> Vec<String> {
+    let modules = &isolate(state).version.modules;
+    modules.iter().map(|module| module.name.clone()).collect()
+}
+
 /// What `require(specifier)` in `from` means: kind and name.
 #[op2]
 pub(crate) fn op_cjs_resolve(

@@ -71,6 +71,12 @@ pub(crate) fn op_ws_close(
     })
 }
 
+/// Drops the connection without a closing handshake.
+#[op2(fast)]
+pub(crate) fn op_ws_drop(#[cppgc] socket: &Socket) {
+    drop(socket.take());
+}
+
 /// A message as `[kind, ...]`: `[0, text]`, `[1, bytes]`, `[2, code or null, reason]`.
 pub(crate) struct Message(WsMessage);
 

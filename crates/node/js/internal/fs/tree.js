@@ -1,4 +1,4 @@
-// The file system of an isolate: /bundle (empty and read-only), /tmp (writable, in memory, gone with the isolate) and
+// The file system of an isolate: /bundle (the worker's modules, read-only), /tmp (writable, in memory, gone with the isolate) and
 // /dev/null, /dev/zero, /dev/random, /dev/full. All operations are here, synchronous; the callback and promise forms call them.
 // A failure is an Error with code, errno, syscall and path, as Node's.
 
@@ -40,10 +40,15 @@ class Node {
   }
 
   get length() {
-    return this.kind === S_IFREG ? this.size : 0;
+    return this.kind === S_IFREG ? this.bytes().length : 0;
   }
 
   bytes() {
+    if (this.module !== undefined) {
+      this.buffer = Buffer.from(internal.ops.op_module_bytes(this.module));
+      this.size = this.buffer.length;
+      this.module = undefined;
+    }
     return this.buffer.subarray(0, this.size);
   }
 
@@ -69,6 +74,26 @@ class Node {
 const root = new Node(S_IFDIR, 0o555, false);
 for (const [name, writable] of [["bundle", false], ["tmp", true], ["dev", false]]) {
   root.entries.set(name, new Node(S_IFDIR, writable ? 0o777 : 0o555, writable));
+}
+// The worker's modules by name, their content when it is first asked for.
+for (const module of internal.ops.op_module_names()) {
+  const parts = module.split("/").filter((part) => part !== "" && part !== "." && part !== "..");
+  const name = parts.pop();
+  let directory = root.entries.get("bundle");
+  for (const part of parts) {
+    let next = directory.entries.get(part);
+    if (next === undefined) {
+      next = new Node(S_IFDIR, 0o555, false);
+      directory.entries.set(part, next);
+    }
+    directory = next;
+    // One module has the name of another's directory: the first counts.
+    if (directory.kind !== S_IFDIR) break;
+  }
+  if (name === undefined || directory.kind !== S_IFDIR || directory.entries.has(name)) continue;
+  const node = new Node(S_IFREG, 0o444, false);
+  node.module = module;
+  directory.entries.set(name, node);
 }
 for (const name of ["null", "zero", "full", "random"]) {
   const device = new Node(S_IFCHR, 0o666, true);

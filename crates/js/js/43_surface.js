@@ -1,0 +1,34 @@
+// What of the engine's own a worker does not see: classes that the platform does not have, and parts of classes that the
+// engine's scripts keep for each other.
+(function () {
+const { core } = __bootstrap;
+const cryptography = core.loadExtScript("ext:deno_crypto/00_crypto.js");
+const event = core.loadExtScript("ext:deno_web/02_event.js");
+
+// Web classes of browsers' workers. The Web Platform Tests ask for some.
+const BROWSERS = ["BroadcastChannel", "FileList", "FileReader", "FileReaderSync", "ProgressEvent"];
+
+// Runs before the worker's modules, outside of the snapshot.
+function hideInternals(conformance) {
+  if (!conformance) {
+    for (const name of BROWSERS) delete globalThis[name];
+  }
+  // Nobody calls these; the scripts have functions of the same meaning.
+  delete event.EventTarget.prototype.getParent;
+  delete event.Event.prototype.initialized;
+  // The objects are made by static methods, once.
+  const { Crypto, crypto, CryptoKey, SubtleCrypto } = cryptography;
+  if (crypto.subtle !== undefined) {
+    delete Crypto.create;
+    delete Crypto.registerSymbols;
+    delete SubtleCrypto.create;
+  }
+  delete CryptoKey.exportNodeMaterial;
+  delete CryptoKey.importSync;
+  const { fromCloneData } = CryptoKey;
+  core.getCloneableDeserializers().CryptoKey = (data) => fromCloneData.call(CryptoKey, data);
+  delete CryptoKey.fromCloneData;
+}
+
+return { hideInternals };
+})();
