@@ -220,8 +220,12 @@ fn toml(text: &str) -> Result<Verdict, Wrong> {
     };
     let value: toml::Value = match toml::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(value) => value,
-        // Its own values hold integers of 64 bits; ours, whatever JSON can say.
-        Err(error) if error.to_string().contains("integer") || error.to_string().contains("too large") => {
+        // Its own values hold numbers of 64 bits; ours, whatever JSON can say.
+        Err(error)
+            if ["integer", "too large", "overflowed"]
+                .iter()
+                .any(|word| error.to_string().contains(word)) =>
+        {
             return Ok(Verdict::Taken);
         }
         Err(error) => return Err(format!("toml refuses it: {error}")),

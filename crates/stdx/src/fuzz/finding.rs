@@ -4,7 +4,7 @@ use super::{Check, Verdict, Wrong};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 /// How many smaller inputs are tried.
@@ -12,11 +12,20 @@ const TRIES_MAX: usize = 600;
 
 /// Whether a check is running: panics are its own then, whatever thread they are on.
 static CHECKING: AtomicBool = AtomicBool::new(false);
+/// The seed of the first input under way, and how many there are: what a process that aborts has time to say.
+static SEED: AtomicU64 = AtomicU64::new(0);
+static COUNT: AtomicU64 = AtomicU64::new(0);
 /// The last panic since a check began.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 fn panic_slot() -> MutexGuard<'static, Option<String>> {
     PANIC.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says which inputs are next.
+pub(super) fn under_way(seed: u64, count: u64) {
+    SEED.store(seed, SeqCst);
+    COUNT.store(count, SeqCst);
 }
 
 /// Notes panics during checks instead of printing them: making an input smaller panics hundreds of times.
@@ -26,7 +35,16 @@ pub(super) fn note_panics() {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if CHECKING.load(SeqCst) {
-                *panic_slot() = Some(info.to_string());
+                let text = info.to_string();
+                let mut noted = panic_slot();
+                // The process ends behind this: in a function that foreign code called.
+                if text.contains("cannot unwind") {
+                    let (seed, count) = (SEED.load(SeqCst), COUNT.load(SeqCst));
+                    let first = noted.take().unwrap_or(text);
+                    println!("fuzz FOUND: --seed {seed} --count {count}: the process aborts: {first}");
+                } else {
+                    *noted = Some(text);
+                }
             } else {
                 usual(info);
             }

@@ -296,6 +296,7 @@ fn hunt(
             inputs: inputs.clone(),
             over: false,
         };
+        finding::under_way(seed, many);
         let verdicts = finding::judge(&mut target.check, &inputs);
         locked(state).since = None;
         let each_us = start.elapsed().as_micros() as u64 / many;
