@@ -50,7 +50,11 @@ pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 pub(crate) const READ_BYTES: usize = 128 * 1024;
 /// With less room than this in the last one's memory, new memory is taken.
 pub(crate) const READ_BYTES_MIN: usize = 32 * 1024;
-/// Reads before others get a turn.
-pub(crate) const READS_PER_TURN: usize = 4;
+/// Frames that are handled before others on the driver's thread get a turn.
+pub(crate) const FRAMES_PER_TURN: usize = 512;
+/// So many bytes count as a frame there.
+pub(crate) const READ_FRAME_BYTES: usize = 2 * 1024;
+/// Turns with nothing but what frames brought about, before others get one.
+pub(crate) const ROUNDS_PER_TURN: usize = 4;
 /// Pieces of at least this size are kept as parts of what was read; smaller ones are copied, so that they do not hold it.
 pub(crate) const KEEP_BYTES: usize = 16 * 1024;

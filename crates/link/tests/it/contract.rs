@@ -843,3 +843,28 @@ everywhere!(an_rpc_session_ends_with_its_caller, world => {
     drop(mine);
     assert!(matches!(world.dispatch(context(), Event::Rpc(theirs)).await, Ok(Outcome::Rpc) | Err(_)));
 });
+
+/// A large body on its way costs a small call a batch, not the body.
+#[tokio::test]
+async fn small_calls_pass_a_large_body() {
+    let (parent, child) = tokio::net::UnixStream::pair().unwrap();
+    let world = World::Linked(link(parent, child, worker(handle), &worker(handle)));
+    let Body::Stream(mut endless) = world.fetch("/endless", Body::Empty).await.body else { panic!() };
+    let read = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = read.clone();
+    let reader = tokio::spawn(async move {
+        while let Some(Ok(Frame::Data(data))) = endless.frame().await {
+            count.fetch_add(data.len(), std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    let calls = 50;
+    until(|| read.load(std::sync::atomic::Ordering::SeqCst) > 1_000_000).await;
+    let before = read.load(std::sync::atomic::Ordering::SeqCst);
+    for _ in 0..calls {
+        world.fetch("/echo", Body::from("small")).await;
+    }
+    let meanwhile = read.load(std::sync::atomic::Ordering::SeqCst) - before;
+    // Its question, and the answer behind what the sockets and the stream's credit held already.
+    assert!(meanwhile / calls < 2 * CREDIT_DEFAULT + 512 * 1024, "{meanwhile}");
+    reader.abort();
+}

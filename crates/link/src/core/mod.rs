@@ -4,15 +4,21 @@
 //! driver must know about them (who waits for the answer, which streams travel along). The driver alone reads, writes and
 //! owns the channels. After the end everything that is queued is dropped, which answers whoever waits.
 
+mod encode;
+mod waiting;
+
+pub(crate) use waiting::{ChannelWaker, Waiting};
+
 use crate::LinkError;
 use crate::error::CallError;
 use crate::frame::{CHILD_BIT, DROPPED, FIRST, FRAME_BYTES_MAX, HEADER_BYTES, Header, Kind, MORE, NONE};
-use crate::limits::{CHANNELS_MAX, NOTICES_BYTES_MAX, WIDE_MAX};
+use crate::limits::{CHANNELS_MAX, NOTICES_BYTES_MAX, OUT_PAUSE_BYTES, WIDE_MAX};
 use crate::message::{Attachment, AttachmentWire, Message, Prelude, PropsWire, Received};
 use crate::outbox::Outbox;
 use atoll_worker::{BodyReceiver, BodySender};
 use atoll_worker::{RpcLink, ServiceStub, StartTls, WebSocketEnd};
 use bytes::Bytes;
+use encode::Encoded;
 use futures_util::task::AtomicWaker;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -202,20 +208,11 @@ pub(crate) struct Core {
     pub wide: AtomicUsize,
     /// What this side has open.
     pub opened: AtomicUsize,
+    /// Bytes that the driver has and that the other side has not taken.
+    pub unsent: AtomicUsize,
     /// Services of the other side that are in use here, by the address of their proxies.
     imported: Mutex<HashMap<usize, u64>>,
     end: watch::Sender<Option<LinkError>>,
-}
-
-/// An encoded message, and what belongs to it.
-struct Encoded {
-    first: Header,
-    /// The length of the whole, if it does not fit into one frame.
-    total: Option<u32>,
-    bytes: Vec<u8>,
-    blobs: Vec<Bytes>,
-    attached: Attached,
-    rest: Option<Rest>,
 }
 
 impl Core {
@@ -230,6 +227,7 @@ impl Core {
             counters: Counters::default(),
             wide: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
             imported: Mutex::default(),
             end: watch::Sender::new(None),
         })
@@ -325,18 +323,6 @@ impl Core {
             .insert(proxy, id);
     }
 
-    fn next_id(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn wide(&self) -> bool {
-        let wide = self.wide.fetch_add(1, Ordering::Relaxed) < WIDE_MAX;
-        if !wide {
-            self.wide.fetch_sub(1, Ordering::Relaxed);
-        }
-        wide
-    }
-
     /// Room for `count` more channels of this side?
     fn room(&self, count: usize) -> Result<(), CallError> {
         if self.opened.fetch_add(count, Ordering::Relaxed) + count > CHANNELS_MAX {
@@ -347,146 +333,12 @@ impl Core {
         Ok(())
     }
 
-    /// Puts a message's bytes together. Its attachments get channels.
-    fn encode(&self, kind: Kind, id: u64, message: Message) -> Result<Encoded, CallError> {
-        let Message {
-            head,
-            blobs,
-            attachments,
-        } = message;
-        let count: usize = attachments.iter().map(Attachment::channels).sum();
-        if count > 0 {
-            self.room(count)?;
-        }
-        let mut attached = Attached::default();
-        let bytes = self.with_prelude(&head, &blobs, attachments, &mut attached);
-        let total = bytes.len() + blobs.iter().map(Bytes::len).sum::<usize>();
-        let mut encoded = Encoded {
-            first: Header {
-                length: total,
-                kind,
-                flags: 0,
-                channel: id,
-            },
-            total: None,
-            bytes,
-            blobs,
-            attached,
-            rest: None,
-        };
-        if total > FRAME_BYTES_MAX {
-            encoded.cut(total, kind);
-        }
-        Ok(encoded)
-    }
-
-    /// A message as pieces, for a stream of messages, and the channels that begin when all are out.
-    pub(crate) fn encode_for_stream(&self, message: Message) -> Result<(VecDeque<Bytes>, Attached), CallError> {
-        let Message {
-            head,
-            blobs,
-            attachments,
-        } = message;
-        let count: usize = attachments.iter().map(Attachment::channels).sum();
-        if count > 0 {
-            self.room(count)?;
-        }
-        let mut attached = Attached::default();
-        let bytes = self.with_prelude(&head, &blobs, attachments, &mut attached);
-        let pieces = std::iter::once(bytes.into()).chain(blobs);
-        Ok((pieces.filter(|piece: &Bytes| !piece.is_empty()).collect(), attached))
-    }
-
-    /// The prelude and the head. Attachments become newcomers.
-    fn with_prelude(
-        &self,
-        head: &[u8],
-        blobs: &[Bytes],
-        attachments: Vec<Attachment>,
-        attached: &mut Attached,
-    ) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(head.len() + 16);
-        if attachments.is_empty() && blobs.is_empty() {
-            // The same as below, without the way round.
-            bytes.extend_from_slice(&[0, 0]);
-        } else {
-            let lengths = blobs.iter().map(|blob| blob.len() as u32).collect();
-            let mut held = Vec::with_capacity(attachments.len());
-            for attachment in attachments {
-                held.push(self.register(attachment, attached));
-            }
-            let prelude = Prelude {
-                attachments: held.iter().map(Held::wire).collect(),
-                blobs: lengths,
-            };
-            // Plain data into memory: there is no way to fail.
-            bytes = postcard::to_extend(&prelude, bytes).unwrap_or_default();
-            attached.keep.extend(held.into_iter().filter_map(|held| match held {
-                Held::Returned { stub, .. } => Some(stub),
-                _ => None,
-            }));
-        }
-        bytes.extend_from_slice(head);
-        bytes
-    }
-
-    fn register(&self, attachment: Attachment, attached: &mut Attached) -> Held {
-        let mut add = |wide: bool, ends: Ends| {
-            let id = self.next_id();
-            attached.newcomers.push(Newcomer { id, wide, ends });
-            id
-        };
-        match attachment {
-            Attachment::Body(body) => {
-                let (wide, length) = (self.wide(), body.length);
-                let id = add(wide, Ends::Body(body, None));
-                Held::Body { id, wide, length }
-            }
-            Attachment::Sink(sink) => {
-                let wide = self.wide();
-                let id = add(wide, Ends::Sink(sink, None));
-                Held::Sink { id, wide }
-            }
-            Attachment::Socket(mut socket) => {
-                let wide = self.wide();
-                let protocol = std::mem::take(&mut socket.protocol);
-                let id = add(wide, Ends::Socket(socket));
-                Held::Socket { id, wide, protocol }
-            }
-            Attachment::Rpc(link) => {
-                let wide = self.wide();
-                let id = add(wide, Ends::Rpc(link));
-                Held::Rpc { id, wide }
-            }
-            Attachment::Connection { tx, rx, start_tls } => {
-                // One counts for both, so that both ends count alike.
-                let wide = self.wide();
-                let can_start = start_tls.is_some();
-                let tx = add(wide, Ends::Sink(tx, start_tls));
-                let rx = add(false, Ends::Body(rx, None));
-                Held::Connection {
-                    tx,
-                    rx,
-                    wide,
-                    start_tls: can_start,
-                }
-            }
-            Attachment::Service { stub, open } => {
-                let address = Arc::as_ptr(&stub.service).cast::<()>() as usize;
-                let imported = self.imported.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(&id) = imported.get(&address) {
-                    return Held::Returned { id, stub };
-                }
-                drop(imported);
-                Held::Service {
-                    id: add(false, Ends::Service { stub, open }),
-                }
-            }
-        }
-    }
-
     /// Queues a call. The answer comes to `pending`, which is given back if there is no room.
     pub(crate) fn call(&self, message: Message, pending: Pending) -> Result<u64, (CallError, Pending)> {
+        if self.side == Side::Parent && self.unsent.load(Ordering::Relaxed) > OUT_PAUSE_BYTES {
+            let text = format!("{OUT_PAUSE_BYTES} bytes wait already for the worker's process, which does not read");
+            return Err((CallError::Refused(text), pending));
+        }
         if let Err(error) = self.room(1) {
             return Err((error, pending));
         }
@@ -641,204 +493,6 @@ pub(crate) fn cut(text: &str, limit: usize) -> &str {
         end -= 1;
     }
     &text[..end]
-}
-
-impl Encoded {
-    /// Leaves in the first frame what fits, and moves the rest.
-    fn cut(&mut self, total: usize, kind: Kind) {
-        let mut room = FRAME_BYTES_MAX - 4;
-        let mut first = Vec::new();
-        let mut pieces = VecDeque::new();
-        let head = Bytes::from(std::mem::take(&mut self.bytes));
-        for mut piece in std::iter::once(head).chain(std::mem::take(&mut self.blobs)) {
-            let now = piece.split_to(piece.len().min(room));
-            room -= now.len();
-            first.push(now);
-            if !piece.is_empty() {
-                pieces.push_back(piece);
-            }
-        }
-        self.blobs = first;
-        // The limits on messages are far below.
-        self.total = Some(total as u32);
-        self.first.length = FRAME_BYTES_MAX;
-        self.first.flags = FIRST | MORE;
-        self.rest = Some(Rest {
-            kind,
-            pieces,
-            left: total - (FRAME_BYTES_MAX - 4),
-            then: std::mem::take(&mut self.attached),
-        });
-    }
-}
-
-/// A registered attachment, with what its wire form borrows.
-enum Held {
-    Body {
-        id: u64,
-        wide: bool,
-        length: Option<u64>,
-    },
-    Sink {
-        id: u64,
-        wide: bool,
-    },
-    Socket {
-        id: u64,
-        wide: bool,
-        protocol: String,
-    },
-    Rpc {
-        id: u64,
-        wide: bool,
-    },
-    Connection {
-        tx: u64,
-        rx: u64,
-        wide: bool,
-        start_tls: bool,
-    },
-    Service {
-        id: u64,
-    },
-    Returned {
-        id: u64,
-        stub: ServiceStub,
-    },
-}
-
-impl Held {
-    fn wire(&self) -> AttachmentWire<'_> {
-        match self {
-            &Self::Body { id, wide, length } => AttachmentWire::Body { id, wide, length },
-            &Self::Sink { id, wide } => AttachmentWire::Sink { id, wide },
-            Self::Socket { id, wide, protocol } => AttachmentWire::Socket {
-                id: *id,
-                wide: *wide,
-                protocol,
-            },
-            &Self::Rpc { id, wide } => AttachmentWire::Rpc { id, wide },
-            &Self::Connection {
-                tx,
-                rx,
-                wide,
-                start_tls,
-            } => AttachmentWire::Connection {
-                tx,
-                rx,
-                wide,
-                start_tls,
-            },
-            &Self::Service { id } => AttachmentWire::Service { id },
-            Self::Returned { id, stub } => AttachmentWire::Returned {
-                id: *id,
-                entrypoint: stub.entrypoint.as_deref(),
-                props: stub.props.as_ref().map(PropsWire::new),
-            },
-        }
-    }
-}
-
-impl Attachment {
-    /// How many channels it takes.
-    pub(crate) fn channels(&self) -> usize {
-        match self {
-            Self::Connection { .. } => 2,
-            _ => 1,
-        }
-    }
-}
-
-/// Tells the driver that a channel has something to do.
-pub(crate) struct ChannelWaker {
-    core: Arc<Core>,
-    id: u64,
-    queued: AtomicBool,
-}
-
-impl ChannelWaker {
-    pub(crate) fn new(core: Arc<Core>, id: u64) -> Arc<Self> {
-        Arc::new(Self {
-            core,
-            id,
-            queued: AtomicBool::new(false),
-        })
-    }
-
-    /// The channel is looked at: a later wake counts again.
-    pub(crate) fn rearm(&self) {
-        self.queued.store(false, Ordering::Release);
-    }
-}
-
-impl Wake for ChannelWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            self.core.lock().woken.push(self.id);
-            self.core.wake();
-        }
-    }
-}
-
-/// The answer to a call, when it comes. Dropping it tells the other side that nobody waits.
-pub(crate) struct Waiting {
-    core: Arc<Core>,
-    id: u64,
-    rx: oneshot::Receiver<Result<Received, CallError>>,
-    done: bool,
-}
-
-impl Waiting {
-    /// Calls the other side.
-    pub(crate) fn begin(
-        core: &Arc<Core>,
-        message: Message,
-        token: Option<CancellationToken>,
-        in_flight: Option<InFlight>,
-    ) -> Result<Self, CallError> {
-        let (tx, rx) = oneshot::channel();
-        let pending = Pending {
-            waiter: Waiter::Channel(tx),
-            token,
-            _in_flight: in_flight,
-        };
-        let id = core.call(message, pending).map_err(|(error, _)| error)?;
-        Ok(Self {
-            core: core.clone(),
-            id,
-            rx,
-            done: false,
-        })
-    }
-
-    /// Tells the other side that the event is cancelled, and goes on waiting.
-    pub(crate) fn cancel(&self) {
-        self.core.command(Command::Cancel(self.id));
-    }
-}
-
-impl Future for Waiting {
-    type Output = Result<Received, CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Poll::Ready(answer) = Pin::new(&mut self.rx).poll(cx) else {
-            return Poll::Pending;
-        };
-        self.done = true;
-        Poll::Ready(answer.unwrap_or_else(|_| Err(CallError::Lost(self.core.error()))))
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if !self.done {
-            self.core.command(Command::Forget(self.id));
-        }
-    }
 }
 
 /// A frame without payload.
