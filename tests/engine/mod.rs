@@ -200,6 +200,7 @@ impl Run {
                 heap_bytes: HEAP_BYTES,
                 ..Limits::default()
             },
+            outbound: Default::default(),
             created_ms: 0,
         };
         let mut instance = {

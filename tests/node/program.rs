@@ -133,6 +133,7 @@ fn version(suite: &Suite, file: &str) -> Result<WorkerVersion, String> {
             heap_bytes: HEAP_BYTES,
             ..Limits::default()
         },
+        outbound: Default::default(),
         created_ms: 0,
     })
 }

@@ -75,6 +75,7 @@ pub(crate) async fn run(words: &Words, engine: Arc<dyn Engine>, pool: &Pool) -> 
         crons: Vec::new(),
         tail_consumers: Vec::new(),
         limits: Limits::default(),
+        outbound: Default::default(),
         created_ms: 0,
     });
     let environment = Environment {

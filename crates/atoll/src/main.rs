@@ -183,7 +183,7 @@ impl Targets for Wiring {
         let mut policy = AddressPolicy::public();
         for entry in &args.allow_net {
             let entry = entry.parse().map_err(|error| format!("--allow-net: {error}"))?;
-            policy.allow.push(entry);
+            policy.permit(entry);
         }
         let permits = cores() * usize::from(args.workers_per_core);
         let platform = self.platform(engine(), args.isolation, permits, policy)?;

@@ -69,6 +69,7 @@ fn version() -> WorkerVersion {
         crons: Vec::new(),
         tail_consumers: Vec::new(),
         limits: Limits::default(),
+        outbound: Default::default(),
         created_ms: 0,
     }
 }

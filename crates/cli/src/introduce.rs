@@ -36,7 +36,14 @@ pub(crate) fn bindings(reporter: &Reporter, project: &Project) {
     }
 }
 
-/// The same for machines.
+/// What it reaches of the network; not for machines.
+pub(crate) fn outbound(reporter: &Reporter, project: &Project, development: bool) {
+    if !reporter.json && project.main.is_some() {
+        reporter.say(&table::outbound(&project.outbound, development));
+    }
+}
+
+/// The bindings for machines.
 pub(crate) fn json(project: &Project) -> Value {
     table::json(&rows(project))
 }

@@ -109,6 +109,7 @@ pub(crate) fn version(project: &Project, built: &Built, clock: &dyn Clock) -> Wo
             .map(|name| WorkerName::new(name.as_str()))
             .collect(),
         limits: project.limits.clone(),
+        outbound: project.outbound.clone(),
         created_ms: clock.now_ms(),
     }
 }
@@ -141,7 +142,7 @@ fn version_id(project: &Project, built: &Built) -> String {
         part(text.as_bytes());
     }
     part(project.compat_date.to_string().as_bytes());
-    part(format!("{:?}", project.limits).as_bytes());
+    part(format!("{:?} {:?}", project.limits, project.outbound).as_bytes());
     let digest = hash.finalize();
     let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")

@@ -1,6 +1,6 @@
 //! The table of what a worker has access to.
 
-use atoll_model::BindingSpec;
+use atoll_model::{BindingSpec, OutboundEntry, OutboundRules};
 use serde_json::{Value, json};
 
 /// The longest value of a variable that the table shows, characters.
@@ -89,6 +89,29 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
         .collect()
 }
 
+/// What the worker reaches of the network; `development` is whether this machine is added.
+pub(super) fn outbound(rules: &OutboundRules, development: bool) -> String {
+    let list = |entries: &[OutboundEntry]| {
+        let words: Vec<String> = entries.iter().map(ToString::to_string).collect();
+        words.join(", ")
+    };
+    let allowed = match rules.allow.as_deref() {
+        None => "public addresses".to_owned(),
+        Some([]) => "nothing".to_owned(),
+        Some(entries) => list(entries),
+    };
+    let here = if development && !rules.deny.contains(&OutboundEntry::Loopback) {
+        "; in development also this machine"
+    } else {
+        ""
+    };
+    let denied = match rules.deny.as_slice() {
+        [] => String::new(),
+        entries => format!("; never {}", list(entries)),
+    };
+    format!("fetch and connect reach {allowed}{here}{denied}")
+}
+
 /// The rows for `--json`.
 pub(crate) fn json(rows: &[Row]) -> Value {
     let one = |row: &Row| json!({"name": row.name, "kind": row.kind, "target": row.target, "built": row.built});
@@ -147,5 +170,31 @@ mod tests {
         let json = json(&rows);
         assert_eq!(json[6]["built"], false);
         assert!(!json.to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn the_way_out() {
+        let check = |allow: Option<&[&str]>, deny: &[&str], expected: &str| {
+            let parse = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
+            let rules = OutboundRules {
+                allow: allow.map(parse),
+                deny: parse(deny),
+            };
+            assert_eq!(outbound(&rules, true), format!("fetch and connect reach {expected}"));
+            let serving = expected.replace("; in development also this machine", "");
+            assert_eq!(outbound(&rules, false), format!("fetch and connect reach {serving}"));
+        };
+        check(None, &[], "public addresses; in development also this machine");
+        check(Some(&[]), &[], "nothing; in development also this machine");
+        check(
+            Some(&["public", "10.0.0.0/8"]),
+            &["loopback"],
+            "public, 10.0.0.0/8; never loopback",
+        );
+        check(
+            None,
+            &["*.example"],
+            "public addresses; in development also this machine; never *.example",
+        );
     }
 }

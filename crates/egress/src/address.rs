@@ -6,6 +6,7 @@
 //! Sources: IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890 and successors), IANA IPv6 global unicast
 //! allocations (2000::/3).
 
+pub(crate) use atoll_model::outbound::canonical;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What an address is.
@@ -15,6 +16,8 @@ pub(crate) enum Class {
     Public,
     /// This machine, by its loopback network.
     Loopback,
+    /// In a network for private use, by name.
+    Private(&'static str),
     /// Anything else, by name.
     Special(&'static str),
     /// An IPv6 form that carries an IPv4 address which is not public.
@@ -27,17 +30,9 @@ impl Class {
         match self {
             Self::Public => "it is public".to_owned(),
             Self::Loopback => "it is a loopback address".to_owned(),
-            Self::Special(what) => format!("it is {what}"),
+            Self::Private(what) | Self::Special(what) => format!("it is {what}"),
             Self::Carries(form, inner, what) => format!("it is {form} for {inner}, which is {what}"),
         }
-    }
-}
-
-/// `::ffff:a.b.c.d` is the IPv4 address itself to the socket layer; everything else is left as it is.
-pub(crate) fn canonical(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
-        IpAddr::V4(_) => address,
     }
 }
 
@@ -60,7 +55,7 @@ const SPECIAL_V4: &[(Ipv4Addr, u32, &str)] = &[
     (
         Ipv4Addr::new(100, 64, 0, 0),
         10,
-        "in the carriers' shared range (100.64.0.0/10)",
+        "in the carriers' shared range (100.64.0.0/10), a private network",
     ),
     (
         Ipv4Addr::new(169, 254, 0, 0),
@@ -99,6 +94,15 @@ const SPECIAL_V4: &[(Ipv4Addr, u32, &str)] = &[
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved (240.0.0.0/4)"),
 ];
 
+/// Networks for private use are told by their names in the tables.
+fn special(what: &'static str) -> Class {
+    if what.contains("private network") {
+        Class::Private(what)
+    } else {
+        Class::Special(what)
+    }
+}
+
 fn classify_v4(address: Ipv4Addr) -> Class {
     if address.is_loopback() {
         return Class::Loopback;
@@ -106,7 +110,7 @@ fn classify_v4(address: Ipv4Addr) -> Class {
     SPECIAL_V4
         .iter()
         .find(|(base, prefix, _)| (base.to_bits() ^ address.to_bits()) >> (32 - prefix) == 0)
-        .map_or(Class::Public, |(_, _, what)| Class::Special(what))
+        .map_or(Class::Public, |(_, _, what)| special(what))
 }
 
 /// `(base, prefix, what)`; what is not in 2000::/3 is refused anyway, these give the better reason or cut out of it.
@@ -186,7 +190,7 @@ fn classify_v6(address: Ipv6Addr) -> Class {
         return carried("a NAT64 address", low_v4(address));
     }
     if let Some((_, _, what)) = SPECIAL_V6.iter().find(|(base, prefix, _)| within(*base, *prefix)) {
-        return Class::Special(what);
+        return special(what);
     }
     if !within(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3) {
         return Class::Special("outside the public range (2000::/3)");
@@ -206,7 +210,7 @@ fn low_v4(address: Ipv6Addr) -> Ipv4Addr {
 fn carried(form: &'static str, inner: Ipv4Addr) -> Class {
     match classify_v4(inner) {
         Class::Public => Class::Public,
-        Class::Special(what) => Class::Carries(form, inner, what),
+        Class::Private(what) | Class::Special(what) => Class::Carries(form, inner, what),
         _ => Class::Carries(form, inner, "a loopback address"),
     }
 }
@@ -351,7 +355,20 @@ mod tests {
                 let check = |policy: AddressPolicy| policy.check("h", address, 443).is_ok();
                 assert_eq!(check(AddressPolicy::public()), *expected == "public", "{text}");
                 assert_eq!(check(AddressPolicy::public_and_loopback()), exact, "{text}");
-                assert!(check(AddressPolicy::everything()), "{text}");
+                assert!(check(AddressPolicy::unguarded()), "{text}");
+                let private = matches!(class, Class::Private(_));
+                assert_eq!(
+                    check(AddressPolicy {
+                        private: true,
+                        ..AddressPolicy::default()
+                    }),
+                    private,
+                    "{text}"
+                );
+                assert_eq!(
+                    private,
+                    expected.contains("private network") || *expected == "shared range"
+                );
                 count += 1;
             }
         }

@@ -26,11 +26,17 @@ use url::Url;
 
 /// Everything a hop needs.
 pub(crate) struct Exchange {
-    pub policy: AddressPolicy,
     pub resolver: Arc<dyn Resolve>,
     pub connector: Connector,
     pub pool: Arc<Pool>,
     pub timeouts: Timeouts,
+}
+
+/// Whose request it is, and what it may reach.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub tenant: TenantId,
+    pub policy: Arc<AddressPolicy>,
 }
 
 /// A request to one hop, as yet without connection and body.
@@ -114,15 +120,16 @@ impl Head {
 
 impl Exchange {
     /// The addresses of `origin` that `fetch` may connect to.
-    async fn addresses(&self, origin: &Origin) -> Result<Vec<IpAddr>, EgressError> {
-        self.judged(origin, AddressPolicy::check).await
+    async fn addresses(&self, caller: &Caller, origin: &Origin) -> Result<Vec<IpAddr>, EgressError> {
+        self.judged(origin, |host, address, port| caller.policy.check(host, address, port))
+            .await
     }
 
     /// The addresses of `origin` that `judge` lets pass.
     pub async fn judged(
         &self,
         origin: &Origin,
-        judge: impl Fn(&AddressPolicy, &str, IpAddr, u16) -> Result<(), String>,
+        judge: impl Fn(&str, IpAddr, u16) -> Result<(), String>,
     ) -> Result<Vec<IpAddr>, EgressError> {
         let bare = origin
             .host
@@ -148,7 +155,7 @@ impl Exchange {
         let mut addresses = Vec::with_capacity(found.len());
         for address in found {
             let address = canonical(address);
-            match judge(&self.policy, &origin.host, address, origin.port) {
+            match judge(&origin.host, address, origin.port) {
                 Ok(()) => addresses.push(address),
                 Err(reason) => {
                     refused.get_or_insert(EgressError::Denied {
@@ -176,9 +183,10 @@ impl Exchange {
     }
 
     /// A connection: a kept one, unless `fresh` or a WebSocket wants its own.
-    async fn acquire(&self, tenant: &TenantId, head: &Head, fresh: bool) -> Result<Lease, EgressError> {
+    async fn acquire(&self, caller: &Caller, head: &Head, fresh: bool) -> Result<Lease, EgressError> {
         let origin = &head.origin;
-        let addresses = self.addresses(origin).await?;
+        let addresses = self.addresses(caller, origin).await?;
+        let tenant = &caller.tenant;
         let shareable = head.purpose == Purpose::Http;
         let mut guard = None;
         if shareable && !fresh {
@@ -222,7 +230,7 @@ impl Exchange {
     /// Sends a request; gives its response's head, body to come, and the connection it comes over.
     pub async fn send(
         &self,
-        tenant: &TenantId,
+        caller: &Caller,
         head: &Head,
         body: Body,
     ) -> Result<(Response<Incoming>, Lease), EgressError> {
@@ -230,7 +238,7 @@ impl Exchange {
         let (mut upload, mut progress) = Upload::new(body);
         let mut fresh = false;
         loop {
-            let mut lease = Box::pin(self.acquire(tenant, head, fresh)).await?;
+            let mut lease = Box::pin(self.acquire(caller, head, fresh)).await?;
             let request = head.request(matches!(lease.sender, Sender::H2(..)), upload)?;
             let failed = match self.exchange(head, &mut lease.sender, request, &progress).await? {
                 Ok(response) => {

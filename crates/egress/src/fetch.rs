@@ -4,12 +4,11 @@ use crate::connect::Purpose;
 use crate::decode::Decoder;
 use crate::download::{Download, discard, settle, settle_at_once};
 use crate::error::EgressError;
-use crate::exchange::{Exchange, Head};
+use crate::exchange::{Caller, Exchange, Head};
 use crate::headers::{Defaults, ask_for_websocket, incoming, outgoing};
 use crate::pool::Lease;
 use crate::redirect::{BodyFate, Hop, is_redirect};
 use crate::websocket;
-use atoll_model::TenantId;
 use atoll_worker::body::{CREDIT_DEFAULT, channel};
 use atoll_worker::{BindingError, Body, OutboundRequest, Redirect, Response, ResponseHead};
 use http::header::{self, HeaderValue};
@@ -39,9 +38,9 @@ struct Answer {
 
 impl Fetch {
     /// Runs until the response's body has been moved, its WebSocket is over, or nobody wants them any more.
-    pub async fn run(self: Arc<Self>, tenant: TenantId, request: OutboundRequest, mut reply: Reply) {
+    pub async fn run(self: Arc<Self>, caller: Caller, request: OutboundRequest, mut reply: Reply) {
         let answer = tokio::select! {
-            answer = Box::pin(self.follow(&tenant, request)) => answer,
+            answer = Box::pin(self.follow(&caller, request)) => answer,
             () = reply.closed() => return,
         };
         match answer {
@@ -51,7 +50,7 @@ impl Fetch {
         }
     }
 
-    async fn follow(&self, tenant: &TenantId, request: OutboundRequest) -> Result<Answer, EgressError> {
+    async fn follow(&self, caller: &Caller, request: OutboundRequest) -> Result<Answer, EgressError> {
         let OutboundRequest { request, redirect } = request;
         let head = request.head;
         if matches!(
@@ -90,7 +89,7 @@ impl Fetch {
                 Body::Full(bytes) => Some(Body::Full(bytes.clone())),
                 Body::Stream(_) => None,
             };
-            let (response, lease) = self.exchange.send(tenant, &next, body).await?;
+            let (response, lease) = self.exchange.send(caller, &next, body).await?;
             let status = response.status();
             if !is_redirect(status) || redirect == Redirect::Manual {
                 return Ok(Answer {

@@ -2,7 +2,8 @@
 //!
 //! [`Egress`] implements [`Outbound`]: an HTTP/1.1 and HTTP/2 client with TLS, redirects by the Fetch Standard, streaming
 //! in both directions, content decoding, outgoing WebSockets and raw connections. Every name is resolved here and every address judged by
-//! an [`AddressPolicy`] before a connection goes to exactly that address, at every redirect again.
+//! an [`AddressPolicy`] before a connection goes to exactly that address, at every redirect again. A worker may have rules of
+//! its own: [`Egress::for_worker`].
 //!
 //! Sockets live on the runtime given in [`EgressOptions::runtime`]; callers may be on threads without an I/O driver.
 //! Each fetch is one task there, a member of [`EgressOptions::tasks`]. Dropping the caller's future, the response's body
@@ -20,6 +21,7 @@ mod exchange;
 mod fetch;
 mod headers;
 pub mod limits;
+mod own;
 mod policy;
 mod pool;
 mod raw;
@@ -31,15 +33,18 @@ mod websocket;
 
 pub use error::EgressError;
 pub use limits::Timeouts;
-pub use policy::{AddressEntry, AddressEntryError, AddressPolicy, Reach};
+pub use atoll_model::{AddressEntry, AddressEntryError};
+pub use own::{Listeners, OwnAddresses};
+pub use policy::AddressPolicy;
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::TlsRoots;
 
 use crate::connect::Connector;
-use crate::exchange::Exchange;
+use crate::exchange::{Caller, Exchange};
 use crate::fetch::Fetch;
 use crate::pool::Pool;
 use async_trait::async_trait;
+use atoll_model::OutboundRules;
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
     BindingError, ConnectError, ConnectErrorKind, ConnectRequest, Connection, EventContext, Outbound, OutboundRequest,
@@ -53,7 +58,7 @@ use tokio::sync::oneshot;
 
 /// How the network is used.
 pub struct EgressOptions {
-    /// Which addresses may be reached.
+    /// Which addresses may be reached, by workers that have no rules of their own.
     pub allow: AddressPolicy,
     /// Sent as `User-Agent` by requests that set none; without it they have none.
     pub user_agent: Option<HeaderValue>,
@@ -90,9 +95,10 @@ impl EgressOptions {
     }
 }
 
-/// The network, as workers may use it.
+/// The network, as workers may use it. All that come of one [`Egress::new`] share resolver, connections and bounds.
 pub struct Egress {
     fetch: Arc<Fetch>,
+    policy: Arc<AddressPolicy>,
     runtime: Handle,
     tasks: TaskGroup,
 }
@@ -118,7 +124,6 @@ impl Egress {
         }
         let connector = Connector::new(&roots, connections_max, timeouts, tasks.clone());
         let exchange = Exchange {
-            policy: allow,
             resolver,
             connector,
             pool,
@@ -134,9 +139,27 @@ impl Egress {
                 defaults,
                 decode,
             }),
+            policy: Arc::new(allow),
             runtime,
             tasks,
         })
+    }
+
+    /// The same network under the rules of one worker: [`AddressPolicy::for_worker`].
+    pub fn for_worker(&self, rules: &OutboundRules) -> Arc<Self> {
+        Arc::new(Self {
+            fetch: self.fetch.clone(),
+            policy: Arc::new(self.policy.for_worker(rules)),
+            runtime: self.runtime.clone(),
+            tasks: self.tasks.clone(),
+        })
+    }
+
+    fn caller(&self, ctx: &EventContext) -> Caller {
+        Caller {
+            tenant: ctx.tenant.clone(),
+            policy: self.policy.clone(),
+        }
     }
 }
 
@@ -147,7 +170,7 @@ impl Outbound for Egress {
         {
             let _guard = self.runtime.enter();
             self.tasks
-                .spawn(self.fetch.clone().run(ctx.tenant.clone(), request, reply));
+                .spawn(self.fetch.clone().run(self.caller(ctx), request, reply));
         }
         match answer.await {
             Ok(answer) => answer,
@@ -160,7 +183,8 @@ impl Outbound for Egress {
         let (reply, answer) = oneshot::channel();
         {
             let _guard = self.runtime.enter();
-            self.tasks.spawn(raw::run(self.fetch.clone(), request, reply));
+            self.tasks
+                .spawn(raw::run(self.fetch.clone(), self.policy.clone(), request, reply));
         }
         match answer.await {
             Ok(answer) => answer,

@@ -58,6 +58,9 @@ pub const DNS_CACHE_TTL: Duration = Duration::from_secs(5);
 /// Names the system resolver keeps.
 pub const DNS_CACHE_ENTRIES_MAX: usize = 4096;
 
+/// How long the list of this machine's own addresses counts: an interface that comes up is known as late.
+pub const INTERFACES_TTL: Duration = Duration::from_secs(5);
+
 /// The deadlines that an operator or a test may want to set.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {

@@ -2,75 +2,98 @@
 //!
 //! A name is resolved once, every address is judged here, and the connection goes to a judged address: nothing is
 //! resolved again in between, so a name that changes its answer gains nothing.
+//!
+//! The order of the questions; the first that answers decides:
+//!
+//! | question | if so |
+//! |---|---|
+//! | does this server listen there? is it on a deny list? | refused |
+//! | is the port blocked, and no allowed entry names the port? | refused |
+//! | does an allowed entry name the address, or a network that holds it? | reached |
+//! | is it this machine (loopback, or an address of an interface)? | as `loopback` says |
+//! | is it public, or in a private network? | as `public` or `private` says, or if an allowed entry names the host |
+//! | anything else: link-local, multicast, reserved, tunnels | refused |
+//!
+//! So a host's name on the allow list reaches public and private addresses, wherever it leads, but never this machine,
+//! cloud metadata (link-local) or the like: whoever controls a name's records does not control that much. `localhost` is
+//! the exception that says what it is.
 
 use crate::address::{Class, canonical, classify};
+use crate::own::{Listeners, OwnAddresses};
+use atoll_model::outbound::Fit;
+use atoll_model::{AddressEntry, OutboundEntry, OutboundRules};
 use std::net::IpAddr;
-use std::str::FromStr;
-
-/// How far the network reaches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Public addresses.
-    #[default]
-    Public,
-    /// Public addresses and this machine's loopback: what `atoll dev` wants.
-    PublicAndLoopback,
-    /// Everything, blocked ports too.
-    Everything,
-}
 
 /// Which addresses and ports may be reached.
 #[derive(Debug, Clone, Default)]
 pub struct AddressPolicy {
-    /// The rule for everything that no entry names.
-    pub reach: Reach,
-    /// Reachable although the rule says no.
+    /// Public addresses are reached.
+    pub public: bool,
+    /// Networks for private use are reached.
+    pub private: bool,
+    /// This machine is reached.
+    pub loopback: bool,
+    /// Everything is reached that is not denied, blocked ports too.
+    pub unguarded: bool,
+    /// Reached although none of the above says so.
     pub allow: Vec<AddressEntry>,
-    /// Not reachable whatever else says yes: the platform's own listeners, its stores.
-    pub deny: Vec<AddressEntry>,
+    /// Not reached whatever else says yes: the platform's stores, its control plane.
+    pub deny: Vec<OutboundEntry>,
+    /// Not reached either.
+    pub listeners: Listeners,
+    /// Which addresses are this machine's.
+    pub own: OwnAddresses,
 }
-
-/// An exception to the rule: `10.0.0.0/8`, `10.1.2.3:5432`, `[fd00::1]:443`, `fd00::/8`, `db.internal`, `db.internal:5432`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressEntry {
-    target: Target,
-    port: Option<u16>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
-    Network {
-        base: IpAddr,
-        prefix: u8,
-    },
-    /// A host name in lower case without its trailing dot: whatever it resolves to.
-    Name(String),
-}
-
-/// The text is no address entry.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an address, a network (10.0.0.0/8) nor a host name, each with or without a port")]
-pub struct AddressEntryError(String);
 
 impl AddressPolicy {
     /// Public addresses only.
     pub fn public() -> Self {
-        Self::default()
-    }
-
-    /// Public addresses and loopback.
-    pub fn public_and_loopback() -> Self {
         Self {
-            reach: Reach::PublicAndLoopback,
+            public: true,
             ..Self::default()
         }
     }
 
-    /// No guard.
-    pub fn everything() -> Self {
+    /// Public addresses and this machine: what `atoll dev` wants.
+    pub fn public_and_loopback() -> Self {
         Self {
-            reach: Reach::Everything,
+            loopback: true,
+            ..Self::public()
+        }
+    }
+
+    /// No guard.
+    pub fn unguarded() -> Self {
+        Self {
+            unguarded: true,
             ..Self::default()
+        }
+    }
+
+    /// This policy as a worker with `rules` has it. What they deny is added; a list of what they allow takes the place of
+    /// `public`, `private` and [`Self::allow`]. This machine stays reachable if it is so for all (`atoll dev`), unless the
+    /// worker denies it. Nothing here lifts [`Self::deny`] or [`Self::listeners`].
+    pub fn for_worker(&self, rules: &OutboundRules) -> Self {
+        let mut policy = self.clone();
+        policy.deny.extend(rules.deny.iter().cloned());
+        let Some(allow) = &rules.allow else {
+            return policy;
+        };
+        (policy.public, policy.private, policy.unguarded) = (false, false, false);
+        policy.allow.clear();
+        for entry in allow {
+            policy.permit(entry.clone());
+        }
+        policy
+    }
+
+    /// Reaches what `entry` names, too.
+    pub fn permit(&mut self, entry: OutboundEntry) {
+        match entry {
+            OutboundEntry::Public => self.public = true,
+            OutboundEntry::Private => self.private = true,
+            OutboundEntry::Loopback => self.loopback = true,
+            OutboundEntry::Address(entry) => self.allow.push(entry),
         }
     }
 
@@ -98,127 +121,57 @@ impl AddressPolicy {
         blocked: impl Fn() -> Option<String>,
     ) -> Result<(), String> {
         let address = canonical(address);
-        if self.deny.iter().any(|entry| entry.matches(host, address, port)) {
+        let class = classify(address);
+        // Asked only where the answer can differ: it costs a look at the interfaces.
+        let own = match class {
+            Class::Loopback => true,
+            Class::Public | Class::Private(_) => !self.loopback && self.own.is_this_machine(address),
+            Class::Special(_) | Class::Carries(..) => false,
+        };
+        if self.listeners.contain(address, port, &self.own) {
+            return Err("this server itself listens there".to_owned());
+        }
+        let denied = self.deny.iter().any(|entry| match entry {
+            OutboundEntry::Public => class == Class::Public,
+            OutboundEntry::Private => matches!(class, Class::Private(_)),
+            OutboundEntry::Loopback => self.own.is_this_machine(address),
+            OutboundEntry::Address(entry) => entry.fits(host, address, port).is_some(),
+        });
+        if denied {
             return Err("it is on the deny list".to_owned());
         }
-        if self.reach == Reach::Everything {
+        if self.unguarded {
             return Ok(());
         }
-        let mut allowed = self
-            .allow
-            .iter()
-            .filter(|entry| entry.matches(host, address, port))
-            .peekable();
-        let named = allowed.peek().is_some();
+        let mut fit = None;
+        let mut port_named = false;
+        for entry in &self.allow {
+            let Some(found) = entry.fits(host, address, port) else {
+                continue;
+            };
+            port_named |= entry.names_port();
+            if fit != Some(Fit::Address) {
+                fit = Some(found);
+            }
+        }
         // Only an entry that says the port lifts the block on it.
         if let Some(reason) = blocked()
-            && !allowed.any(|entry| entry.port.is_some())
+            && !port_named
         {
             return Err(reason);
         }
-        match (self.reach, classify(address)) {
-            _ if named => Ok(()),
-            (_, Class::Public) | (Reach::PublicAndLoopback, Class::Loopback) => Ok(()),
-            (_, class) => Err(class.reason()),
+        let bare = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let says_loopback = bare == "localhost" || bare.ends_with(".localhost");
+        let named = fit == Some(Fit::Name);
+        match class {
+            _ if fit == Some(Fit::Address) => Ok(()),
+            Class::Loopback if self.loopback || (named && says_loopback) => Ok(()),
+            Class::Public | Class::Private(_) if own => Err("it is an address of this machine".to_owned()),
+            Class::Public if self.public || named => Ok(()),
+            Class::Private(_) if self.private || named => Ok(()),
+            Class::Public => Err("it is not on the worker's allow list".to_owned()),
+            refused => Err(refused.reason()),
         }
-    }
-}
-
-impl AddressEntry {
-    fn matches(&self, host: &str, address: IpAddr, port: u16) -> bool {
-        if self.port.is_some_and(|own| own != port) {
-            return false;
-        }
-        match &self.target {
-            Target::Name(name) => host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case(name),
-            Target::Network { base, prefix } => match (base, address) {
-                (IpAddr::V4(base), IpAddr::V4(address)) => {
-                    let mask = u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or(0);
-                    base.to_bits() & mask == address.to_bits() & mask
-                }
-                (IpAddr::V6(base), IpAddr::V6(address)) => {
-                    let mask = u128::MAX.checked_shl(128 - u32::from(*prefix)).unwrap_or(0);
-                    base.to_bits() & mask == address.to_bits() & mask
-                }
-                _ => false,
-            },
-        }
-    }
-}
-
-impl FromStr for AddressEntry {
-    type Err = AddressEntryError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || AddressEntryError(text.to_owned());
-        let network = |address: &str, prefix: Option<&str>, port| {
-            let base: IpAddr = address.parse().ok()?;
-            let bits = if base.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix
-                .map_or(Ok(bits), str::parse::<u8>)
-                .ok()
-                .filter(|prefix| *prefix <= bits)?;
-            // A mapped address is judged as the IPv4 address it carries, so the entry has to be one, too.
-            let (base, prefix) = match (base, canonical(base)) {
-                (IpAddr::V6(_), IpAddr::V4(v4)) => (IpAddr::V4(v4), prefix.checked_sub(96)?),
-                _ => (base, prefix),
-            };
-            Some(Self {
-                target: Target::Network { base, prefix },
-                port,
-            })
-        };
-        if let Some((address, prefix)) = text.split_once('/') {
-            return network(address, Some(prefix), None).ok_or_else(error);
-        }
-        if let Some(entry) = network(text, None, None) {
-            return Ok(entry);
-        }
-        let (host, port) = match text.rsplit_once(':') {
-            Some(_) if text.ends_with(']') => (text, None),
-            Some((host, port)) => (host, Some(port.parse::<u16>().map_err(|_| error())?)),
-            None => (text, None),
-        };
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        if let Some(entry) = network(bare.unwrap_or(host), None, port) {
-            // A bare IPv6 address with a port would be ambiguous.
-            return if bare.is_some() || entry.is_v4() {
-                Ok(entry)
-            } else {
-                Err(error())
-            };
-        }
-        let name = host.strip_suffix('.').unwrap_or(host);
-        let label_ok = |label: &str| {
-            !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        };
-        // A name whose last label is a number would be an IPv4 address to the URL parser.
-        let numeric_end = name
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-        if numeric_end || !name.split('.').all(label_ok) {
-            return Err(error());
-        }
-        Ok(Self {
-            target: Target::Name(name.to_ascii_lowercase()),
-            port,
-        })
-    }
-}
-
-impl AddressEntry {
-    fn is_v4(&self) -> bool {
-        matches!(
-            self.target,
-            Target::Network {
-                base: IpAddr::V4(_),
-                ..
-            }
-        )
     }
 }
 
@@ -238,71 +191,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries() {
-        let check = |entry: &str, host: &str, address: &str, port: u16, expected: bool| {
-            let entry: AddressEntry = entry.parse().unwrap_or_else(|error| panic!("{error}"));
-            let got = entry.matches(host, canonical(address.parse().unwrap()), port);
-            assert_eq!(got, expected, "{entry:?} {host} {address} {port}");
-        };
-        check("10.0.0.0/8", "h", "10.255.0.1", 1, true);
-        check("10.0.0.0/8", "h", "11.0.0.0", 1, false);
-        check("10.1.2.3/8", "h", "10.9.9.9", 1, true);
-        check("0.0.0.0/0", "h", "255.255.255.255", 1, true);
-        check("0.0.0.0/0", "h", "::1", 1, false);
-        check("0.0.0.0/0", "h", "::ffff:1.2.3.4", 1, true);
-        check("10.0.0.1/32", "h", "10.0.0.1", 1, true);
-        check("10.0.0.1/32", "h", "10.0.0.0", 1, false);
-        check("10.0.0.1", "h", "10.0.0.1", 9, true);
-        check("10.0.0.1:5432", "h", "10.0.0.1", 5432, true);
-        check("10.0.0.1:5432", "h", "10.0.0.1", 5433, false);
-        check("::/0", "h", "fd00::1", 1, true);
-        check("fd00::/8", "h", "fdff::1", 1, true);
-        check("fd00::/8", "h", "fc00::1", 1, false);
-        check("fd00::1", "h", "fd00::1", 1, true);
-        check("[fd00::1]", "h", "fd00::1", 1, true);
-        check("[fd00::1]:443", "h", "fd00::1", 443, true);
-        check("[fd00::1]:443", "h", "fd00::1", 444, false);
-        check("::ffff:10.0.0.0/104", "h", "10.2.3.4", 1, true);
-        check("::ffff:10.0.0.1", "h", "10.0.0.1", 1, true);
-        check("db.internal", "db.internal", "10.0.0.1", 1, true);
-        check("db.internal", "DB.INTERNAL.", "10.0.0.1", 1, true);
-        check("db.internal.", "db.internal", "10.0.0.1", 1, true);
-        check("db.internal", "x.db.internal", "10.0.0.1", 1, false);
-        check("db.internal:80", "db.internal", "10.0.0.1", 81, false);
-        check("my_host", "my_host", "10.0.0.1", 81, true);
-        for bad in [
-            "",
-            " ",
-            "10.0.0.0/33",
-            "10.0.0.0/",
-            "10.0.0.0/x",
-            "/8",
-            "::/129",
-            "10.0.0",
-            "10.0.0.256",
-            "1234",
-            "a.1",
-            "a..b",
-            ".",
-            "a b",
-            "host:",
-            "host:99999",
-            "host:x",
-            "[::1",
-            "::1]",
-            "[::1]:x",
-            "[host]:1",
-            "*.internal",
-            "http://a/",
-            "a/8",
-            "user@host",
-            "::ffff:10.0.0.0/8",
-        ] {
-            assert!(bad.parse::<AddressEntry>().is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
     fn ports() {
         let check = |policy: &AddressPolicy, port: u16, expected: bool| {
             assert_eq!(
@@ -318,7 +206,7 @@ mod tests {
         }
         for port in [0, 1, 21, 22, 25, 53, 110, 143, 465, 587, 993, 6000, 6667, 10080] {
             check(&public, port, false);
-            check(&AddressPolicy::everything(), port, true);
+            check(&AddressPolicy::unguarded(), port, true);
         }
         let allowing = |entry: &str| AddressPolicy {
             allow: vec![entry.parse().unwrap()],
@@ -341,5 +229,155 @@ mod tests {
         }
         assert!(raw(&allowing("1.1.1.1:25"), 25) && !raw(&allowing("1.1.1.1"), 25));
         assert!(public.check_raw("h", "127.0.0.1".parse().unwrap(), 5432).is_err());
+    }
+
+    /// `Err` holds a piece of the reason.
+    fn reached(policy: &AddressPolicy, host: &str, address: &str, expected: Result<(), &str>) {
+        let got = policy.check(host, address.parse().unwrap(), 8080);
+        match (&got, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(reason), Err(piece)) if reason.contains(piece) => {}
+            _ => panic!("{host} {address}: {got:?}, not {expected:?}"),
+        }
+    }
+
+    fn rules(allow: Option<&[&str]>, deny: &[&str]) -> OutboundRules {
+        let parse = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
+        OutboundRules {
+            allow: allow.map(parse),
+            deny: parse(deny),
+        }
+    }
+
+    #[test]
+    fn this_machine_has_other_addresses_than_loopback() {
+        let own = OwnAddresses::fixed(&["9.8.7.6".parse().unwrap(), "10.0.0.5".parse().unwrap()]);
+        let serve = AddressPolicy {
+            own,
+            ..AddressPolicy::public()
+        };
+        let check = reached;
+        check(&serve, "h", "9.8.7.6", Err("an address of this machine"));
+        check(&serve, "h", "9.8.7.5", Ok(()));
+        check(&serve, "h", "10.0.0.5", Err("an address of this machine"));
+        check(&serve, "h", "10.0.0.6", Err("private network"));
+        let private = serve.for_worker(&rules(Some(&["private"]), &[]));
+        check(&private, "h", "10.0.0.5", Err("an address of this machine"));
+        check(&private, "h", "10.0.0.6", Ok(()));
+        let named = serve.for_worker(&rules(Some(&["10.0.0.0/24"]), &[]));
+        check(&named, "h", "10.0.0.5", Ok(()));
+        named.listeners.add("0.0.0.0:8080".parse().unwrap());
+        check(&named, "h", "10.0.0.5", Err("listens there"));
+        check(&named, "h", "10.0.0.6", Ok(()));
+        let dev = AddressPolicy {
+            loopback: true,
+            ..serve
+        };
+        check(&dev, "h", "9.8.7.6", Err("listens there"));
+        let dev = AddressPolicy {
+            listeners: Listeners::default(),
+            ..dev
+        };
+        check(&dev, "h", "9.8.7.6", Ok(()));
+        check(&dev, "h", "10.0.0.5", Err("private network"));
+        check(
+            &dev.for_worker(&rules(None, &["loopback"])),
+            "h",
+            "9.8.7.6",
+            Err("deny list"),
+        );
+    }
+
+    #[test]
+    fn a_worker_has_its_own_lists() {
+        let check = |allow: Option<&[&str]>, deny: &[&str], host: &str, address: &str, expected| {
+            for policy in [AddressPolicy::public(), AddressPolicy::public_and_loopback()] {
+                reached(&policy.for_worker(&rules(allow, deny)), host, address, expected);
+            }
+        };
+        check(None, &[], "h", "1.1.1.1", Ok(()));
+        check(None, &[], "h", "10.0.0.1", Err("private network"));
+        check(None, &["public"], "h", "1.1.1.1", Err("deny list"));
+        check(None, &["1.0.0.0/8"], "h", "1.1.1.1", Err("deny list"));
+        check(None, &["*.example"], "a.example", "1.1.1.1", Err("deny list"));
+        check(None, &["*.example"], "a.test", "1.1.1.1", Ok(()));
+        check(Some(&["public"]), &[], "h", "1.1.1.1", Ok(()));
+        check(Some(&[]), &[], "h", "1.1.1.1", Err("not on the worker's allow list"));
+        check(
+            Some(&["api.example"]),
+            &[],
+            "other.example",
+            "1.1.1.1",
+            Err("not on the worker's allow list"),
+        );
+        check(Some(&["api.example"]), &[], "api.example", "1.1.1.1", Ok(()));
+        check(Some(&["api.example"]), &[], "API.example.", "1.1.1.1", Ok(()));
+        check(Some(&["*.example"]), &[], "a.b.example", "1.1.1.1", Ok(()));
+        check(Some(&["public", "10.0.0.0/8"]), &[], "h", "10.1.1.1", Ok(()));
+        check(
+            Some(&["public", "10.0.0.0/8"]),
+            &["10.1.0.0/16"],
+            "h",
+            "10.1.1.1",
+            Err("deny list"),
+        );
+        check(Some(&["private"]), &[], "h", "10.1.1.1", Ok(()));
+        check(Some(&["private"]), &[], "h", "100.64.0.1", Ok(()));
+        check(Some(&["private"]), &[], "h", "fd00::1", Ok(()));
+        check(Some(&["private"]), &[], "h", "169.254.169.254", Err("link-local"));
+        check(
+            Some(&["private"]),
+            &[],
+            "h",
+            "1.1.1.1",
+            Err("not on the worker's allow list"),
+        );
+        check(Some(&["private"]), &["private"], "h", "10.1.1.1", Err("deny list"));
+        // A name leads to private networks, too, but whoever owns its records gets no further.
+        check(Some(&["db.internal"]), &[], "db.internal", "10.1.1.1", Ok(()));
+        check(
+            Some(&["db.internal"]),
+            &[],
+            "db.internal",
+            "169.254.169.254",
+            Err("link-local"),
+        );
+        check(
+            Some(&["db.internal"]),
+            &[],
+            "db.internal",
+            "0.0.0.0",
+            Err("this network"),
+        );
+        check(
+            Some(&["db.internal"]),
+            &[],
+            "db.internal",
+            "64:ff9b::a00:1",
+            Err("NAT64"),
+        );
+        check(Some(&["169.254.169.254"]), &[], "h", "169.254.169.254", Ok(()));
+        check(Some(&["loopback"]), &[], "h", "127.0.0.1", Ok(()));
+        check(Some(&["127.0.0.1:8080"]), &[], "h", "127.0.0.1", Ok(()));
+        check(Some(&["localhost"]), &[], "localhost", "127.0.0.1", Ok(()));
+        check(Some(&["*.localhost:8080"]), &[], "a.localhost", "::1", Ok(()));
+        check(
+            Some(&["loopback"]),
+            &["loopback"],
+            "localhost",
+            "127.0.0.1",
+            Err("deny list"),
+        );
+        let serve = AddressPolicy::public();
+        for entry in ["db.internal", "public", "private", "127.0.0.2"] {
+            let policy = serve.for_worker(&rules(Some(&[entry]), &[]));
+            reached(&policy, "db.internal", "127.0.0.1", Err("loopback"));
+        }
+        // The server's own lists stand.
+        let mut guarded = AddressPolicy::public();
+        guarded.deny.push("10.0.0.9".parse().unwrap());
+        let policy = guarded.for_worker(&rules(Some(&["10.0.0.0/8"]), &[]));
+        reached(&policy, "h", "10.0.0.9", Err("deny list"));
+        reached(&policy, "h", "10.0.0.8", Ok(()));
     }
 }

@@ -49,10 +49,10 @@ struct Open {
 }
 
 /// Runs until the connection is over or nobody wants it any more.
-pub(crate) async fn run(fetch: Arc<Fetch>, request: ConnectRequest, mut reply: Reply) {
+pub(crate) async fn run(fetch: Arc<Fetch>, policy: Arc<AddressPolicy>, request: ConnectRequest, mut reply: Reply) {
     let exchange = &fetch.exchange;
     let opened = tokio::select! {
-        opened = Box::pin(open(exchange, &request)) => opened,
+        opened = Box::pin(open(exchange, &policy, &request)) => opened,
         () = reply.closed() => return,
     };
     let open = match opened {
@@ -66,13 +66,15 @@ pub(crate) async fn run(fetch: Arc<Fetch>, request: ConnectRequest, mut reply: R
     }
 }
 
-async fn open(exchange: &Exchange, request: &ConnectRequest) -> Result<Open, EgressError> {
+async fn open(exchange: &Exchange, policy: &AddressPolicy, request: &ConnectRequest) -> Result<Open, EgressError> {
     let origin = Origin {
         tls: request.transport == SecureTransport::On,
         host: request.host.to_ascii_lowercase().into(),
         port: request.port,
     };
-    let addresses = exchange.judged(&origin, AddressPolicy::check_raw).await?;
+    let addresses = exchange
+        .judged(&origin, |host, address, port| policy.check_raw(host, address, port))
+        .await?;
     let permit = exchange.connector.permit(&origin, || exchange.pool.evict()).await?;
     let (stream, address) = exchange.connector.dial(&origin, &addresses).await?;
     let remote = SocketAddr::new(address, origin.port);

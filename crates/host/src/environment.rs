@@ -8,6 +8,7 @@ use crate::loader::{LoaderBinding, Loaders, Origin};
 use crate::logs::{LogHub, LogOrigin};
 use crate::services::Services;
 use atoll_cache::Scope;
+use atoll_egress::Egress;
 use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::Clock;
 use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound, OutboundRoute, Props, ServiceStub};
@@ -17,6 +18,18 @@ use std::sync::Arc;
 pub trait KvSource: Send + Sync + 'static {
     /// The namespace `namespace` of `tenant`; it exists by being used. One whose id cannot be stored says so at each use.
     fn open(&self, tenant: &TenantId, namespace: &NamespaceId) -> Arc<dyn KvNamespace>;
+}
+
+/// Opens the network: as far as one worker may reach.
+pub trait OutboundSource: Send + Sync + 'static {
+    /// The way out of `version`, under the rules of its configuration.
+    fn open(&self, version: &WorkerVersion) -> Arc<dyn Outbound>;
+}
+
+impl OutboundSource for Egress {
+    fn open(&self, version: &WorkerVersion) -> Arc<dyn Outbound> {
+        self.for_worker(&version.outbound)
+    }
 }
 
 /// What all workers of a host reach.
@@ -31,7 +44,7 @@ pub struct Reach {
     /// The response cache.
     pub cache: Arc<dyn CacheSource>,
     /// The way out.
-    pub outbound: Arc<dyn Outbound>,
+    pub outbound: Arc<dyn OutboundSource>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -52,7 +65,8 @@ pub(crate) fn environment(
         Loaders::new(Origin {
             host: services.host(),
             version: version.clone(),
-            outbound: reach.outbound.clone(),
+            // What a worker starts reaches no more than the worker itself.
+            outbound: reach.outbound.open(version),
             logs: logs.clone(),
             clock: reach.clock.clone(),
         })
@@ -83,7 +97,7 @@ pub(crate) fn environment(
     Ok(Environment {
         bindings,
         own: ServiceStub::new(services.service(&version.tenant, &version.name)),
-        outbound: reach.outbound.clone(),
+        outbound: reach.outbound.open(version),
         outbound_route: OutboundRoute::Network,
         cache: reach.cache.open(scope),
         logs: logs.sink(origin),

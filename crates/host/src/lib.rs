@@ -29,7 +29,7 @@ pub use bindings::rate_limit::{KEYS_MAX as RATE_LIMIT_KEYS_MAX, RateLimits};
 pub use cordon::{
     CHILD_WAIT_MAX, CHILDREN_MIN, ChildCommand, Cordon, CordonOptions, CordonStats, START_MAX as CHILD_START_MAX,
 };
-pub use environment::{KvSource, Reach};
+pub use environment::{KvSource, OutboundSource, Reach};
 pub use error::DeployError;
 pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};

@@ -202,6 +202,7 @@ impl Loaders {
             crons: Vec::new(),
             tail_consumers: Vec::new(),
             limits,
+            outbound: parent.outbound.clone(),
             created_ms: clock.now_ms(),
         };
         let sink = logs.sink(LogOrigin {

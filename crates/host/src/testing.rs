@@ -2,7 +2,7 @@
 
 use crate::bindings::analytics::AnalyticsSource;
 use crate::bindings::rate_limit::RateLimits;
-use crate::environment::{KvSource, Reach};
+use crate::environment::{KvSource, OutboundSource, Reach};
 use crate::host::{Host, HostOptions};
 use async_trait::async_trait;
 use atoll_cache::{CacheLimits, MemoryCache};
@@ -29,6 +29,12 @@ fn unavailable<T>() -> Result<T, BindingError> {
 impl Outbound for Nothing {
     async fn fetch(&self, _: &EventContext, _: OutboundRequest) -> Result<Response, BindingError> {
         unavailable()
+    }
+}
+
+impl OutboundSource for Nothing {
+    fn open(&self, _: &WorkerVersion) -> Arc<dyn Outbound> {
+        Arc::new(Nothing)
     }
 }
 
@@ -99,6 +105,7 @@ pub(crate) fn version(name: &str, id: &str) -> WorkerVersion {
         crons: Vec::new(),
         tail_consumers: Vec::new(),
         limits: Limits::default(),
+        outbound: Default::default(),
         created_ms: 0,
     }
 }

@@ -227,6 +227,7 @@ impl Child {
             crons: Vec::new(),
             tail_consumers: Vec::new(),
             limits: wire.limits,
+            outbound: Default::default(),
             created_ms: wire.created_ms,
         });
         let environment = Environment {

@@ -1,6 +1,6 @@
 //! A worker's version: the immutable upload that an engine loads.
 
-use crate::{BindingSpec, CompatDate, Limits, TenantId, WorkerName};
+use crate::{BindingSpec, CompatDate, Limits, OutboundRules, TenantId, WorkerName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,8 @@ pub struct WorkerVersion {
     pub tail_consumers: Vec<WorkerName>,
     /// See [`Limits`].
     pub limits: Limits,
+    /// Which part of the network it may reach.
+    pub outbound: OutboundRules,
     /// When it was made, milliseconds since the Unix epoch.
     pub created_ms: u64,
 }

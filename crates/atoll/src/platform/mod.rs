@@ -15,7 +15,7 @@ use atoll_cache::{CacheLimits, MemoryCache};
 use atoll_cli::target::{AssetDirectory, BuiltProject, Failure};
 use atoll_edge::Site;
 use atoll_edge::assets::AssetServer;
-use atoll_egress::{AddressPolicy, Egress, EgressOptions, TlsRoots};
+use atoll_egress::{AddressPolicy, Egress, EgressOptions, Listeners, TlsRoots};
 use atoll_host::{Cordon, Host, HostOptions, Prepared, RateLimits, Reach};
 use atoll_model::{TenantId, WorkerName};
 use atoll_pool::Pool;
@@ -50,6 +50,8 @@ pub(crate) struct Platform {
     pub(crate) stores: Arc<Stores>,
     pub(crate) cache: Arc<MemoryCache>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where this server listens: no worker reaches that.
+    pub(crate) listeners: Listeners,
     egress: TaskGroup,
 }
 
@@ -74,6 +76,7 @@ impl Platform {
             clock,
         } = parts;
         let egress = TaskGroup::new();
+        let listeners = policy.listeners.clone();
         let mut options = EgressOptions::new(policy, Handle::current(), egress.clone());
         options.roots = roots;
         let stores = Arc::new(Stores::new(clock.clone()));
@@ -94,6 +97,7 @@ impl Platform {
             stores,
             cache,
             clock,
+            listeners,
             egress,
         }
     }

@@ -236,6 +236,10 @@ impl ServeTarget for ServeServer {
             Some(address) => Some(self.listen_admin(address).await?),
             None => None,
         };
+        self.platform.listeners.add(public);
+        if let Some(admin) = admin {
+            self.platform.listeners.add(admin);
+        }
         let mut state = self.lock();
         state.bound = Some(edge);
         state.shared = shared;

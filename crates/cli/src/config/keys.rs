@@ -97,6 +97,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("pages_build_output_dir", Text, TopOnly, Unbuilt),
     key("cache", Table, Inherited, Unbuilt),
     key("access", Table, Inherited, Unbuilt),
+    // What no other platform has; wrangler passes over it with a warning.
+    key("atoll", Table, Inherited, Used),
     // Where and how it is deployed.
     key("workers_dev", Flag, Inherited, Accepted),
     key("preview_urls", Flag, Inherited, Accepted),

@@ -4,6 +4,7 @@
 //! [`Project`] with warnings, or every error at once, each with file, line, column and key. Reading goes through [`Files`], so
 //! that all of it runs over made-up files too.
 
+mod atoll;
 mod bindings;
 mod diagnostic;
 mod dotenv;

@@ -3,7 +3,7 @@
 //! Every path is absolute and free of `.` and `..`; every default has been applied unless a field says otherwise.
 
 use super::ConfigWarning;
-use atoll_model::{AssetsConfig, BindingSpec, CompatDate, Limits, ModuleKind, RoutePattern};
+use atoll_model::{AssetsConfig, BindingSpec, CompatDate, Limits, ModuleKind, OutboundRules, RoutePattern};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -75,6 +75,8 @@ pub struct Project {
     pub limits: Limits,
     /// `route` and `routes`: the requests that are the worker's where several workers share an address.
     pub routes: Vec<RoutePattern>,
+    /// `atoll.outbound`: which part of the network the worker may reach.
+    pub outbound: OutboundRules,
     /// Names that `secrets.required` lists.
     pub required_secrets: Vec<String>,
     /// The files that secrets were read from.

@@ -84,6 +84,7 @@ pub(crate) fn project(
         dev: dev(effective, findings),
         limits: limits(effective, findings),
         routes: routes::routes(effective, findings),
+        outbound: super::atoll::outbound(effective, findings),
         required_secrets: required_secrets(effective, findings),
         secret_files: Vec::new(),
         warnings: Vec::new(),

@@ -146,6 +146,7 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
         },
     };
     introduce::program(&reporter);
+    introduce::outbound(&reporter, &project, true);
     introduce::bindings(&reporter, &project);
     if let Some(address) = inspector {
         reporter.inspector(address);
@@ -156,6 +157,7 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
     let mut by_hand = Vec::new();
     for (round, project) in rounds {
         if !reporter.json {
+            introduce::outbound(&reporter, &project, true);
             introduce::bindings(&reporter, &project);
         }
         round.warn_of_config(&project, None);
@@ -365,6 +367,7 @@ impl Session {
         if let (Some(known), Some(project)) = (&known, &self.state.project)
             && known.bindings != project.bindings
         {
+            introduce::outbound(&self.reporter, project, true);
             introduce::bindings(&self.reporter, project);
         }
         if self.ready.is_none() {

@@ -671,6 +671,7 @@ async fn text_for_people() {
         "  env.A        variable       \"one\"",
         "  env.KV       KV namespace   k",
         "  env.BUCKET   R2 bucket      b (not built yet: throws when used)",
+        "[atoll] fetch and connect reach public addresses; in development also this machine",
         "[atoll] ready on http://127.0.0.1:",
         "[b] open a browser",
         "[atoll] GET /\\u{1b}[2J 404 Not Found (3ms)",

@@ -307,6 +307,7 @@ impl Session {
         }
         introduce::program(&self.reporter);
         for project in projects {
+            introduce::outbound(&self.reporter, project, false);
             introduce::bindings(&self.reporter, project);
         }
     }

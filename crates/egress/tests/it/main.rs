@@ -3,6 +3,7 @@
 //! Every test body runs on a runtime that has time but no I/O driver, as isolate threads do; servers and the client's
 //! own sockets live on another one.
 
+mod corpus;
 mod exchange;
 mod failures;
 mod guard;
@@ -10,6 +11,8 @@ mod net;
 mod raw;
 mod redirects;
 mod reuse;
+#[path = "../ssrf/mod.rs"]
+mod ssrf;
 mod streams;
 mod tls;
 mod websockets;

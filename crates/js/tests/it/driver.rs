@@ -101,6 +101,7 @@ pub fn version(modules: Vec<Module>) -> WorkerVersion {
         crons: Vec::new(),
         tail_consumers: Vec::new(),
         limits: Limits::default(),
+        outbound: Default::default(),
         created_ms: 0,
     }
 }

@@ -325,6 +325,7 @@ pub fn version() -> WorkerVersion {
         crons: Vec::new(),
         tail_consumers: Vec::new(),
         limits: Limits::default(),
+        outbound: Default::default(),
         created_ms: 7,
     }
 }

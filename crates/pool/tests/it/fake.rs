@@ -302,6 +302,7 @@ pub fn version(tenant: &str, start: &str, limits: Limits) -> Arc<WorkerVersion> 
         crons: Vec::new(),
         tail_consumers: Vec::new(),
         limits,
+        outbound: Default::default(),
         created_ms: 0,
     })
 }

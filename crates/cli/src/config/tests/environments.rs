@@ -30,13 +30,13 @@ fn the_table_of_keys() {
     );
     assert_eq!(
         of(Inherit::Inherited),
-        "access account_id assets base_dir build cache compatibility_date compatibility_flags compliance_region exports \
+        "access account_id assets atoll base_dir build cache compatibility_date compatibility_flags compliance_region exports \
          find_additional_modules first_party_worker jsx_factory jsx_fragment keep_names limits logfwdr logpush main migrations \
          minify name no_bundle observability placement preserve_file_names preview_urls previews python_modules route routes \
          rules triggers tsconfig upload_source_maps workers_dev"
     );
-    // As many as wrangler's schema has, no more and no less.
-    assert_eq!(KEYS.len(), 91);
+    // As many as wrangler's schema has, no more and no less, and "atoll".
+    assert_eq!(KEYS.len(), 92);
 }
 
 /// One key at the top level and in the environment `e`: what the project shows with `e` selected.

@@ -119,3 +119,46 @@ fn settings_without_effect_say_so() {
     let found = warnings(&with("\"dev\": { \"upstream_protocol\": \"http\" }").unwrap());
     assert!(found.is_empty(), "{found:?}");
 }
+
+#[test]
+fn the_way_out() {
+    let check = |keys: &str, allow: Option<&[&str]>, deny: &[&str]| {
+        let rules = with(keys).unwrap().outbound;
+        let shown =
+            |entries: &[atoll_model::OutboundEntry]| entries.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            rules.allow.as_deref().map(shown).as_deref(),
+            allow
+                .map(|list| list.iter().map(|text| text.to_string()).collect::<Vec<_>>())
+                .as_deref()
+        );
+        assert_eq!(shown(&rules.deny), deny);
+    };
+    check("", None, &[]);
+    check("\"atoll\": {}", None, &[]);
+    check("\"atoll\": { \"outbound\": {} }", None, &[]);
+    check("\"atoll\": { \"outbound\": { \"allow\": [] } }", Some(&[]), &[]);
+    check(
+        "\"atoll\": { \"outbound\": { \"allow\": [\"public\", \"10.0.0.0/8\", \"DB.internal:5432\", \"*.example.com\"], \
+         \"deny\": [\"loopback\", \"[fd00::1]:443\"] } }",
+        Some(&["public", "10.0.0.0/8", "db.internal:5432", "*.example.com"]),
+        &["loopback", "[fd00::1]:443"],
+    );
+    let wrong = |value: &str, expected: &str| {
+        let lines = complaints(with(&format!("\"atoll\": {{ \"outbound\": {value} }}")));
+        assert!(lines.iter().any(|line| line.contains(expected)), "{lines:?}");
+    };
+    wrong("{ \"allow\": [\"http://x/\"] }", "is neither an address, a network");
+    wrong("{ \"allow\": [\"10.0.0.0/99\"] }", "\"atoll.outbound.allow\"");
+    wrong("{ \"deny\": \"public\" }", "expected a list");
+    wrong("{ \"deny\": [1] }", "expected a string");
+    wrong("[]", "expected an object");
+    let project = with("\"atoll\": { \"outbond\": {}, \"outbound\": { \"alow\": [] } }").unwrap();
+    let lines = warnings(&project);
+    assert!(lines.iter().any(|line| line.contains("\"outbound\"")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("\"allow\"")), "{lines:?}");
+    // An environment without a list of its own has the top level's: leaving it out must not open the network.
+    let keys = "\"atoll\": { \"outbound\": { \"allow\": [\"api.example\"] } }, \"env\": { \"staging\": {} }";
+    let staging = in_environment(keys, Some("staging")).unwrap();
+    assert_eq!(staging.outbound.allow.map(|list| list.len()), Some(1));
+}
