@@ -14,6 +14,10 @@ use crate::LinkError;
 pub(crate) const HEADER_BYTES: usize = 16;
 /// The most bytes of a frame's payload. What is longer travels in several.
 pub const FRAME_BYTES_MAX: usize = 128 * 1024;
+/// The same for a notice, which always is one frame.
+pub const NOTICE_FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// The most bytes of the first piece of a call or an answer in pieces: it is held before anything is granted.
+pub(crate) const FIRST_BYTES_MAX: usize = 8 * 1024;
 /// The most bytes of a stream that one frame takes, so that others get their turn.
 pub(crate) const QUANTUM_BYTES: usize = 32 * 1024;
 /// Set in the ids that the child gives out.
@@ -101,13 +105,18 @@ impl Header {
             return Ok(None);
         };
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        if length > FRAME_BYTES_MAX {
-            return Err(LinkError::violation(format!(
-                "a frame of {length} bytes, the limit is {FRAME_BYTES_MAX}"
-            )));
-        }
         let kind =
             Kind::from_byte(kind).ok_or_else(|| LinkError::violation(format!("unknown kind of frame {kind}")))?;
+        let limit = match kind {
+            Kind::Notice => NOTICE_FRAME_BYTES_MAX,
+            Kind::Call | Kind::Answer if flags & FIRST != 0 => FIRST_BYTES_MAX,
+            _ => FRAME_BYTES_MAX,
+        };
+        if length > limit {
+            return Err(LinkError::violation(format!(
+                "a frame of {length} bytes, the limit is {limit}"
+            )));
+        }
         if zero_a != 0 || zero_b != 0 || flags & !(MORE | FIRST | DROPPED | TRAILERS | NONE) != 0 {
             return Err(LinkError::violation(format!("a frame with unknown flags {flags:#x}")));
         }
@@ -147,7 +156,7 @@ mod tests {
     fn headers_survive() {
         for kind in 0..=9 {
             let header = Header {
-                length: FRAME_BYTES_MAX,
+                length: FIRST_BYTES_MAX,
                 kind: Kind::from_byte(kind).unwrap(),
                 flags: MORE | FIRST,
                 channel: CHILD_BIT | 7,
@@ -172,6 +181,7 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         };
         check(3, 1, "a frame of 16777217 bytes");
+        check(2, 2, "the limit is 131072");
         check(4, 10, "unknown kind of frame 10");
         check(5, 0x80, "unknown flags");
         check(6, 1, "unknown flags");

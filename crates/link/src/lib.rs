@@ -40,6 +40,6 @@ mod wire;
 pub use child::{Runner, Running, serve};
 pub use core::LinkStats;
 pub use error::LinkError;
-pub use frame::FRAME_BYTES_MAX;
+pub use frame::{FRAME_BYTES_MAX, NOTICE_FRAME_BYTES_MAX};
 pub use parent::{ParentLink, RemoteAnswer, RemoteRefusal, RemoteSlot};
 pub use wire::WIRE_VERSION;

@@ -32,9 +32,9 @@ pub const ANSWERS_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// While so much waits to be written, the parent reads nothing from the child.
 pub const OUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// Records and data points that wait to leave the child; more are dropped and counted.
-pub const NOTICES_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Bytes of one record; a longer one is cut, and says so.
-pub const NOTICE_BYTES_MAX: usize = 100 * 1024;
+pub const NOTICES_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one record: four for each of the characters that the console leaves of one. A longer one is cut, and says so.
+pub const NOTICE_BYTES_MAX: usize = 768 * 1024;
 /// Bytes of a body's trailers.
 pub const TRAILERS_BYTES_MAX: usize = 8 * 1024;
 /// How long the other side may take to say hello.

@@ -168,7 +168,7 @@ impl Core {
 impl Encoded {
     /// Leaves in the first frame what fits, and moves the rest.
     fn cut(&mut self, total: usize, kind: Kind) {
-        let mut room = FRAME_BYTES_MAX - 4;
+        let mut room = FIRST_BYTES_MAX - 4;
         let mut first = Vec::new();
         let mut pieces = VecDeque::new();
         let head = Bytes::from(std::mem::take(&mut self.bytes));
@@ -183,12 +183,12 @@ impl Encoded {
         self.blobs = first;
         // The limits on messages are far below.
         self.total = Some(total as u32);
-        self.first.length = FRAME_BYTES_MAX;
+        self.first.length = FIRST_BYTES_MAX;
         self.first.flags = FIRST | MORE;
         self.rest = Some(Rest {
             kind,
             pieces,
-            left: total - (FRAME_BYTES_MAX - 4),
+            left: total - (FIRST_BYTES_MAX - 4),
             then: std::mem::take(&mut self.attached),
         });
     }

@@ -11,7 +11,10 @@ pub(crate) use waiting::{ChannelWaker, Waiting};
 
 use crate::LinkError;
 use crate::error::CallError;
-use crate::frame::{CHILD_BIT, DROPPED, FIRST, FRAME_BYTES_MAX, HEADER_BYTES, Header, Kind, MORE, NONE};
+use crate::frame::{
+    CHILD_BIT, DROPPED, FIRST, FIRST_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES, Header, Kind, MORE, NONE,
+    NOTICE_FRAME_BYTES_MAX,
+};
 use crate::limits::{CHANNELS_MAX, NOTICES_BYTES_MAX, OUT_PAUSE_BYTES, WIDE_MAX};
 use crate::message::{Attachment, AttachmentWire, Message, Prelude, PropsWire, Received};
 use crate::outbox::Outbox;
@@ -396,7 +399,7 @@ impl Core {
     /// Queues a message that wants no answer. False, and counted, if there is no room.
     pub(crate) fn notice(&self, head: &[u8]) -> bool {
         let length = head.len() + 2;
-        let fits = length <= FRAME_BYTES_MAX && {
+        let fits = length <= NOTICE_FRAME_BYTES_MAX && {
             let mut shared = self.lock();
             let fits = !shared.ended && shared.notices + length <= NOTICES_BYTES_MAX;
             if fits {

@@ -254,6 +254,12 @@ async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result<Out
             env.logs.exception(Some(ctx.request_id), exception);
             assert!(env.logs.traces());
             env.logs.trace("{}".to_owned());
+            env.logs.log(LogRecord {
+                level: LogLevel::Log,
+                message: "é".repeat(131_072),
+                timestamp_ms: 6,
+                request_id: None,
+            });
             respond("printed")
         }
         "/static" => {
@@ -753,6 +759,8 @@ everywhere!(what_a_worker_prints_arrives, world => {
     until(|| !record.traces.lock().unwrap().is_empty()).await;
     assert_eq!(record.logs.lock().unwrap()[0].message, "printed");
     assert_eq!(record.logs.lock().unwrap()[0].request_id.unwrap().0, 42);
+    until(|| record.logs.lock().unwrap().len() == 2).await;
+    assert_eq!(record.logs.lock().unwrap()[1].message, "é".repeat(131_072));
     assert_eq!(record.exceptions.lock().unwrap()[0].message, "thrown");
     assert_eq!(record.points.lock().unwrap()[0].doubles, [1.5, f64::INFINITY]);
 });
@@ -849,7 +857,9 @@ everywhere!(an_rpc_session_ends_with_its_caller, world => {
 async fn small_calls_pass_a_large_body() {
     let (parent, child) = tokio::net::UnixStream::pair().unwrap();
     let world = World::Linked(link(parent, child, worker(handle), &worker(handle)));
-    let Body::Stream(mut endless) = world.fetch("/endless", Body::Empty).await.body else { panic!() };
+    let Body::Stream(mut endless) = world.fetch("/endless", Body::Empty).await.body else {
+        panic!()
+    };
     let read = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = read.clone();
     let reader = tokio::spawn(async move {

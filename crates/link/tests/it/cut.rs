@@ -152,7 +152,7 @@ fn everything_is_answered_wherever_the_link_is_cut() {
         let total = all - left;
         let mut broken = 0;
         // Every byte of the beginning, where frames are small, then a prime number of bytes at a time.
-        for cut in (0..600).chain((600..total).step_by(total / 397)) {
+        for cut in (0..600).chain((600..total).step_by(total / 197)) {
             let run = tokio::time::timeout(Duration::from_secs(20), run(cut)).await;
             let (tally, _, ours, theirs) = run.unwrap_or_else(|_| panic!("cut after {cut} of {total} bytes: stuck"));
             assert_eq!(tally.whole + tally.broken, 4);
@@ -162,7 +162,7 @@ fn everything_is_answered_wherever_the_link_is_cut() {
                 assert!(expected, "cut after {cut}: {why:?}");
             }
         }
-        assert!(broken > 2_000, "{broken}");
+        assert!(broken > 1_500, "{broken}");
     });
 }
 
