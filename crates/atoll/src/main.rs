@@ -146,7 +146,7 @@ impl Wiring {
     ) -> Result<Platform, String> {
         let options = PoolOptions {
             permits,
-            ..PoolOptions::default()
+            ..PoolOptions::of_this_process()
         };
         let pool = Pool::new(options)
             .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;

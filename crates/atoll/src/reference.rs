@@ -2,10 +2,10 @@
 //! command `__reference DIR` writes them (`cargo xtask reference`), `__reference DIR --check` says which are stale.
 
 use atoll_cli::reference as cli;
-use atoll_model::Limits;
 use atoll_model::compat::{CompatDate, FLAG_TABLES, FlagStatus, When};
 use atoll_model::node_modules::NODE_MODULES;
 use atoll_model::reference::apis;
+use atoll_model::{AccountLimits, Limits, Unit};
 use atoll_worker::{analytics, kv, rate_limit, socket};
 use std::fmt::Write;
 use std::path::Path;
@@ -188,23 +188,26 @@ fn limit_table() -> String {
     let size = |count: usize| bytes(count as u64);
     let edge = atoll_edge::EdgeLimits::default();
     let [short, long] = rate_limit::PERIODS_SECONDS;
+    let account = AccountLimits::default();
     let rows: Vec<(&str, String)> = vec![
-        ("JavaScript heap of an isolate", bytes(Limits::HEAP_BYTES_DEFAULT)),
-        ("start-up of a worker", format!("{} ms", Limits::STARTUP_MS_DEFAULT)),
         (
-            "CPU of one turn (`limits.cpu_ms`)",
-            format!("{} ms unless configured", Limits::CPU_MS_DEFAULT),
+            "events that wait for or run in all workers of an account; one more is answered 503",
+            account.in_flight_max.to_string(),
         ),
         (
-            "events that wait for or run in one worker",
-            Limits::IN_FLIGHT_MAX_DEFAULT.to_string(),
+            "what all workers of an account print in a second; the rest is left out, and a line says so",
+            format!(
+                "{}, after a silence {}",
+                bytes(account.log_bytes_per_second),
+                bytes(account.log_burst_bytes)
+            ),
         ),
         (
-            "sub-requests of an event (`limits.subrequests`)",
-            "not counted yet".to_owned(),
+            "what waits to be shown of what workers print",
+            size(atoll_host::TAIL_BYTES_MAX),
         ),
-        ("head of a request", size(edge.head_bytes_max)),
-        ("URL of a request", size(edge.url_bytes_max)),
+        ("head of a request: 431", size(edge.head_bytes_max)),
+        ("URL of a request: 414", size(edge.url_bytes_max)),
         ("connections of the listener", edge.connections_max.to_string()),
         (
             "redirects of an outgoing request",
@@ -233,7 +236,26 @@ fn limit_table() -> String {
         ("data points of one event", analytics::POINTS_PER_EVENT_MAX.to_string()),
         ("data points: a file", bytes(atoll_host::ANALYTICS_FILE_BYTES_MAX)),
     ];
-    let mut text = String::from("| what | limit |\n|---|---|\n");
+    let mut text = String::from(
+        "## Of a worker\n\nConfigured under `atoll.limits` by their key, or where the row says. An account's limits cap them.\n\n\
+         | what | key | default | least |\n|---|---|---|---|\n",
+    );
+    let show = |unit: Unit, value: u64| match unit {
+        Unit::Bytes => bytes(value),
+        Unit::Milliseconds => format!("{value} ms"),
+        Unit::Count => value.to_string(),
+    };
+    for facts in Limits::FACTS {
+        let _ = writeln!(
+            text,
+            "| {} | `{}` | {} | {} |",
+            facts.about,
+            facts.key,
+            show(facts.unit, facts.default),
+            show(facts.unit, facts.least)
+        );
+    }
+    text.push_str("\n## Everywhere\n\n| what | limit |\n|---|---|\n");
     for (what, limit) in rows {
         let _ = writeln!(text, "| {what} | {limit} |");
     }

@@ -29,6 +29,7 @@ pub(crate) fn status(kind: FaultKind) -> StatusCode {
         | FaultKind::NeverSettles
         | FaultKind::ExceededCpu
         | FaultKind::ExceededMemory
+        | FaultKind::ExceededWall
         | FaultKind::TooDeep
         | FaultKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         FaultKind::Overloaded | FaultKind::Draining | FaultKind::Canceled => StatusCode::SERVICE_UNAVAILABLE,
@@ -57,6 +58,7 @@ fn title(kind: FaultKind) -> &'static str {
         FaultKind::NeverSettles => "The worker's response can never arrive",
         FaultKind::ExceededCpu => "The worker used more CPU time than it may",
         FaultKind::ExceededMemory => "The worker ran out of memory",
+        FaultKind::ExceededWall => "The worker took longer than it may",
         FaultKind::Overloaded => "Too many requests wait for this worker",
         FaultKind::TooDeep => "Workers call each other in too long a chain",
         FaultKind::NotFound => "No such worker",
@@ -75,7 +77,7 @@ pub(crate) fn answer(fault: &Fault, detail: ErrorDetail, client: &Client, id: Re
          request to.",
     );
     let mut response = match detail {
-        ErrorDetail::Terse => terse(status, title(fault.kind), client, id),
+        ErrorDetail::Terse => terse(status, title(fault.kind), code(fault.kind), client, id),
         ErrorDetail::Developer if wants_html(client) => html(
             status,
             client,
@@ -162,8 +164,19 @@ pub(crate) fn not_found(client: &Client, detail: ErrorDetail, host: &str) -> Res
     text(StatusCode::NOT_FOUND, client, body)
 }
 
-fn terse(status: StatusCode, title: &str, client: &Client, id: RequestId) -> Response<EdgeBody> {
-    text(status, client, format!("{title}.\nRequest {id}\n"))
+fn terse(status: StatusCode, title: &str, code: Option<u16>, client: &Client, id: RequestId) -> Response<EdgeBody> {
+    let code = code.map_or_else(String::new, |code| format!("error code: {code}\n"));
+    text(status, client, format!("{title}.\n{code}Request {id}\n"))
+}
+
+/// The number by which the platform's documentation tells a worker's failure ("Errors and exceptions", runtime errors).
+fn code(kind: FaultKind) -> Option<u16> {
+    match kind {
+        FaultKind::Exception | FaultKind::BadResponse | FaultKind::NeverSettles => Some(1101),
+        FaultKind::ExceededCpu | FaultKind::ExceededMemory | FaultKind::ExceededWall => Some(1102),
+        FaultKind::TooDeep => Some(1019),
+        _ => None,
+    }
 }
 
 fn wants_html(client: &Client) -> bool {

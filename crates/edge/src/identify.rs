@@ -150,6 +150,7 @@ pub(crate) fn identify(
         ..
     } = parts;
     let target = target(&method, &uri, &extensions, limits)?;
+    check_size(&method, target, &headers, limits)?;
     let authority = authority(&uri, &headers, version)?;
     check_framing(&headers, version)?;
 
@@ -282,6 +283,25 @@ fn target<'a>(
         _ if target == "*" && method == Method::OPTIONS => Ok(target),
         _ => Err(bad("the request target is neither a path nor a URL")),
     }
+}
+
+/// The head's size as HTTP/1.1 writes it, whatever it came by.
+fn check_size(method: &Method, target: &str, headers: &HeaderMap, limits: &EdgeLimits) -> Result<(), Refusal> {
+    let line = method.as_str().len() + " ".len() + target.len() + " HTTP/1.1\r\n".len();
+    let fields = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len());
+    let bytes = line + fields.sum::<usize>() + "\r\n".len();
+    if bytes <= limits.head_bytes_max {
+        return Ok(());
+    }
+    Err(refuse(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        format!(
+            "the request's head has {bytes} bytes; the limit is {}",
+            limits.head_bytes_max
+        ),
+    ))
 }
 
 /// The host and port asked for, checked, and the length of the host alone.

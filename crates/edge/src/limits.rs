@@ -9,6 +9,8 @@ pub const HEAD_BYTES_MAX: usize = 128 * 1024;
 pub const HEADER_LINES_MAX: usize = 100;
 /// Bytes of a request target: 414. RFC 9110 section 15.5.15.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a request's body: 413. RFC 9110 section 15.5.14. A site may have its own.
+pub const BODY_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// Bytes of a host name: 400. RFC 1035 section 2.3.4.
 pub const HOST_BYTES_MAX: usize = 255;
 /// A request body of at most this many announced bytes, when all of it has already arrived, is handed over as one piece.
@@ -29,6 +31,8 @@ pub struct EdgeLimits {
     pub head_bytes_max: usize,
     /// See [`URL_BYTES_MAX`].
     pub url_bytes_max: usize,
+    /// See [`BODY_BYTES_MAX`].
+    pub body_bytes_max: u64,
     /// Open connections; one more waits in the kernel's queue until another ends.
     pub connections_max: usize,
     /// From the connection's first moment to the end of the TLS handshake.
@@ -73,6 +77,7 @@ impl Default for EdgeLimits {
         Self {
             head_bytes_max: HEAD_BYTES_MAX,
             url_bytes_max: URL_BYTES_MAX,
+            body_bytes_max: BODY_BYTES_MAX,
             connections_max: Self::CONNECTIONS_MAX,
             tls_handshake_timeout: Self::TLS_HANDSHAKE_TIMEOUT,
             head_timeout: Self::HEAD_TIMEOUT,

@@ -63,6 +63,9 @@ async fn sniff<S: AsyncRead + Unpin>(stream: &mut S, start: &mut BytesMut) -> st
     }
 }
 
+/// What may have arrived of a request beside a head of the largest size.
+const HEAD_SLACK_BYTES: usize = 64 * 1024;
+
 async fn http1<S>(io: Io<S>, connection: Arc<Connection>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -70,7 +73,8 @@ where
     let mut builder = http1::Builder::new();
     // Deadlines are ours (`drive`): the library's own would cost a timer per request.
     builder.header_read_timeout(None);
-    builder.max_buf_size(connection.front.options.limits.head_bytes_max.max(8192));
+    // The parser's own bound is inexact: it counts what happens to have arrived. The head's is held in `identify`.
+    builder.max_buf_size(connection.front.options.limits.head_bytes_max + HEAD_SLACK_BYTES);
     let requests = connection.clone();
     let service = service_fn(move |request| {
         let connection = requests.clone();

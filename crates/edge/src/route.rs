@@ -5,12 +5,12 @@ use crate::body::{CancelOnDrop, EdgeBody};
 use crate::connection::{Connection, InFlight};
 use crate::fault;
 use crate::front::Front;
-use crate::identify::{Client, Identified, identify, protocol};
+use crate::identify::{Client, Identified, identify, protocol, refuse};
 use crate::log::Pending;
 use crate::respond::{Ready, respond};
 use crate::site::Site;
 use crate::triggers::{self, Trigger};
-use crate::upload::{self, Unread};
+use crate::upload::{self, Room, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{RequestId, WorkerName};
 use atoll_worker::{Event, EventContext, Fault, FaultKind, Outcome, Request};
@@ -162,10 +162,26 @@ impl<'c> Exchange<'_, 'c> {
         let id = ctx.request_id;
         pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
-        let body = upload::receive(body, connection, &ctx.cancel).await;
+        let room = Room {
+            max: site.body_bytes_max.unwrap_or(front.options.limits.body_bytes_max),
+            exceeded: CancellationToken::new(),
+        };
+        let too_large = || {
+            let reason = format!("the request's body has more than {} bytes", room.max);
+            let refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, reason);
+            Answer::from(fault::refusal(&refusal, client.head_only))
+        };
+        let Ok(body) = upload::receive(body, connection, &ctx.cancel, &room).await else {
+            return too_large();
+        };
         let asked = handshake.map(|handshake| Asked::new(handshake, &head.headers));
         let event = Event::Fetch(Request { head, body });
-        let fault = match front.dispatch.dispatch(worker, ctx, event).await {
+        let outcome = tokio::select! {
+            biased;
+            () = room.exceeded.cancelled() => return too_large(),
+            outcome = front.dispatch.dispatch(worker, ctx, event) => outcome,
+        };
+        let fault = match outcome {
             Ok(Outcome::Fetch(response)) if response.head.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() => {
                 match websocket::accept(response, asked, upgrade, connection) {
                     Ok(response) => {

@@ -12,6 +12,8 @@ pub struct Site {
     pub worker: Option<WorkerName>,
     /// Static assets, asked before the worker.
     pub assets: Option<Arc<AssetServer>>,
+    /// Bytes of a request's body, if not the listener's [`crate::EdgeLimits::body_bytes_max`].
+    pub body_bytes_max: Option<u64>,
     /// Every request is answered with this instead (500): the build is broken, for one.
     pub failure: Option<SiteFailure>,
 }

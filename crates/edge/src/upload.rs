@@ -40,10 +40,42 @@ impl Drop for Unread<'_> {
     }
 }
 
+/// The most that a body may have, and what is cancelled when one that did not say its length turns out to have more.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    pub(crate) max: u64,
+    pub(crate) exceeded: CancellationToken,
+}
+
+/// A body that says itself that it is too large.
+#[derive(Debug)]
+pub(crate) struct TooLarge;
+
 /// Makes the worker's body of the client's.
 ///
 /// `cancel` is cancelled if the client breaks off.
-pub(crate) async fn receive(mut body: Unread<'_>, connection: &Arc<Connection>, cancel: &CancellationToken) -> Body {
+pub(crate) async fn receive(
+    mut body: Unread<'_>,
+    connection: &Arc<Connection>,
+    cancel: &CancellationToken,
+    room: &Room,
+) -> Result<Body, TooLarge> {
+    if body
+        .incoming
+        .as_ref()
+        .is_some_and(|incoming| incoming.size_hint().lower() > room.max)
+    {
+        return Err(TooLarge);
+    }
+    Ok(receive_within(&mut body, connection, cancel, room).await)
+}
+
+async fn receive_within(
+    body: &mut Unread<'_>,
+    connection: &Arc<Connection>,
+    cancel: &CancellationToken,
+    room: &Room,
+) -> Body {
     let mut incoming = match body.incoming.take() {
         Some(incoming) if !incoming.is_end_stream() => incoming,
         _ => return Body::Empty,
@@ -79,10 +111,17 @@ pub(crate) async fn receive(mut body: Unread<'_>, connection: &Arc<Connection>, 
     let stall = connection.front.options.limits.body_timeout;
     // The bytes of a body are no idle connection, and no head.
     let in_flight = connection.hold();
+    let room = room.clone();
     connection.front.helpers.spawn(async move {
-        match pump(&mut incoming, &sender, stall).await {
+        match pump(&mut incoming, &sender, stall, room.max).await {
             Ok(()) => sender.finish(),
             Err(BodyError::Canceled) => in_flight.connection().leave_body_unread(),
+            Err(error @ BodyError::TooLarge { .. }) => {
+                // First the answer: who reads the body answers with an error of its own when it ends so.
+                room.exceeded.cancel();
+                sender.fail(error);
+                in_flight.connection().leave_body_unread();
+            }
             Err(error) => {
                 sender.fail(error);
                 cancel.cancel();
@@ -136,7 +175,9 @@ async fn already_there(incoming: &mut Incoming) -> Arrived {
     }
 }
 
-async fn pump(incoming: &mut Incoming, sender: &BodySender, stall: Duration) -> Result<(), BodyError> {
+/// Passes the body on, up to `max` bytes.
+async fn pump(incoming: &mut Incoming, sender: &BodySender, stall: Duration, max: u64) -> Result<(), BodyError> {
+    let mut left = max;
     loop {
         sender.ready().await?;
         let next = tokio::select! {
@@ -156,7 +197,12 @@ async fn pump(incoming: &mut Incoming, sender: &BodySender, stall: Duration) -> 
             }
         };
         match frame.into_data() {
-            Ok(bytes) => sender.send(Frame::Data(bytes))?,
+            Ok(bytes) => {
+                left = left
+                    .checked_sub(bytes.len() as u64)
+                    .ok_or(BodyError::TooLarge { limit: max })?;
+                sender.send(Frame::Data(bytes))?;
+            }
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
                     sender.send(Frame::Trailers(trailers))?;

@@ -9,7 +9,7 @@ use crate::logs::{LogHub, LogOrigin};
 use crate::services::Services;
 use atoll_cache::Scope;
 use atoll_egress::Egress;
-use atoll_model::{BindingSpec, NamespaceId, TenantId, WorkerName, WorkerVersion};
+use atoll_model::{AccountLimits, BindingSpec, Limit, NamespaceId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::Clock;
 use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound, OutboundRoute, Props, ServiceStub};
 use std::sync::Arc;
@@ -56,7 +56,9 @@ pub(crate) fn environment(
     reach: &Reach,
     logs: &Arc<LogHub>,
     services: &Services,
+    account: &AccountLimits,
 ) -> Result<Environment, DeployError> {
+    check_size(version)?;
     let loads = version
         .bindings
         .iter()
@@ -100,9 +102,36 @@ pub(crate) fn environment(
         outbound: reach.outbound.open(version),
         outbound_route: OutboundRoute::Network,
         cache: reach.cache.open(scope),
-        logs: logs.sink(origin),
+        logs: logs.sink_within(origin, account),
         clock: reach.clock.clone(),
     })
+}
+
+/// Variables and secrets are held to their number and size.
+fn check_size(version: &WorkerVersion) -> Result<(), DeployError> {
+    let over = |limit: Limit, message: String| DeployError::Limit {
+        limit,
+        value: version.limits.get(limit).unwrap_or_default(),
+        message,
+    };
+    let mut count = 0u64;
+    for (name, spec) in &version.bindings {
+        let bytes = match spec {
+            BindingSpec::Text { value } | BindingSpec::Secret { value } => value.len(),
+            BindingSpec::Json { value } => value.to_string().len(),
+            _ => continue,
+        };
+        count += 1;
+        if bytes as u64 > version.limits.env_value_bytes_max {
+            let text = format!("the value of \"{name}\" has {bytes} bytes");
+            return Err(over(Limit::EnvironmentValue, text));
+        }
+    }
+    if count > u64::from(version.limits.env_count_max) {
+        let text = format!("the worker has {count} variables and secrets");
+        return Err(over(Limit::EnvironmentCount, text));
+    }
+    Ok(())
 }
 
 fn binding(
@@ -218,6 +247,7 @@ mod tests {
             &reach(),
             &LogHub::new(),
             &Services::nowhere(),
+            &AccountLimits::default(),
         );
         built
             .map(|env| shown(&env.bindings[0].1))
@@ -258,6 +288,31 @@ mod tests {
             target: "db".into(),
         };
         check(BindingSpec::Unbuilt(unbuilt), "unbuilt D1 database");
+    }
+
+    #[test]
+    fn an_environment_ends_exactly_at_its_limits() {
+        let check = |texts: &[usize], refused: Option<Limit>| {
+            let mut version = version("w", "7");
+            version.limits.env_count_max = 3;
+            version.limits.env_value_bytes_max = 10;
+            version.bindings = vec![("ASSETS".into(), BindingSpec::VersionMetadata)];
+            for (index, bytes) in texts.iter().enumerate() {
+                let value = "x".repeat(*bytes);
+                version
+                    .bindings
+                    .push((format!("V{index}"), BindingSpec::Text { value }));
+            }
+            let found = match check_size(&version) {
+                Ok(()) => None,
+                Err(DeployError::Limit { limit, .. }) => Some(limit),
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(found, refused, "{texts:?}");
+        };
+        check(&[10, 10, 10], None);
+        check(&[10, 11], Some(Limit::EnvironmentValue));
+        check(&[0, 0, 0, 0], Some(Limit::EnvironmentCount));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Why a version was not deployed.
 
+use atoll_model::Limit;
 use atoll_worker::Fault;
 
 /// Why a version was not deployed. The one before goes on.
@@ -15,6 +16,16 @@ pub enum DeployError {
         binding: String,
         /// What is missing and what to do.
         reason: String,
+    },
+    /// The version is larger than a limit allows. The configuration's mistake.
+    #[error("{message}, and {value} is the limit ({}): make it smaller, or raise atoll.limits.{}", limit.key(), limit.key())]
+    Limit {
+        /// Which.
+        limit: Limit,
+        /// Its value.
+        value: u64,
+        /// What is too large.
+        message: String,
     },
     /// A service binding names an entrypoint that the worker at its other end does not export.
     #[error(

@@ -9,7 +9,7 @@ use crate::running::Running;
 use crate::services::Services;
 use crate::tail::{Consumer, traced};
 use async_trait::async_trait;
-use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
+use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
@@ -45,6 +45,8 @@ pub struct HostOptions {
     /// What a worker is answered that fetches from one that does not run; without, the fetch throws. Whoever chooses statuses
     /// gives this.
     pub absent_worker: Option<AbsentWorker>,
+    /// What each account may use over all its workers; their own limits are capped by it.
+    pub account: AccountLimits,
 }
 
 /// See [`HostOptions::absent_worker`].
@@ -62,6 +64,7 @@ impl HostOptions {
             tasks: TaskGroup::new(),
             retire_grace: RETIRE_GRACE_DEFAULT,
             absent_worker: None,
+            account: AccountLimits::default(),
         }
     }
 }
@@ -115,6 +118,7 @@ pub struct Host {
     tasks: TaskGroup,
     retire_grace: Duration,
     absent_worker: Option<AbsentWorker>,
+    account: AccountLimits,
     table: RwLock<Table>,
     services: Services,
     deploys: AtomicU64,
@@ -134,6 +138,7 @@ impl Host {
             tasks: options.tasks,
             retire_grace: options.retire_grace,
             absent_worker: options.absent_worker,
+            account: options.account,
             table: RwLock::default(),
             deploys: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -178,7 +183,15 @@ impl Host {
         assets: Option<Arc<dyn Fetcher>>,
     ) -> Result<Prepared, DeployError> {
         let deploy = self.deploys.fetch_add(1, Ordering::Relaxed);
-        let mut environment = environment(&version, assets.as_ref(), &self.reach, &self.logs, &self.services)?;
+        let version = self.capped(version);
+        let mut environment = environment(
+            &version,
+            assets.as_ref(),
+            &self.reach,
+            &self.logs,
+            &self.services,
+            &self.account,
+        )?;
         let consumers = version.tail_consumers.iter().map(|name| Consumer {
             name: name.clone(),
             stub: ServiceStub::new(self.services.service(&version.tenant, name)),
@@ -231,6 +244,17 @@ impl Host {
             self.retire(old.slot);
         }
         Ok(())
+    }
+
+    /// The version with no limit beyond its account's.
+    fn capped(&self, version: Arc<WorkerVersion>) -> Arc<WorkerVersion> {
+        let limits = version.limits.capped(&self.account.worker);
+        if limits == version.limits {
+            return version;
+        }
+        let mut version = Arc::unwrap_or_clone(version);
+        version.limits = limits;
+        Arc::new(version)
     }
 
     /// Takes a worker out of the table; it finishes what it has in flight. False if there was none.

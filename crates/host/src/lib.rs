@@ -8,6 +8,7 @@
 //! Stores never call up into this crate; it pulls from them.
 
 mod bindings;
+mod bucket;
 mod cordon;
 mod entrypoints;
 mod environment;
@@ -33,5 +34,5 @@ pub use environment::{KvSource, OutboundSource, Reach};
 pub use error::DeployError;
 pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
-pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_DEPTH_MAX};
+pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX};
 pub use services::absent as absent_worker;

@@ -1,17 +1,23 @@
 //! What workers print, to whoever listens.
 //!
 //! Sinks are called on isolates' threads and never block: each tail is a bounded queue, and a record that finds it full
-//! is dropped and counted for that tail alone.
+//! is dropped and counted for that tail alone. A tail is bounded in records and in bytes, and an account's workers print no
+//! faster than its bucket allows (`bucket`), so what they print cannot fill the memory, however much it is.
 
-use atoll_model::{RequestId, TenantId, WorkerName};
-use atoll_worker::{JsException, LogRecord, LogSink};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use crate::bucket::{Bucket, Taken};
+use atoll_model::{AccountLimits, Limit, RequestId, TenantId, WorkerName};
+use atoll_worker::{JsException, LimitCounts, LimitHit, LogLevel, LogRecord, LogSink};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 /// The most records that may wait in a tail.
 pub const TAIL_DEPTH_MAX: usize = 65_536;
+/// The most bytes of messages that may wait in a tail.
+pub const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Whose output it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +41,35 @@ pub enum LogEvent {
 struct Tail {
     queue: mpsc::Sender<Arc<LogEvent>>,
     dropped: Arc<AtomicU64>,
+    /// Bytes that wait.
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Tail {
+    fn offer(&self, event: &Arc<LogEvent>) {
+        let size = event.size();
+        let booked = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| {
+            Some(bytes + size).filter(|sum| *sum <= TAIL_BYTES_MAX)
+        });
+        if booked.is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if let Err(error) = self.queue.try_send(event.clone()) {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+            if matches!(error, TrySendError::Full(_)) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 /// Gives every event to every tail.
 #[derive(Debug, Default)]
 pub struct LogHub {
     tails: RwLock<Vec<Tail>>,
+    limits: LimitCounts,
+    buckets: Mutex<HashMap<TenantId, Arc<Mutex<Bucket>>>>,
 }
 
 /// Receives what workers print. Dropping it ends it.
@@ -48,6 +77,18 @@ pub struct LogHub {
 pub struct LogTail {
     queue: mpsc::Receiver<Arc<LogEvent>>,
     dropped: Arc<AtomicU64>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl LogEvent {
+    /// What it holds of the memory, about.
+    fn size(&self) -> usize {
+        let text = match self {
+            Self::Record(_, record) => record.message.len(),
+            Self::Exception(_, _, exception) => exception.message.len() + exception.stack.len(),
+        };
+        text + size_of::<Self>()
+    }
 }
 
 impl LogHub {
@@ -60,21 +101,44 @@ impl LogHub {
     pub fn tail(&self, depth: usize) -> LogTail {
         let (sender, queue) = mpsc::channel(depth.clamp(1, TAIL_DEPTH_MAX));
         let dropped = Arc::new(AtomicU64::new(0));
+        let bytes = Arc::new(AtomicUsize::new(0));
         let mut tails = self.tails.write().unwrap_or_else(PoisonError::into_inner);
         tails.retain(|tail| !tail.queue.is_closed());
         tails.push(Tail {
             queue: sender,
             dropped: dropped.clone(),
+            bytes: bytes.clone(),
         });
-        LogTail { queue, dropped }
+        LogTail { queue, dropped, bytes }
     }
 
-    /// The sink of one worker.
+    /// The sink of one worker; its account prints by the limits that another of its workers came with, or by the default.
     pub fn sink(self: &Arc<Self>, origin: LogOrigin) -> Arc<dyn LogSink> {
+        self.sink_within(origin, &AccountLimits::default())
+    }
+
+    /// The sink of one worker, whose account has these limits.
+    pub fn sink_within(self: &Arc<Self>, origin: LogOrigin, account: &AccountLimits) -> Arc<dyn LogSink> {
+        let bucket = {
+            let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that no sink uses any more.
+            buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1);
+            let bucket = buckets.entry(origin.tenant.clone()).or_insert_with(|| {
+                let bucket = Bucket::new(account.log_bytes_per_second, account.log_burst_bytes, Instant::now());
+                Arc::new(Mutex::new(bucket))
+            });
+            bucket.clone()
+        };
         Arc::new(Sink {
             hub: self.clone(),
             origin,
+            bucket,
         })
+    }
+
+    /// How often each limit was reached.
+    pub fn limits(&self) -> &LimitCounts {
+        &self.limits
     }
 
     fn publish(&self, make: impl FnOnce() -> LogEvent) {
@@ -84,9 +148,7 @@ impl LogHub {
         }
         let event = Arc::new(make());
         for tail in tails.iter() {
-            if let Err(TrySendError::Full(_)) = tail.queue.try_send(event.clone()) {
-                tail.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+            tail.offer(&event);
         }
     }
 }
@@ -94,12 +156,16 @@ impl LogHub {
 impl LogTail {
     /// The next event; `None` once the hub is gone.
     pub async fn next(&mut self) -> Option<Arc<LogEvent>> {
-        self.queue.recv().await
+        let event = self.queue.recv().await?;
+        self.bytes.fetch_sub(event.size(), Ordering::Relaxed);
+        Some(event)
     }
 
     /// The next event if one is there already.
     pub fn try_next(&mut self) -> Option<Arc<LogEvent>> {
-        self.queue.try_recv().ok()
+        let event = self.queue.try_recv().ok()?;
+        self.bytes.fetch_sub(event.size(), Ordering::Relaxed);
+        Some(event)
     }
 
     /// How many events this tail has missed since the last call.
@@ -111,24 +177,73 @@ impl LogTail {
 struct Sink {
     hub: Arc<LogHub>,
     origin: LogOrigin,
+    /// Of the account.
+    bucket: Arc<Mutex<Bucket>>,
+}
+
+impl Sink {
+    /// Whether the account may print this much; tells first what was left out before.
+    fn may_print(&self, bytes: usize, timestamp_ms: u64) -> bool {
+        let (taken, rate) = {
+            let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            (bucket.take(bytes as u64, Instant::now()), bucket.rate())
+        };
+        match taken {
+            Taken::Yes { left_out: 0 } => true,
+            Taken::Yes { left_out } => {
+                let message = format!(
+                    "{left_out} lines of this account's workers were left out: they printed more than {} bytes a second (limit \
+                     log_bytes_per_second)",
+                    rate
+                );
+                let record = LogRecord {
+                    level: LogLevel::Warn,
+                    message,
+                    timestamp_ms,
+                    request_id: None,
+                };
+                self.hub.publish(|| LogEvent::Record(self.origin.clone(), record));
+                true
+            }
+            Taken::No { first } => {
+                if first {
+                    self.limit(LimitHit {
+                        limit: Limit::LogRate,
+                        value: rate,
+                        request_id: None,
+                    });
+                }
+                false
+            }
+        }
+    }
 }
 
 impl LogSink for Sink {
     fn log(&self, record: LogRecord) {
-        self.hub.publish(|| LogEvent::Record(self.origin.clone(), record));
+        if self.may_print(record.message.len(), record.timestamp_ms) {
+            self.hub.publish(|| LogEvent::Record(self.origin.clone(), record));
+        }
     }
 
     fn exception(&self, request_id: Option<RequestId>, exception: JsException) {
-        self.hub
-            .publish(|| LogEvent::Exception(self.origin.clone(), request_id, exception));
+        // An exception says when by its place among the records; it has no time of its own.
+        if self.may_print(exception.message.len() + exception.stack.len(), 0) {
+            self.hub
+                .publish(|| LogEvent::Exception(self.origin.clone(), request_id, exception));
+        }
+    }
+
+    fn limit(&self, hit: LimitHit) {
+        self.hub.limits.count(hit.limit);
+        let LogOrigin { tenant, worker } = &self.origin;
+        tracing::info!(%tenant, %worker, limit = hit.limit.key(), value = hit.value, "a limit was reached");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atoll_worker::LogLevel;
-
     fn origin() -> LogOrigin {
         LogOrigin {
             tenant: TenantId::new("t"),
@@ -185,5 +300,47 @@ mod tests {
             *event,
             LogEvent::Exception(origin(), Some(RequestId(4)), JsException::default())
         );
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_held_to_the_accounts_rate_and_says_so() {
+        let hub = LogHub::new();
+        let account = AccountLimits {
+            log_bytes_per_second: 1,
+            log_burst_bytes: 10,
+            ..AccountLimits::default()
+        };
+        let sink = hub.sink_within(origin(), &account);
+        // Another worker of the account drinks from the same bucket.
+        let other = hub.sink_within(origin(), &account);
+        let mut tail = hub.tail(10);
+        sink.log(record("12345"));
+        other.log(record("12345"));
+        sink.log(record("1234567890"));
+        other.log(record("1234567890"));
+        assert_eq!(message(&mut tail).await, "12345");
+        assert_eq!(message(&mut tail).await, "12345");
+        assert!(tail.try_next().is_none());
+        assert_eq!(hub.limits().get(Limit::LogRate), 1);
+        assert_eq!(tail.take_dropped(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_tail_holds_so_many_bytes_and_no_more() {
+        let hub = LogHub::new();
+        let account = AccountLimits {
+            log_burst_bytes: u64::MAX,
+            ..AccountLimits::default()
+        };
+        let sink = hub.sink_within(origin(), &account);
+        let mut tail = hub.tail(TAIL_DEPTH_MAX);
+        let line = "x".repeat(1024 * 1024 - size_of::<LogEvent>());
+        for _ in 0..TAIL_BYTES_MAX / (1024 * 1024) + 3 {
+            sink.log(record(&line));
+        }
+        assert_eq!(tail.take_dropped(), 3);
+        while tail.try_next().is_some() {}
+        sink.log(record("again"));
+        assert_eq!(message(&mut tail).await, "again");
     }
 }

@@ -6,7 +6,7 @@
 
 use atoll_model::{RequestId, TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
-use atoll_worker::{Entry, Event, EventContext, JsException, LogRecord, LogSink, ServiceStub};
+use atoll_worker::{Entry, Event, EventContext, JsException, LimitHit, LogRecord, LogSink, ServiceStub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
@@ -87,6 +87,10 @@ impl LogSink for Traced {
 
     fn exception(&self, request_id: Option<RequestId>, exception: JsException) {
         self.logs.exception(request_id, exception);
+    }
+
+    fn limit(&self, hit: LimitHit) {
+        self.logs.limit(hit);
     }
 
     fn traces(&self) -> bool {

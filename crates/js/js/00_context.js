@@ -10,10 +10,16 @@ const { getAsyncContext, setAsyncContext } = core;
 class Frame {
   // event: the ExecutionContext whose handler runs; null at module top level.
   // storage: Map of AsyncLocalStorage to its value, or null. Never changed once it stands in a frame.
-  constructor(event, storage) {
+  // account: what the event has used (03_account.js); null at module top level. The host reads its id (src/interrupt.rs).
+  constructor(event, storage, account) {
     this.event = event;
     this.storage = storage;
+    this.account = account;
   }
+}
+
+function currentFrame() {
+  return getAsyncContext() ?? null;
 }
 
 function currentEvent() {
@@ -74,7 +80,7 @@ class AsyncLocalStorage {
   #frameWith(outer, store) {
     const storage = new Map(outer?.storage ?? []);
     storage.set(this.#key, store);
-    return new Frame(outer?.event ?? null, storage);
+    return new Frame(outer?.event ?? null, storage, outer?.account ?? null);
   }
 
   run(store, callback, ...args) {
@@ -91,7 +97,7 @@ class AsyncLocalStorage {
     const outer = getAsyncContext();
     const storage = new Map(outer?.storage ?? []);
     storage.delete(this.#key);
-    setAsyncContext(new Frame(outer?.event ?? null, storage));
+    setAsyncContext(new Frame(outer?.event ?? null, storage, outer?.account ?? null));
     try {
       return callback.apply(undefined, args);
     } finally {
@@ -188,6 +194,7 @@ return {
   assertInHandler,
   assertSameEvent,
   currentEvent,
+  currentFrame,
   Frame,
   leaveGlobalScope,
 };

@@ -15,6 +15,7 @@ const {
 const { add, remove } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { assertOutbound, outboundService } = core.loadExtScript("ext:atoll_js/09_outbound.js");
 const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, BYTES, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
@@ -87,6 +88,8 @@ async function fetchVia(target, input, init) {
     throw new TypeError(`Fetch API cannot load: ${request.url}: only http: and https: URLs can be fetched`);
   }
   url.hash = "";
+  const account = currentAccount();
+  account.chargeSubrequest();
   const body = requestBody(request);
   let bytes = null;
   let source = null;
@@ -110,7 +113,12 @@ async function fetchVia(target, input, init) {
   const token = op_fetch_token();
   const abort = () => op_fetch_cancel(token);
   signal?.[add](abort);
+  account.onEnd(abort);
+  // A place among the event's connections is held until the response begins.
+  const place = target < 0 ? account.takeConnection() : undefined;
   try {
+    // An aborted fetch keeps its place in the queue and ends as it gets there.
+    if (place) await place;
     const reply = await op_fetch(
       token,
       target,
@@ -137,6 +145,8 @@ async function fetchVia(target, input, init) {
     if (signal !== null && signal.aborted) throw signal.reason;
     throw error;
   } finally {
+    if (place !== undefined) account.releaseConnection();
+    account.keep(abort);
     signal?.[remove](abort);
   }
 }

@@ -30,6 +30,7 @@ const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { ReadableStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { assertInHandler, assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { assertConnect } = core.loadExtScript("ext:atoll_js/09_outbound.js");
 const { onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { toBytes } = core.loadExtScript("ext:atoll_js/16_streams.js");
@@ -106,7 +107,15 @@ function connected(outcome) {
 async function dial({ host, port, tls = "off", serverName = "" }) {
   assertInHandler();
   assertConnect();
-  return connected(await op_socket_connect(host, port, TRANSPORTS[tls], serverName));
+  const account = currentAccount();
+  account.chargeSubrequest();
+  const place = account.takeConnection();
+  try {
+    if (place !== null) await place;
+    return connected(await op_socket_connect(host, port, TRANSPORTS[tls], serverName));
+  } finally {
+    account.releaseConnection();
+  }
 }
 
 // ---- cloudflare:sockets

@@ -8,6 +8,7 @@
 (function () {
 const { core } = __bootstrap;
 const { op_clock, op_clock_tick } = core.ops;
+const { currentAccount, enter } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { File } = core.loadExtScript("ext:deno_web/09_file.js");
 const performance = core.loadExtScript("ext:deno_web/15_performance.js");
 
@@ -180,7 +181,9 @@ function lift() {
 // A timer's callback runs in the moment that it waited for.
 function inOwnTime(callback, args) {
   return () => {
-    op_clock_tick();
+    const account = currentAccount();
+    enter(account);
+    op_clock_tick(account.id);
     callback(...args);
   };
 }

@@ -4,6 +4,7 @@ const { core } = __bootstrap;
 const { op_kv_delete, op_kv_get, op_kv_get_many, op_kv_list, op_kv_put } = core.ops;
 const { ReadableStream, readableStreamCollectIntoUint8Array } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { Body } = core.loadExtScript("ext:atoll_js/12_body.js");
 
 const TYPES = ["text", "json", "arrayBuffer", "stream"];
@@ -61,6 +62,7 @@ class KvNamespace {
 
   async get(key, options = undefined) {
     assertInHandler();
+    currentAccount().chargeSubrequest();
     if (Array.isArray(key)) return await this.#many(key, options, false);
     const type = readOptions(options, "get");
     const entry = await op_kv_get(this.#index, checkKey(key), type === "text" || type === "json");
@@ -69,6 +71,7 @@ class KvNamespace {
 
   async getWithMetadata(key, options = undefined) {
     assertInHandler();
+    currentAccount().chargeSubrequest();
     if (Array.isArray(key)) return await this.#many(key, options, true);
     const type = readOptions(options, "getWithMetadata");
     const entry = await op_kv_get(this.#index, checkKey(key), type === "text" || type === "json");
@@ -101,6 +104,7 @@ class KvNamespace {
 
   async put(key, value, options = undefined) {
     assertInHandler();
+    currentAccount().chargeSubrequest();
     key = checkKey(key);
     if (options !== undefined && options !== null && typeof options !== "object") {
       throw new TypeError("KV put(): the options (argument 3) must be an object");
@@ -122,11 +126,13 @@ class KvNamespace {
 
   async delete(keys) {
     assertInHandler();
+    currentAccount().chargeSubrequest();
     await op_kv_delete(this.#index, Array.isArray(keys) ? keys.map(checkKey) : [checkKey(keys)]);
   }
 
   async list(options = undefined) {
     assertInHandler();
+    currentAccount().chargeSubrequest();
     if (options !== undefined && options !== null && typeof options !== "object") {
       throw new TypeError("KV list(): the options must be an object");
     }

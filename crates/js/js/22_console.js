@@ -2,6 +2,7 @@
 (function () {
 const { core } = __bootstrap;
 const { op_log } = core.ops;
+const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { inspectArgs } = core.loadExtScript("ext:deno_web/01_console.js");
 
 const DEBUG = 0;
@@ -20,10 +21,13 @@ const timers = new Map();
 let indent = "";
 
 function print(level, args, options = undefined) {
+  const account = currentAccount();
+  // What nobody will see need not be formatted.
+  if (account.mute) return;
   let text = ownFiles(inspectArgs(args, { colors: false, quotes: QUOTES, ...options }));
   if (text.length > LINE_MAX) text = `${text.slice(0, LINE_MAX)}... ${text.length - LINE_MAX} more characters`;
   if (indent !== "") text = indent + text.replaceAll("\n", `\n${indent}`);
-  op_log(level, text);
+  if (!op_log(level, text, account.id)) account.mute = true;
   printHook?.(level, args, text);
 }
 

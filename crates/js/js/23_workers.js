@@ -2,8 +2,9 @@
 // that a worker's entrypoints extend.
 (function () {
 const { core } = __bootstrap;
-const { op_fail, op_report_exception, op_rpc_park } = core.ops;
+const { op_event_background, op_event_over, op_fail, op_report_exception, op_rpc_park } = core.ops;
 const { AsyncLocalStorage, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { Account } = core.loadExtScript("ext:atoll_js/03_account.js");
 
 // One object each for the life of the isolate; env is filled before the worker's first line runs, exports after its last.
 const env = {};
@@ -50,6 +51,9 @@ const ILLEGAL = Symbol("illegal constructor");
 // Kind of failure; src/ops/event.rs has the same number.
 const EXCEPTION = 0;
 
+// Events that are not over, by id.
+const open = new Map();
+
 // The third argument of a handler. The event lasts until its handler is done, its response's stream has been read and what
 // was given to waitUntil is settled; each of these holds it.
 class ExecutionContext {
@@ -64,9 +68,13 @@ class ExecutionContext {
   // Calls of the caller that run, where the event is an RPC session; otherwise null.
   #serving = null;
   #parked = false;
+  #account;
+  // Only waitUntil holds it, and the host was told.
+  #inBackground = false;
 
   constructor(key, props, depth, id) {
     if (key !== ILLEGAL) throw new TypeError("Illegal constructor");
+    this.#account = new Account(id);
     this.props = props;
     this.exports = exports;
     this.#depth = depth;
@@ -74,15 +82,21 @@ class ExecutionContext {
   }
 
   waitUntil(promise) {
+    this.#account.admitWait();
     this.#holders++;
     Promise.resolve(promise).then(
-      () => releaseEvent(this),
+      () => this.#waited(),
       (error) => {
         onWaitError?.(error, this);
         op_report_exception(error);
-        releaseEvent(this);
+        this.#waited();
       },
     );
+  }
+
+  #waited() {
+    this.#account.waits--;
+    releaseEvent(this);
   }
 
   // Answers the event at once. What it has begun is told by an exception, and may catch that; nothing it answers counts.
@@ -108,10 +122,35 @@ class ExecutionContext {
   }
 
   static release(ctx) {
-    if (--ctx.#holders !== 0) return;
-    const ends = ctx.#ends;
-    ctx.#ends = null;
+    if (--ctx.#holders === 0) {
+      ctx.#end();
+    } else if (ctx.#holders === ctx.#account.waits && ctx.#id === null && !ctx.#inBackground) {
+      ctx.#inBackground = true;
+      op_event_background(ctx.#account.id);
+    }
+  }
+
+  #end() {
+    const ends = this.#ends;
+    if (ends === null) return;
+    this.#ends = null;
+    const { id } = this.#account;
+    open.delete(id);
     for (const end of ends) end();
+    op_event_over(id);
+  }
+
+  // Its time is up: what it began is ended, and nothing waits for it any more.
+  static expire(id) {
+    const ctx = open.get(id);
+    if (ctx === undefined) return;
+    ctx.#id = null;
+    ctx.#account.end();
+    ctx.#end();
+  }
+
+  static account(ctx) {
+    return ctx.#account;
   }
 
   static answered(ctx) {
@@ -155,10 +194,10 @@ class ExecutionContext {
 }
 
 const {
-  answered: eventAnswered, asking: eventAsking, depth: eventDepth, end: endEvent, hold: holdEvent, onEnd: onEventEnd,
+  account: eventAccount, answered: eventAnswered, asking: eventAsking, depth: eventDepth, end: endEvent, expire: expireEvent, hold: holdEvent, onEnd: onEventEnd,
   over: eventOver, passesThrough, release: releaseEvent, serving: eventServing,
 } = ExecutionContext;
-for (const name of ["answered", "asking", "depth", "end", "hold", "onEnd", "over", "passesThrough", "release", "serving"]) {
+for (const name of ["account", "expire", "answered", "asking", "depth", "end", "hold", "onEnd", "over", "passesThrough", "release", "serving"]) {
   delete ExecutionContext[name];
 }
 
@@ -169,7 +208,9 @@ function endCurrentEvent(error) {
 }
 
 function newEvent(id, props, depth) {
-  return new ExecutionContext(ILLEGAL, props, depth, id);
+  const ctx = new ExecutionContext(ILLEGAL, props, depth, id);
+  open.set(id, ctx);
+  return ctx;
 }
 
 function waitUntil(promise) {
@@ -227,11 +268,13 @@ return {
   currentExports,
   DurableObject,
   env,
+  eventAccount,
   eventAnswered,
   eventAsking,
   eventDepth,
   eventServing,
   ExecutionContext,
+  expireEvent,
   exports,
   holdEvent,
   newEvent,

@@ -18,8 +18,9 @@
 const { core } = __bootstrap;
 const { op_report_exception, op_rpc_asking, op_rpc_close, op_rpc_open, op_rpc_pair, op_rpc_recv, op_rpc_send } = core.ops;
 const { getAsyncContext, setAsyncContext } = core;
+const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { assertInHandler, currentEvent, Frame } = core.loadExtScript("ext:atoll_js/00_context.js");
-const { eventAsking, eventDepth, eventServing, onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { eventAccount, eventAsking, eventDepth, eventServing, onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
 
 const {
   ERRORS, evaluate, HandlerObject, isPlatformError, markRemote, notAFunction, notImplemented, remoteError, states, thrown,
@@ -333,7 +334,7 @@ class Session {
     this.#event = event;
     if (event !== null) onEventEnd(event, () => this.close(new Error(LOST)));
     const outer = getAsyncContext();
-    setAsyncContext(new Frame(event, null));
+    setAsyncContext(new Frame(event, null, event === null ? null : eventAccount(event)));
     try {
       this.#receive();
     } finally {
@@ -612,6 +613,7 @@ function callLocal(value, path, args) {
 function callService(handle, path, args) {
   assertInHandler();
   const event = currentEvent();
+  currentAccount().chargeSubrequest();
   const session = new Session(op_rpc_open(handle, eventDepth(event) + 1), event);
   session.opened = true;
   let call;

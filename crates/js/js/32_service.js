@@ -16,6 +16,7 @@ const { add, remove } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { assertInHandler, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, BYTES, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
 const { isRequest, Request, requestBody, requestSignal } = core.loadExtScript("ext:atoll_js/13_request.js");
@@ -50,6 +51,8 @@ async function serviceFetch(handle, input, init) {
   const request = init === undefined && isRequest(input) ? input : new Request(input, init);
   const signal = requestSignal(request) ?? (init?.signal ?? null);
   signal?.throwIfAborted();
+  const account = currentAccount();
+  account.chargeSubrequest();
   const cf = request.cf === undefined || request.cf === null ? null : JSON.stringify(request.cf) ?? null;
   let { method } = request;
   let url = request.url;
@@ -61,6 +64,7 @@ async function serviceFetch(handle, input, init) {
   signal?.[add](abort);
   try {
     for (let redirects = 0;; redirects++) {
+      if (redirects !== 0) account.chargeSubrequest();
       const answer = op_service_fetch(handle, depth, redirects === 0 ? token : op_fetch_token(), `${method} ${url}`, headers, bytes, source, cf);
       // The count of calls says whether it is worth waiting for: the service may be in this isolate.
       core.unrefOpPromise(answer);

@@ -2,9 +2,9 @@
 // unless somebody wants it.
 (function () {
 const { core } = __bootstrap;
-const { op_trace, op_trace_name } = core.ops;
+const { op_event_cpu, op_trace, op_trace_begin, op_trace_name } = core.ops;
 const { currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
-const { onEventEnd, setWaitHook } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { eventAccount, onEventEnd, setWaitHook } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { setTracer } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { setPrintHook } = core.loadExtScript("ext:atoll_js/22_console.js");
 
@@ -52,9 +52,12 @@ function traceEvent(ctx, entrypoint, describe) {
     size: 0,
   };
   items.set(ctx, item);
+  const { id } = eventAccount(ctx);
+  // If the isolate ends before the event does, the host tells this much.
+  op_trace_begin(id, JSON.stringify({ ...item, size: undefined }));
   onEventEnd(ctx, () => {
     const { size: _, ...shown } = item;
-    op_trace(JSON.stringify({ ...shown, cpuTime: 0, wallTime: Date.now() - started }));
+    op_trace(JSON.stringify({ ...shown, cpuTime: Math.round(op_event_cpu(id)), wallTime: Date.now() - started }));
   });
 }
 

@@ -4,6 +4,7 @@
 const { core } = __bootstrap;
 const { op_body_open, op_cache_delete, op_cache_match, op_cache_put } = core.ops;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
+const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, BYTES, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
@@ -77,6 +78,7 @@ class Cache {
     request = toRequest(request, "match");
     if (!isAsked(request, options, "match")) return undefined;
     if (!isHttp(request)) throw new TypeError(`Fetch API cannot load: ${request.url}`);
+    currentAccount().chargeSubrequest();
     const reply = await op_cache_match(this.#name, keyOf(request), headersToWire(request.headers));
     if (reply === null) return undefined;
     const [status, statusText, headers, , , source, , manualEncoding] = reply;
@@ -105,6 +107,7 @@ class Cache {
     const { headers, contentType } = parts;
     const wire = headers !== null ? headersToWire(headers) : contentType !== null ? `content-type\0${contentType}` : "";
     const { bytes, source, sent } = bodyToSend(parts.body);
+    currentAccount().chargeSubrequest();
     const stored = op_cache_put(
       this.#name,
       keyOf(request),
@@ -128,6 +131,7 @@ class Cache {
   async delete(request, options = undefined) {
     request = toRequest(request, "delete");
     if (!isAsked(request, options, "delete")) return false;
+    currentAccount().chargeSubrequest();
     return await op_cache_delete(this.#name, keyOf(request), headersToWire(request.headers));
   }
 }

@@ -14,12 +14,13 @@ const encoding = load("ext:deno_web/08_text_encoding.js");
 const messagePort = load("ext:deno_web/13_message_port.js");
 const performance = load("ext:deno_web/15_performance.js");
 const streams = load("ext:deno_web/06_streams.js");
-const { clearInterval, clearTimeout, setInterval, setTimeout } = load("ext:deno_web/02_timers.js");
+const { clearTimeout, setInterval, setTimeout } = load("ext:deno_web/02_timers.js");
 const url = load("ext:deno_web/00_url.js");
 const urlPattern = load("ext:deno_web/01_urlpattern.js");
 const { DOMException } = load("ext:deno_web/01_dom_exception.js");
 
 const { assertInHandler, AsyncLocalStorage } = load("ext:atoll_js/00_context.js");
+const { currentAccount, endTimer } = load("ext:atoll_js/03_account.js");
 const { Headers } = load("ext:atoll_js/10_headers.js");
 const { waitUntil } = load("ext:atoll_js/23_workers.js");
 const { FormData } = load("ext:atoll_js/11_formdata.js");
@@ -77,20 +78,38 @@ const timerFunctions = {
   setTimeout(callback, delay = undefined, ...args) {
     assertInHandler();
     checkCallback(callback, "setTimeout");
-    return setTimeout(inOwnTime(callback, args), delay);
+    return startTimer(setTimeout, callback, args, delay, false);
   },
   setInterval(callback, delay = undefined, ...args) {
     assertInHandler();
     checkCallback(callback, "setInterval");
-    return setInterval(inOwnTime(callback, args), delay);
+    return startTimer(setInterval, callback, args, delay, true);
   },
   clearTimeout(id = undefined) {
-    if (typeof id === "number") clearTimeout(id);
+    if (typeof id === "number") stopTimer(id);
   },
   clearInterval(id = undefined) {
-    if (typeof id === "number") clearInterval(id);
+    if (typeof id === "number") stopTimer(id);
   },
 };
+
+// A timer that its event pays for until it fires for the last time or is cleared.
+function startTimer(start, callback, args, delay, repeats) {
+  const account = currentAccount();
+  account.admitTimer();
+  const fire = inOwnTime(callback, args);
+  const id = start(repeats ? fire : () => {
+    endTimer(id);
+    fire();
+  }, delay);
+  account.addTimer(id);
+  return id;
+}
+
+function stopTimer(id) {
+  clearTimeout(id);
+  endTimer(id);
+}
 
 function checkCallback(callback, name) {
   if (typeof callback !== "function") {
@@ -111,12 +130,12 @@ class Scheduler {
     assertInHandler();
     signal?.throwIfAborted();
     await new Promise((resolve, reject) => {
-      const id = setTimeout(inOwnTime(() => {
+      const id = startTimer(setTimeout, () => {
         signal?.[abort.remove](onAbort);
         resolve();
-      }, []), delay);
+      }, [], delay, false);
       const onAbort = () => {
-        clearTimeout(id);
+        stopTimer(id);
         reject(signal.reason);
       };
       signal?.[abort.add](onAbort);

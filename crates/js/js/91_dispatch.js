@@ -33,7 +33,9 @@ const { KvNamespace } = core.loadExtScript("ext:atoll_js/21_kv.js");
 const { installNode } = core.loadExtScript("ext:atoll_js/27_node.js");
 const { applyCompat } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const { AnalyticsEngineDataset, Ratelimit, StoreSecret } = core.loadExtScript("ext:atoll_js/29_bindings.js");
-const { env, eventAnswered, eventOver, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { limitMemories } = core.loadExtScript("ext:atoll_js/04_wasm.js");
+const { readLimits, enter } = core.loadExtScript("ext:atoll_js/03_account.js");
+const { env, eventAccount, eventAnswered, eventOver, expireEvent, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { HandlerObject, serve } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:atoll_js/32_service.js");
 const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:atoll_js/33_script.js");
@@ -96,6 +98,7 @@ function bootstrap(bindings, date, conformance) {
     Object.defineProperty(env, name, { value: binding, writable: true, enumerable: true, configurable: true });
   }
   beginOutbound();
+  readLimits();
   beginTracing();
   applyCompat();
   installNode(date);
@@ -108,6 +111,7 @@ function bootstrap(bindings, date, conformance) {
     // V8 has them, the platform does not.
     delete WebAssembly.compileStreaming;
     delete WebAssembly.instantiateStreaming;
+    limitMemories();
   }
   delete globalThis.Deno;
   delete globalThis.__bootstrap;
@@ -140,6 +144,12 @@ function contextOf(id, info) {
   return info === undefined ? newEvent(id, {}, 0) : newEvent(id, decodeProps(info[1]), info[2]);
 }
 
+function frameOf(ctx) {
+  const account = eventAccount(ctx);
+  enter(account);
+  return new Frame(ctx, null, account);
+}
+
 function entryOf(info) {
   if (info === undefined || info[0] === null) return entry;
   const named = entries.get(info[0]);
@@ -164,7 +174,7 @@ function handler(name, ctx, entry) {
 function dispatchFetch(id, source, method, url, hasBody, info) {
   const ctx = contextOf(id, info);
   const outer = getAsyncContext();
-  setAsyncContext(new Frame(ctx, null));
+  setAsyncContext(frameOf(ctx));
   try {
     const request = requestFromNative(source, method, url, hasBody ? Body.native(source) : null);
     traceEvent(ctx, info?.[0], () => ({
@@ -287,7 +297,7 @@ function dispatchScheduled(id, cron, scheduledTime, info) {
     },
   };
   const outer = getAsyncContext();
-  setAsyncContext(new Frame(ctx, null));
+  setAsyncContext(frameOf(ctx));
   try {
     traceEvent(ctx, info?.[0], () => ({ cron, scheduledTime }));
     const scheduled = handler("scheduled", ctx, entryOf(info));
@@ -314,7 +324,7 @@ function dispatchScheduled(id, cron, scheduledTime, info) {
 function dispatchTail(id, items, info) {
   const ctx = contextOf(id, info);
   const outer = getAsyncContext();
-  setAsyncContext(new Frame(ctx, null));
+  setAsyncContext(frameOf(ctx));
   try {
     const tail = handler("tail", ctx, entryOf(info));
     if (tail === null) {
@@ -385,7 +395,7 @@ function describe(id) {
 function dispatchRpc(id, link, info) {
   const ctx = contextOf(id, info);
   const outer = getAsyncContext();
-  setAsyncContext(new Frame(ctx, null));
+  setAsyncContext(frameOf(ctx));
   try {
     traceEvent(ctx, info?.[0], () => ({ rpcMethod: "" }));
     const entry = entryOf(info);
@@ -440,7 +450,7 @@ for (
 install();
 Object.defineProperty(globalThis, "__atoll", {
   value: {
-    beginScript, bootstrap, describe, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, dispatchTest, mirrorConsole, start,
+    beginScript, bootstrap, describe, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, dispatchTest, expireEvent, mirrorConsole, start,
   },
   configurable: true,
 });

@@ -13,7 +13,8 @@ use crate::engine::JsEngineOptions;
 use crate::exception::{from_core_error, from_js_error};
 use crate::extension::extensions;
 use crate::inspect::Debugger;
-use crate::interrupt::{JsInterrupt, MainContext};
+use crate::interrupt::{JsInterrupt, Looked, MainContext};
+use crate::memory;
 use crate::modules::{Loader, url_of};
 use crate::ops::body::Source;
 use crate::ops::rpc::Link;
@@ -21,7 +22,7 @@ use crate::ops::service::ServiceHandle;
 use crate::state::IsolateState;
 use atoll_model::WorkerVersion;
 use atoll_worker::{
-    Binding, Body, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState, Interrupt, Job,
+    Binding, Body, CpuGauge, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState, Interrupt, Job,
     JsException, Props, Request, RpcLink, ScheduledEvent,
 };
 use deno_core::error::{CoreError, CoreErrorKind, JsError};
@@ -31,6 +32,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+use tokio::time::Sleep;
 
 /// How often the event loop may say "nothing to do" while modules are still being evaluated before that counts as never
 /// finishing.
@@ -60,6 +63,7 @@ struct Bridge {
     scheduled: v8::Global<v8::Function>,
     rpc: v8::Global<v8::Function>,
     begin_script: v8::Global<v8::Function>,
+    expire: v8::Global<v8::Function>,
     tail: v8::Global<v8::Function>,
     mirror_console: v8::Global<v8::Function>,
     test: v8::Global<v8::Function>,
@@ -77,7 +81,11 @@ pub(crate) struct JsInstance {
     bridge: Bridge,
     /// Goes before the runtime.
     debugger: Option<Rc<Debugger>>,
+    /// When open events' deadlines are looked at again.
+    deadlines: Option<Pin<Box<Sleep>>>,
     runtime: JsRuntime,
+    /// After the runtime, which looks into it.
+    _watched: Box<memory::Watched>,
 }
 
 fn internal(what: &str) -> Fault {
@@ -95,7 +103,8 @@ impl JsInstance {
         inspections: Option<&dyn Inspections>,
     ) -> Result<Self, Fault> {
         let state = IsolateState::new(env, version.clone());
-        let heap_max = usize::try_from(version.limits.heap_bytes).unwrap_or(usize::MAX);
+        let limits = version.limits.clone();
+        let heap_max = usize::try_from(limits.heap_bytes).unwrap_or(usize::MAX);
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
             module_loader: Some(Rc::new(Loader::new(
                 version,
@@ -107,7 +116,11 @@ impl JsInstance {
             startup_snapshot: options.startup_snapshot,
             // Without a store, structuredClone would not detach what it transfers.
             shared_array_buffer_store: Some(deno_core::SharedArrayBufferStore::default()),
-            create_params: Some(v8::CreateParams::default().heap_limits(0, heap_max)),
+            create_params: Some(
+                v8::CreateParams::default()
+                    .heap_limits(0, heap_max)
+                    .array_buffer_allocator(memory::allocator(limits.buffer_bytes)),
+            ),
             ..Default::default()
         })
         .map_err(|error| internal(&error.to_string()))?;
@@ -120,17 +133,13 @@ impl JsInstance {
         }
         let context = runtime.main_context();
         runtime.v8_isolate().set_slot(MainContext(context));
+        runtime.v8_isolate().set_slot(Looked(state.clone()));
         let interrupt = JsInterrupt::new(runtime.v8_isolate().thread_safe_handle());
+        let _ = state.interrupt.set(interrupt.clone());
+        let watched = memory::watch(runtime.v8_isolate(), &limits, interrupt.clone());
         let on_full = interrupt.clone();
         runtime.add_near_heap_limit_callback(move |current, _initial| {
-            let fault = Fault::new(
-                FaultKind::ExceededMemory,
-                format!(
-                    "the worker's JavaScript heap reached its limit of {} MiB",
-                    heap_max >> 20
-                ),
-            );
-            on_full.terminate_blindly(fault);
+            on_full.terminate_blindly(memory::heap_fault(heap_max as u64));
             // V8 ends the process unless it is given room in which to unwind.
             current + HEAP_HEADROOM_BYTES
         });
@@ -151,7 +160,9 @@ impl JsInstance {
             interrupt,
             bridge,
             debugger,
+            deadlines: None,
             runtime,
+            _watched: watched,
         })
     }
 
@@ -317,7 +328,8 @@ impl JsInstance {
         if reply.is_closed() && ctx.cancel.is_cancelled() {
             return;
         }
-        let id = self.state.add(reply);
+        let id = self.state.add(reply, &ctx, &event);
+        self.state.meter.runs(id, Instant::now());
         let result = match event {
             Event::Fetch(request) => self.run_fetch(id, ctx, request),
             Event::Scheduled(scheduled) => self.run_scheduled(id, &ctx.entry, &scheduled),
@@ -477,8 +489,9 @@ fn suite_location() -> Result<deno_web::Location, Fault> {
         .map_err(|error| internal(&error.to_string()))
 }
 
-/// What V8 may use beyond its limit while a full heap is unwound, bytes.
-const HEAP_HEADROOM_BYTES: usize = 16 * 1024 * 1024;
+/// What V8 may use beyond its limit while a full heap is unwound, bytes. It must have room for the single allocation that
+/// was under way, or V8 ends the process; the longest array's elements are 1 GiB. Only what is touched becomes memory.
+const HEAP_HEADROOM_BYTES: usize = (1 << 30) + (64 << 20);
 
 /// Methods and URLs are ASCII: no need to look for UTF-8.
 fn one_byte<'a>(scope: &mut v8::PinScope<'a, '_>, text: &str) -> v8::Local<'a, v8::Value> {
@@ -571,6 +584,7 @@ fn take_bridge(runtime: &mut JsRuntime, eval_at_startup: bool) -> Result<Bridge,
         mirror_console: function("mirrorConsole")?,
         test: function("dispatchTest")?,
         describe: function("describe")?,
+        expire: function("expireEvent")?,
     })
 }
 
@@ -625,6 +639,10 @@ impl Instance for JsInstance {
     fn interrupt(&self) -> Arc<dyn Interrupt> {
         self.interrupt.clone()
     }
+
+    fn gauge(&self) -> Option<Arc<CpuGauge>> {
+        Some(self.state.meter.gauge().clone())
+    }
 }
 
 impl JsInstance {
@@ -639,21 +657,43 @@ impl JsInstance {
             },
         }
         self.state.tick();
+        // What a debugger holds is nobody's CPU.
+        self.state.meter.suspend(self.interrupt.is_exempt());
+        let state = self.turn_ready(cx);
+        self.state.meter.rests(Instant::now());
+        if state != InstanceState::Broken && self.state.meter.take_exceeded().is_some() {
+            // Many short turns: nobody saw one that was too long.
+            let fault = self.state.cpu_fault();
+            return self.break_with(fault);
+        }
+        state
+    }
+
+    /// One turn of a worker that is ready.
+    fn turn_ready(&mut self, cx: &mut Context<'_>) -> InstanceState {
         while let Some(job) = self.jobs.pop_front() {
             self.run_job(job);
             if let Some(fault) = self.interrupt.fault() {
                 return self.break_with(fault);
             }
         }
+        self.state.meter.runs_whatever_is_ready(Instant::now());
         let idle = self.poll_ready(cx);
         if let Some(fault) = self.interrupt.fault() {
             return self.break_with(fault);
+        }
+        if self.expire_overdue(cx) {
+            if let Some(fault) = self.interrupt.fault() {
+                return self.break_with(fault);
+            }
+            cx.waker().wake_by_ref();
+            return InstanceState::Busy;
         }
         if !idle {
             return InstanceState::Busy;
         }
         // Nothing is left that could run: what has no answer now never gets one.
-        if !self.state.pending.borrow().is_empty() {
+        if self.state.owes() {
             let waits = self.state.answer_stuck(&Fault::new(
                 FaultKind::NeverSettles,
                 "The worker's code had hung and would never generate a response: its promise is not settled, and no timer, \
@@ -666,6 +706,51 @@ impl JsInstance {
         if self.state.asking.get() > 0 {
             return InstanceState::Busy;
         }
+        self.state.forget_answered();
         InstanceState::Idle
+    }
+
+    /// Ends events whose time is up. True if there were any.
+    fn expire_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        let changed = self.state.take_deadlines_changed();
+        if !changed && self.deadlines.is_none() && !self.state.has_open() {
+            return false;
+        }
+        let due = match &mut self.deadlines {
+            Some(sleep) => sleep.as_mut().poll(cx).is_ready(),
+            None => true,
+        };
+        if !due && !changed {
+            return false;
+        }
+        let (overdue, next) = self.state.overdue(Instant::now());
+        for (id, limit) in &overdue {
+            self.state.expired(*id, *limit);
+            self.state.meter.runs(*id, Instant::now());
+            let function = self.bridge.expire.clone();
+            deno_core::scope!(scope, self.runtime);
+            let id = v8::Integer::new_from_unsigned(scope, *id).into();
+            if let Err(exception) = call(scope, &function, &[id])
+                && self.interrupt.fault().is_none()
+            {
+                self.state.report(exception);
+            }
+        }
+        match next {
+            None => self.deadlines = None,
+            Some(at) => {
+                let mut sleep = self
+                    .deadlines
+                    .take()
+                    .unwrap_or_else(|| Box::pin(tokio::time::sleep_until(at.into())));
+                sleep.as_mut().reset(at.into());
+                // Registers the waker; one that is due already is seen in the next turn.
+                if sleep.as_mut().poll(cx).is_ready() {
+                    cx.waker().wake_by_ref();
+                }
+                self.deadlines = Some(sleep);
+            }
+        }
+        !overdue.is_empty()
     }
 }

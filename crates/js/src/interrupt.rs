@@ -6,11 +6,14 @@
 
 use crate::exception::from_js_error;
 use crate::inspect::Handle;
+use crate::state::IsolateState;
 use atoll_worker::{Fault, Interrupt, JsException};
 use deno_core::error::JsError;
 use deno_core::v8;
 use std::ffi::c_void;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 /// The isolate's only context, in a slot of the isolate, for [`on_interrupt`].
 pub(crate) struct MainContext(pub v8::Global<v8::Context>);
@@ -88,6 +91,44 @@ impl Interrupt for JsInterrupt {
     fn is_exempt(&self) -> bool {
         self.debugger.get().is_some_and(|debugger| debugger.is_attached())
     }
+
+    fn look(&self) {
+        // Without data: nothing is lost if the isolate is gone.
+        self.isolate.request_interrupt(on_look, std::ptr::null_mut());
+    }
+}
+
+/// The isolate's state, in a slot of the isolate, for [`on_look`].
+pub(crate) struct Looked(pub Rc<IsolateState>);
+
+/// Charges the event whose continuation is found running.
+unsafe extern "C" fn on_look(isolate: v8::UnsafeRawIsolatePtr, _: *mut c_void) {
+    // SAFETY: V8 calls on the isolate's thread, with the isolate it was asked to interrupt.
+    let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
+    let Some(state) = isolate.get_slot::<Looked>().map(|looked| looked.0.clone()) else {
+        return;
+    };
+    if let Some(id) = running_event(&mut isolate) {
+        state.meter.found(id, Instant::now());
+        state.stop_if_exceeded();
+    }
+}
+
+/// The id in the frame of the continuation that runs (`js/00_context.js`): `frame.account.id`.
+fn running_event(isolate: &mut v8::Isolate) -> Option<u32> {
+    let context = isolate.get_slot::<MainContext>()?.0.clone();
+    v8::scope!(let scope, isolate);
+    let context = v8::Local::new(scope, context);
+    let scope = &mut v8::ContextScope::new(scope, context);
+    let frame = scope.get_continuation_preserved_embedder_data();
+    // Both are data properties of objects that only the engine's scripts hold: reading them runs no code.
+    let mut value: v8::Local<'_, v8::Value> = frame;
+    for name in ["account", "id"] {
+        let object = v8::Local::<v8::Object>::try_from(value).ok()?;
+        let name = v8::String::new(scope, name)?;
+        value = object.get(scope, name.into())?;
+    }
+    value.uint32_value(scope).filter(|id| *id != 0)
 }
 
 unsafe extern "C" fn on_interrupt(isolate: v8::UnsafeRawIsolatePtr, data: *mut c_void) {

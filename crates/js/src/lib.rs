@@ -21,6 +21,8 @@ mod html;
 mod inspect;
 mod instance;
 mod interrupt;
+mod memory;
+mod meter;
 mod modules;
 mod ops;
 mod snapshot;
@@ -33,7 +35,9 @@ pub use snapshot::create_startup_snapshot;
 ///
 /// Unrolling goes with a pass that drops the interrupt check of short inner loops; in V8 15.0 it drops that of the loop
 /// around an inlined builtin's instead, so `while (true) new Array(1000).fill(0)` could never be terminated.
-const V8_FLAGS: &str = "--no-turboshaft-loop-unrolling";
+///
+/// A WebAssembly memory ends where an isolate's memory does (`memory::WASM_PAGES_MAX`).
+const V8_FLAGS: &str = "--no-turboshaft-loop-unrolling --wasm-max-mem-pages=2048";
 
 /// Starts V8 for this process. Call it first thing in `main`, before any thread exists; further calls do nothing.
 pub fn init() {

@@ -1,14 +1,41 @@
-//! What an isolate's ops share: the environment, the module table and the replies that are still owed.
+//! What an isolate's ops share: the environment, the module table, and the events that are not over.
+//!
+//! An event is *owed* until it is answered and *open* until nothing of it goes on: its body has been sent and what was given
+//! to `waitUntil` is settled. JavaScript says when it is over; the deadlines here end one that takes too long.
 
 use crate::inspect::Debugger;
-use atoll_model::{CompatFlags, WorkerVersion};
-use atoll_worker::{Environment, Fault, JsException, Outcome, Reply};
+use crate::interrupt::JsInterrupt;
+use crate::meter::{ById, Meter};
+use atoll_model::{CompatFlags, Limit, RequestId, WorkerVersion};
+use atoll_worker::{
+    Environment, Event, EventContext, Fault, FaultKind, JsException, LimitHit, LogLevel, LogRecord, Outcome, Reply,
+};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+
+/// How often events whose client is there are looked at: has it gone?
+const CLIENT_LOOK: Duration = Duration::from_secs(1);
+
+/// An event that is not over.
+struct Open {
+    /// While it is owed.
+    reply: Option<Reply>,
+    request_id: RequestId,
+    /// Cancelled when its client goes away.
+    cancel: CancellationToken,
+    /// When it is ended, and by which limit.
+    deadline: Option<(Instant, Limit)>,
+    /// JavaScript is done with it; only the answer is missing.
+    over: bool,
+    logged: u64,
+    /// What is told of it if the isolate ends first: the platform's trace item, as JSON.
+    trace: Option<String>,
+}
 
 /// One isolate's state, in its op state.
 pub(crate) struct IsolateState {
@@ -16,13 +43,24 @@ pub(crate) struct IsolateState {
     pub version: Arc<WorkerVersion>,
     /// What the version's date and flags come to.
     pub compat: CompatFlags,
-    /// Events whose handler has not answered. The key is the id that JavaScript holds.
-    pub pending: RefCell<Slab<Reply>>,
+    /// By the id that JavaScript holds.
+    open: RefCell<ById<Open>>,
+    next_id: Cell<u32>,
+    /// Of the open events, those that have no answer.
+    owed: Cell<usize>,
+    /// The earliest deadline has changed.
+    deadlines_changed: Cell<bool>,
+    /// What was printed while no event ran.
+    logged_outside: Cell<u64>,
+    /// Charges events.
+    pub meter: Meter,
+    /// Ends the isolate.
+    pub interrupt: OnceLock<Arc<JsInterrupt>>,
     /// What was thrown while the modules were evaluated and no answer carries; the first. `None` once start-up is over.
     pub startup_exception: RefCell<Option<Option<JsException>>>,
     /// Calls to other workers that have no answer yet.
     pub asking: Cell<i64>,
-    /// Of [`Self::pending`], those that wait for another worker and may wait for ever.
+    /// Of the events that are owed, those that wait for another worker and may wait for ever.
     pub parked: RefCell<HashSet<u32>>,
     /// The time that the running turn sees, milliseconds since the Unix epoch; 0 while the modules are evaluated.
     pub turn_ms: Cell<f64>,
@@ -35,11 +73,18 @@ pub(crate) struct IsolateState {
 impl IsolateState {
     pub fn new(env: Environment, version: Arc<WorkerVersion>) -> Rc<Self> {
         let compat = CompatFlags::resolve(version.compat_date, &version.compat_flags);
+        let meter = Meter::new(version.limits.cpu_ms, version.limits.cpu_soft_ms);
         Rc::new(Self {
             env,
             version,
             compat,
-            pending: RefCell::default(),
+            open: RefCell::default(),
+            next_id: Cell::new(0),
+            owed: Cell::new(0),
+            deadlines_changed: Cell::new(false),
+            logged_outside: Cell::new(0),
+            meter,
+            interrupt: OnceLock::new(),
             startup_exception: RefCell::new(Some(None)),
             asking: Cell::new(0),
             parked: RefCell::default(),
@@ -55,19 +100,245 @@ impl IsolateState {
     }
 
     /// Registers an event; the id goes to JavaScript.
-    pub fn add(&self, reply: Reply) -> u32 {
-        // Far fewer than 2^32 events fit in memory.
-        self.pending.borrow_mut().insert(reply) as u32
+    pub fn add(&self, reply: Reply, ctx: &EventContext, event: &Event) -> u32 {
+        // 31 bits, as JavaScript's small integers have; 0 stands for none. Far fewer are open at once.
+        let id = self.next_id.get() % (i32::MAX as u32) + 1;
+        self.next_id.set(id);
+        let deadline = match event {
+            Event::Scheduled(_) | Event::Tail(_) => {
+                self.deadlines_changed.set(true);
+                let wall = Duration::from_millis(self.version.limits.wall_ms);
+                Instant::now().checked_add(wall).map(|at| (at, Limit::Wall))
+            }
+            _ => None,
+        };
+        let open = Open {
+            reply: Some(reply),
+            request_id: ctx.request_id,
+            cancel: ctx.cancel.clone(),
+            deadline,
+            over: false,
+            logged: 0,
+            trace: None,
+        };
+        self.open.borrow_mut().insert(id, open);
+        self.owed.set(self.owed.get() + 1);
+        self.meter.open(id);
+        id
     }
 
     /// Answers an event. An id that was answered already is ignored: JavaScript can hold a stale one only after its
     /// isolate was terminated, when all were answered.
     pub fn answer(&self, id: u32, answer: Result<Outcome, Fault>) {
-        let reply = self.pending.borrow_mut().try_remove(id as usize);
         self.parked.borrow_mut().remove(&id);
+        let reply = {
+            let mut all = self.open.borrow_mut();
+            let Some(open) = all.get_mut(&id) else { return };
+            let reply = open.reply.take();
+            if open.over {
+                all.remove(&id);
+                self.meter.close(id);
+            }
+            reply
+        };
         if let Some(reply) = reply {
+            self.owed.set(self.owed.get() - 1);
             // Nobody waiting any more is no error: the client went away.
             let _ = reply.send(answer);
+        }
+    }
+
+    /// Whether an answer is owed.
+    pub fn owes(&self) -> bool {
+        self.owed.get() > 0
+    }
+
+    /// JavaScript is done with an event.
+    pub fn over(&self, id: u32) {
+        let mut all = self.open.borrow_mut();
+        let Some(open) = all.get_mut(&id) else { return };
+        open.over = true;
+        if open.reply.is_none() {
+            all.remove(&id);
+            drop(all);
+            self.meter.close(id);
+        }
+    }
+
+    /// The event is answered to the last byte; only `waitUntil` holds it.
+    pub fn in_background(&self, id: u32) {
+        if let Some(open) = self.open.borrow_mut().get_mut(&id)
+            && open.deadline.is_none()
+        {
+            open.deadline = self.background_deadline(Instant::now());
+            self.deadlines_changed.set(true);
+        }
+    }
+
+    fn background_deadline(&self, now: Instant) -> Option<(Instant, Limit)> {
+        let wait = Duration::from_millis(self.version.limits.wait_until_ms);
+        now.checked_add(wait).map(|at| (at, Limit::WaitUntil))
+    }
+
+    /// Whether the deadlines must be looked at again.
+    pub fn take_deadlines_changed(&self) -> bool {
+        self.deadlines_changed.take()
+    }
+
+    /// Whether events are open.
+    pub fn has_open(&self) -> bool {
+        !self.open.borrow().is_empty()
+    }
+
+    /// The events whose time is up, and when to look again.
+    pub fn overdue(&self, now: Instant) -> (Vec<(u32, Limit)>, Option<Instant>) {
+        let mut overdue = Vec::new();
+        let mut next: Option<Instant> = None;
+        for (id, open) in self.open.borrow_mut().iter_mut() {
+            if open.deadline.is_none() && open.cancel.is_cancelled() {
+                open.deadline = self.background_deadline(now);
+            }
+            let at = match open.deadline {
+                Some((at, limit)) if at <= now => {
+                    // Told once.
+                    open.deadline = None;
+                    open.cancel = CancellationToken::new();
+                    overdue.push((*id, limit));
+                    continue;
+                }
+                Some((at, _)) => at,
+                None => now + CLIENT_LOOK,
+            };
+            next = Some(next.map_or(at, |next| next.min(at)));
+        }
+        (overdue, next)
+    }
+
+    /// An event's time is up: tells it, and answers it if that is still owed.
+    pub fn expired(&self, id: u32, limit: Limit) {
+        let value = self.version.limits.get(limit).unwrap_or_default();
+        self.hit(limit, id);
+        let message = match limit {
+            Limit::Wall => format!("The event took longer than {value} ms and was ended (limit wall_ms)."),
+            _ => format!(
+                "waitUntil() tasks did not complete within the allowed time after invocation end and have been cancelled. See: \
+                 https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil (limit wait_until_ms = {value})"
+            ),
+        };
+        self.print(LogLevel::Warn, message.clone(), id);
+        let kind = match limit {
+            Limit::Wall => FaultKind::ExceededWall,
+            _ => FaultKind::Canceled,
+        };
+        self.answer(id, Err(Fault::limit(kind, limit, value, &message)));
+    }
+
+    /// A limit was reached.
+    pub fn hit(&self, limit: Limit, id: u32) {
+        let value = self.version.limits.get(limit).unwrap_or_default();
+        let request_id = self.open.borrow().get(&id).map(|open| open.request_id);
+        self.env.logs.limit(LimitHit {
+            limit,
+            value,
+            request_id,
+        });
+    }
+
+    /// The event runs from now on.
+    pub fn runs(&self, id: u32) {
+        self.meter.runs(id, Instant::now());
+        self.stop_if_exceeded();
+    }
+
+    /// Ends the isolate if an event has used too much CPU.
+    pub fn stop_if_exceeded(&self) {
+        if self.meter.has_exceeded()
+            && let Some(interrupt) = self.interrupt.get()
+        {
+            atoll_worker::Interrupt::terminate(&**interrupt, self.cpu_fault());
+        }
+    }
+
+    pub fn cpu_fault(&self) -> Fault {
+        Fault::exceeded_cpu(self.version.limits.cpu_ms)
+    }
+
+    /// Prints for an event, as far as it may still print; false once it may not.
+    pub fn log(&self, level: LogLevel, mut message: String, id: u32) -> bool {
+        let max = self.version.limits.log_bytes_max;
+        let before = match self.open.borrow_mut().get_mut(&id) {
+            Some(open) => {
+                let before = open.logged;
+                open.logged = before.saturating_add(message.len() as u64);
+                before
+            }
+            None => {
+                let before = self.logged_outside.get();
+                self.logged_outside.set(before.saturating_add(message.len() as u64));
+                before
+            }
+        };
+        let left = usize::try_from(max.saturating_sub(before)).unwrap_or(usize::MAX);
+        if message.len() <= left {
+            self.print(level, message, id);
+            return true;
+        }
+        if before <= max {
+            message.truncate(message.floor_char_boundary(left));
+            if !message.is_empty() {
+                self.print(level, message, id);
+            }
+            self.hit(Limit::LogBytes, id);
+            let text = format!("What this event prints ends here: it is more than {max} bytes (limit log_bytes_max).");
+            self.print(LogLevel::Warn, text, id);
+        }
+        false
+    }
+
+    fn print(&self, level: LogLevel, message: String, id: u32) {
+        let request_id = self.open.borrow().get(&id).map(|open| open.request_id);
+        self.env.logs.log(LogRecord {
+            level,
+            message,
+            timestamp_ms: self.env.clock.now_ms(),
+            request_id,
+        });
+    }
+
+    /// Keeps what is told of an event if the isolate ends before it does.
+    pub fn trace_begins(&self, id: u32, item: String) {
+        if let Some(open) = self.open.borrow_mut().get_mut(&id) {
+            open.trace = Some(item);
+        }
+    }
+
+    /// The isolate ends with `fault`: what is known of its open events is told.
+    fn tell_traces(&self, fault: &Fault) {
+        let outcome = match fault.kind {
+            FaultKind::ExceededCpu => "exceededCpu",
+            FaultKind::ExceededMemory => "exceededMemory",
+            FaultKind::ExceededWall => "exceededWallTime",
+            FaultKind::Draining | FaultKind::Canceled => "canceled",
+            _ => "internalError",
+        };
+        let traces: Vec<String> = self
+            .open
+            .borrow_mut()
+            .values_mut()
+            .filter_map(|open| open.trace.take())
+            .collect();
+        for trace in traces {
+            // It was written by `js/34_trace.js`.
+            let Ok(mut item) = serde_json::from_str::<serde_json::Value>(&trace) else {
+                continue;
+            };
+            item["outcome"] = outcome.into();
+            item["exceptions"] = serde_json::json!([{
+                "name": "Error",
+                "message": fault.message,
+                "timestamp": self.env.clock.now_ms(),
+            }]);
+            self.env.logs.trace(item.to_string());
         }
     }
 
@@ -89,23 +360,43 @@ impl IsolateState {
     /// Answers everything that is owed and that nothing outside will bring on. True if something else is owed.
     pub fn answer_stuck(&self, fault: &Fault) -> bool {
         let stuck: Vec<u32> = {
-            let (pending, parked) = (self.pending.borrow(), self.parked.borrow());
-            // Ids came from `add`.
-            let ids = pending.iter().map(|(id, _)| id as u32);
-            ids.filter(|id| !parked.contains(id)).collect()
+            let (open, parked) = (self.open.borrow(), self.parked.borrow());
+            let owed = open
+                .iter()
+                .filter(|(id, open)| open.reply.is_some() && !parked.contains(*id));
+            owed.map(|(id, _)| *id).collect()
         };
         for id in stuck {
             self.answer(id, Err(fault.clone()));
         }
-        !self.pending.borrow().is_empty()
+        self.owes()
     }
 
-    /// Answers everything that is owed.
+    /// Nothing is left that could run: events that are answered are over, whatever they wait for.
+    pub fn forget_answered(&self) {
+        self.open.borrow_mut().retain(|id, open| {
+            let stays = open.reply.is_some();
+            if !stays {
+                self.meter.close(*id);
+            }
+            stays
+        });
+    }
+
+    /// The isolate ends: answers everything that is owed, and tells of the limit behind it.
     pub fn answer_all(&self, fault: &Fault) {
         self.parked.borrow_mut().clear();
-        let all = std::mem::take(&mut *self.pending.borrow_mut());
-        for (_, reply) in all {
-            let _ = reply.send(Err(fault.clone()));
+        if let Some(hit) = fault.limit {
+            self.env.logs.limit(hit);
+        }
+        self.tell_traces(fault);
+        self.owed.set(0);
+        let all = std::mem::take(&mut *self.open.borrow_mut());
+        for (id, open) in all {
+            self.meter.close(id);
+            if let Some(reply) = open.reply {
+                let _ = reply.send(Err(fault.clone()));
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ async fn live(slot: &Arc<Slot>, id: u64) -> End {
     slot.count_started();
     let interrupt = instance.interrupt();
     slot.attach(id, interrupt.clone());
-    member.starting(interrupt.clone());
+    member.starting(interrupt.clone(), instance.gauge());
     let startup_ms = version.limits.startup_ms;
     let mut drive = Drive {
         slot: slot.clone(),
@@ -80,6 +80,7 @@ async fn live(slot: &Arc<Slot>, id: u64) -> End {
             waited: Duration::ZERO,
         }),
         useful: false,
+        spent: false,
     };
     // Turns are bounded by permits; tokio's own budget would only cut them into pieces.
     let end = tokio::task::unconstrained(poll_fn(|cx| drive.run(cx))).await;
@@ -121,6 +122,8 @@ struct Drive {
     start: Option<Start>,
     /// It got through a turn with an event.
     useful: bool,
+    /// An event went over the soft CPU limit.
+    spent: bool,
 }
 
 impl Drive {
@@ -146,6 +149,7 @@ impl Drive {
             if !healthy {
                 self.slot.stop_serving(self.id);
             }
+            let healthy = healthy & !self.retire_if_spent();
             match next {
                 Err(end) => return Poll::Ready(end),
                 Ok(Next::Finish) => return Poll::Ready(End::Finished),
@@ -196,6 +200,18 @@ impl Drive {
         }
         self.useful |= with_event && state != InstanceState::Broken;
         Ok(state)
+    }
+
+    /// An isolate in which an event went over the soft limit finishes what it has, and another takes what comes. True if it
+    /// was told so now.
+    fn retire_if_spent(&mut self) -> bool {
+        let first = !self.spent && self.member.is_spent();
+        if first {
+            self.spent = true;
+            self.slot.count_spent();
+            self.slot.stop_serving(self.id);
+        }
+        first
     }
 
     fn broken(&self, fault: Option<Fault>) -> End {

@@ -11,6 +11,7 @@
 //! The pool knows no engine: it drives [`atoll_worker::Instance`]s. Why threads are shared out this way, and what it
 //! costs, is in `docs/decisions/2026-11-21-threads.md`.
 
+mod capacity;
 mod fair;
 mod isolate;
 mod options;
@@ -19,9 +20,10 @@ mod pool;
 mod slot;
 mod sys;
 
+pub use capacity::{Capacity, DESCRIPTORS_PER_ISOLATE, MAPPINGS_PER_ISOLATE, THREADS_PER_ISOLATE};
 pub use options::{
-    BACKOFF_FIRST, BACKOFF_MAX, BATCH_MAX, BLOCKING_THREADS_MAX, BREAKS_WITHOUT_PAUSE, DEBT_MAX, PoolOptions,
-    PoolStats, QUANTUM, STACK_BYTES, TERMINATION_GRACE, TURN_MAX_DEFAULT,
+    AbandonHook, BACKOFF_FIRST, BACKOFF_MAX, BATCH_MAX, BLOCKING_THREADS_MAX, BREAKS_WITHOUT_PAUSE, DEBT_MAX,
+    ISOLATES_COMFORTABLE, PoolOptions, PoolStats, QUANTUM, STACK_BYTES, TERMINATION_GRACE, TURN_MAX_DEFAULT,
 };
 pub use pool::Pool;
 pub use slot::{Answer, Refusal, SlotStats, WorkerSlot};

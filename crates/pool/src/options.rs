@@ -1,6 +1,9 @@
 //! What a pool can be told, and its counters.
 
+use crate::capacity::Capacity;
 use crate::sys::{NicePriority, Priority};
+use atoll_model::{AccountLimits, WorkerVersion};
+use atoll_worker::Fault;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +41,46 @@ pub struct PoolOptions {
     pub turn_max: Duration,
     /// How threads that overstay are lowered.
     pub priority: Arc<dyn Priority>,
+    /// Isolates that may live at once; a worker that needs one more is answered [`atoll_worker::FaultKind::Overloaded`].
+    /// See [`crate::Capacity`].
+    pub isolates_max: usize,
+    /// Events of all of a tenant's workers that may wait or run at once. See [`atoll_model::AccountLimits`].
+    pub tenant_in_flight_max: u32,
+    /// Told when a terminated turn did not end, before its thread is given up. A process that was made for this, a child of
+    /// a server, ends itself here.
+    pub on_abandon: Option<AbandonHook>,
+}
+
+/// See [`PoolOptions::on_abandon`]. Called on the watchdog's thread with the worker's version and the fault that ended the
+/// turn; until it returns nothing is watched.
+#[derive(Clone)]
+pub struct AbandonHook(pub Arc<dyn Fn(&WorkerVersion, &Fault) + Send + Sync>);
+
+impl std::fmt::Debug for AbandonHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AbandonHook")
+    }
+}
+
+/// Below this many, a process says at its start how few isolates it has room for.
+pub const ISOLATES_COMFORTABLE: usize = 1_000;
+
+impl PoolOptions {
+    /// The defaults, with as many isolates as this process has room for: that figure is logged, as a warning where it is
+    /// small.
+    pub fn of_this_process() -> Self {
+        let capacity = Capacity::of_this_process();
+        let (isolates_max, _) = capacity.isolates();
+        if isolates_max < ISOLATES_COMFORTABLE {
+            tracing::warn!("{capacity}: raise what bounds it to run more workers");
+        } else {
+            tracing::info!("{capacity}");
+        }
+        Self {
+            isolates_max,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for PoolOptions {
@@ -47,6 +90,9 @@ impl Default for PoolOptions {
             permits: std::thread::available_parallelism().map_or(1, usize::from),
             turn_max: TURN_MAX_DEFAULT,
             priority: Arc::new(NicePriority::new()),
+            isolates_max: usize::MAX,
+            tenant_in_flight_max: AccountLimits::IN_FLIGHT_MAX_DEFAULT,
+            on_abandon: None,
         }
     }
 }
@@ -80,6 +126,10 @@ pub struct PoolStats {
     pub panics: u64,
     /// Jobs accepted.
     pub jobs: u64,
-    /// Jobs refused because too many were in flight.
+    /// Jobs refused because too many were in flight, or too many isolates lived.
     pub overloaded: u64,
+    /// Isolates replaced because an event went over its soft CPU limit.
+    pub spent: u64,
+    /// See [`PoolOptions::isolates_max`].
+    pub isolates_max: usize,
 }

@@ -13,9 +13,9 @@
 use crate::fair::{FairQueue, TenantKey};
 use crate::options::{DEBT_MAX, PoolOptions, QUANTUM, TERMINATION_GRACE};
 use crate::slot::Slot;
-use crate::sys::{CpuClock, Priority, ThreadId};
-use atoll_model::{Limits, TenantId};
-use atoll_worker::{Fault, FaultKind, Interrupt};
+use crate::sys::{CpuClock, Priority, ThreadId, cpu_of_this_thread_ns};
+use atoll_model::{Limit, Limits, TenantId};
+use atoll_worker::{CpuGauge, Fault, FaultKind, Interrupt};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -43,6 +43,7 @@ pub(crate) struct Seat {
     /// CPU the thread had used when the worker's own start-up began.
     start_base_ns: AtomicU64,
     interrupt: OnceLock<Interrupter>,
+    gauge: OnceLock<Arc<CpuGauge>>,
     limits: Limits,
     slot: Weak<Slot>,
     isolate: u64,
@@ -68,8 +69,8 @@ impl std::fmt::Debug for Interrupter {
 struct Turn {
     since: Instant,
     permit: bool,
-    /// The thread's CPU when the watchdog first saw this turn.
-    first_seen_ns: Option<u64>,
+    /// The thread's CPU when the watchdog first saw what runs in this turn, and which spell of the gauge that is.
+    first_seen: Option<(u64, u64)>,
     terminated: Option<(Instant, Fault)>,
     abandoned: bool,
 }
@@ -110,6 +111,8 @@ pub(crate) struct PermitCounts {
 pub(crate) enum Verdict {
     /// End the turn.
     Terminate(Arc<dyn Interrupt>, Fault),
+    /// Have the instance see what it runs.
+    Look(Arc<dyn Interrupt>),
     /// The turn was to end and did not: go on without the thread.
     Abandon(Weak<Slot>, u64, Fault),
 }
@@ -166,6 +169,7 @@ impl Permits {
             demoted: AtomicBool::new(false),
             start_base_ns: AtomicU64::new(NOT_STARTING),
             interrupt: OnceLock::new(),
+            gauge: OnceLock::new(),
             limits: limits.clone(),
             slot,
             isolate,
@@ -299,7 +303,7 @@ fn begin(state: &mut State, index: usize, since: Instant) {
         entry.turn = Some(Turn {
             since,
             permit: true,
-            first_seen_ns: None,
+            first_seen: None,
             terminated: None,
             abandoned: false,
         });
@@ -322,28 +326,36 @@ fn judge(turn: &mut Turn, seat: &Seat, now: Instant) -> Option<Verdict> {
         return overdue.then(|| Verdict::Abandon(seat.slot.clone(), seat.isolate, fault.clone()));
     }
     let interrupt = seat.interrupt.get()?;
+    let gauge = seat.gauge.get();
     let cpu_ns = seat.clock?.read_ns()?;
     if interrupt.0.is_exempt() {
         // The limits begin anew when it ends.
-        turn.first_seen_ns = None;
+        turn.first_seen = None;
         if seat.start_base_ns.load(Ordering::Relaxed) != NOT_STARTING {
             seat.start_base_ns.store(cpu_ns, Ordering::Relaxed);
         }
         return None;
     }
-    let first_seen_ns = *turn.first_seen_ns.get_or_insert(cpu_ns);
     let ns = |ms: u64| ms.saturating_mul(1_000_000);
+    let (spell, left_ns) = gauge.map_or((0, ns(seat.limits.cpu_ms)), |gauge| gauge.spell());
+    let first_seen_ns = match turn.first_seen {
+        Some((first_seen_ns, seen)) if seen == spell => first_seen_ns,
+        _ => {
+            turn.first_seen = Some((cpu_ns, spell));
+            cpu_ns
+        }
+    };
     let start_base_ns = seat.start_base_ns.load(Ordering::Relaxed);
     let fault = if start_base_ns != NOT_STARTING {
         let limit = seat.limits.startup_ms;
         (cpu_ns.saturating_sub(start_base_ns) > ns(limit)).then(|| startup_fault(limit))
     } else {
-        let limit = seat.limits.cpu_ms;
-        (cpu_ns.saturating_sub(first_seen_ns) > ns(limit)).then(|| {
-            let text = format!("the worker exceeded its CPU limit of {limit} ms without giving way");
-            Fault::new(FaultKind::ExceededCpu, text)
-        })
-    }?;
+        (cpu_ns.saturating_sub(first_seen_ns) > left_ns).then(|| Fault::exceeded_cpu(seat.limits.cpu_ms))
+    };
+    let Some(fault) = fault else {
+        let unsure = gauge.is_some_and(|gauge| gauge.wants_look());
+        return unsure.then(|| Verdict::Look(interrupt.0.clone()));
+    };
     turn.terminated = Some((now, fault.clone()));
     Some(Verdict::Terminate(interrupt.0.clone(), fault))
 }
@@ -353,7 +365,7 @@ pub(crate) fn startup_fault(limit_ms: u64) -> Fault {
     let text = format!(
         "the worker's modules were not evaluated within {limit_ms} ms: move long work from module top level into a handler"
     );
-    Fault::new(FaultKind::Startup, text)
+    Fault::limit(FaultKind::Startup, Limit::Startup, limit_ms, &text)
 }
 
 /// An isolate's thread as the permits know it. Stays on its thread.
@@ -457,10 +469,19 @@ impl Member {
     }
 
     /// The instance is made and its modules are evaluated from now on, under the start-up limit.
-    pub(crate) fn starting(&self, interrupt: Arc<dyn Interrupt>) {
+    pub(crate) fn starting(&self, interrupt: Arc<dyn Interrupt>, gauge: Option<Arc<CpuGauge>>) {
+        if let Some(gauge) = gauge {
+            gauge.set_clock(cpu_of_this_thread_ns);
+            let _ = self.seat.gauge.set(gauge);
+        }
         let _ = self.seat.interrupt.set(Interrupter(interrupt));
         let base_ns = self.seat.clock.and_then(CpuClock::read_ns).unwrap_or(NOT_STARTING);
         self.seat.start_base_ns.store(base_ns, Ordering::Relaxed);
+    }
+
+    /// An event went over the soft limit: the instance should be replaced.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.seat.gauge.get().is_some_and(|gauge| gauge.is_spent())
     }
 
     /// Start-up is over.

@@ -1,13 +1,14 @@
 //! The pool itself: slots, the watchdog's thread, drain.
 
 use crate::isolate::{self, End};
-use crate::options::{PoolOptions, PoolStats, STACK_BYTES};
+use crate::options::{AbandonHook, PoolOptions, PoolStats, STACK_BYTES};
 use crate::permits::{Permits, Verdict};
 use crate::slot::{Slot, WorkerSlot};
-use atoll_model::WorkerVersion;
+use atoll_model::{TenantId, WorkerVersion};
 use atoll_worker::{Engine, Environment, Fault, FaultKind};
+use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -27,6 +28,14 @@ pub(crate) struct Counters {
     pub(crate) panics: AtomicU64,
     pub(crate) jobs: AtomicU64,
     pub(crate) overloaded: AtomicU64,
+    pub(crate) spent: AtomicU64,
+}
+
+/// What a tenant's workers have in flight together.
+#[derive(Debug)]
+pub(crate) struct TenantLoad {
+    pub(crate) in_flight: Arc<AtomicU32>,
+    pub(crate) max: u32,
 }
 
 /// What slots and the watchdog share.
@@ -34,6 +43,11 @@ pub(crate) struct Counters {
 pub(crate) struct Shared {
     pub(crate) permits: Arc<Permits>,
     pub(crate) counters: Counters,
+    on_abandon: Option<AbandonHook>,
+    /// Isolates that the process has room for.
+    isolates_max: usize,
+    tenants: Mutex<HashMap<TenantId, Weak<TenantLoad>>>,
+    tenant_in_flight_max: u32,
     /// Slots that wait for a thread; `None` once the watchdog is gone.
     asked: Mutex<Option<Vec<Arc<Slot>>>>,
     watchdog: OnceLock<Thread>,
@@ -41,6 +55,30 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The load of a tenant, shared by its workers.
+    pub(crate) fn tenant(&self, tenant: &TenantId) -> Arc<TenantLoad> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(load) = tenants.get(tenant).and_then(Weak::upgrade) {
+            return load;
+        }
+        tenants.retain(|_, load| load.strong_count() > 0);
+        let load = Arc::new(TenantLoad {
+            in_flight: Arc::default(),
+            max: self.tenant_in_flight_max,
+        });
+        tenants.insert(tenant.clone(), Arc::downgrade(&load));
+        load
+    }
+
+    pub(crate) fn isolates_max(&self) -> usize {
+        self.isolates_max
+    }
+
+    /// Whether there is room for one more isolate.
+    pub(crate) fn has_room(&self) -> bool {
+        self.permits.counts().members < self.isolates_max
+    }
+
     /// Has the watchdog make a thread for `slot`. Not the caller: a new thread inherits its maker's priority, and the
     /// caller may be a demoted isolate's.
     pub(crate) fn ask_for_isolate(&self, slot: Arc<Slot>) {
@@ -86,8 +124,12 @@ impl Shared {
                 self.counters.terminated.fetch_add(1, Ordering::Relaxed);
                 interrupt.terminate(fault);
             }
+            Verdict::Look(interrupt) => interrupt.look(),
             Verdict::Abandon(slot, isolate, fault) => {
                 if let Some(slot) = slot.upgrade() {
+                    if let Some(hook) = &self.on_abandon {
+                        (hook.0)(slot.version(), &fault);
+                    }
                     slot.abandon(isolate, fault);
                 }
             }
@@ -104,6 +146,9 @@ fn refuse(slot: &Arc<Slot>) {
 
 fn spawn(slot: Arc<Slot>) {
     let id = slot.register();
+    if !slot.has_room() {
+        return slot.ended(id, End::NotStarted(slot.no_room()));
+    }
     let name: String = slot.version().name.as_str().chars().take(15).collect();
     let isolate_slot = slot.clone();
     let spawned = std::thread::Builder::new()
@@ -131,6 +176,10 @@ impl Pool {
         let shared = Arc::new(Shared {
             permits: Arc::new(Permits::new(&options)),
             counters: Counters::default(),
+            on_abandon: options.on_abandon,
+            isolates_max: options.isolates_max,
+            tenants: Mutex::default(),
+            tenant_in_flight_max: options.tenant_in_flight_max,
             asked: Mutex::new(Some(Vec::new())),
             watchdog: OnceLock::new(),
             stop: AtomicBool::new(false),
@@ -199,6 +248,8 @@ impl Pool {
             panics: read(&counters.panics),
             jobs: read(&counters.jobs),
             overloaded: read(&counters.overloaded),
+            spent: read(&counters.spent),
+            isolates_max: self.shared.isolates_max,
         }
     }
 }

@@ -12,10 +12,11 @@
 use crate::isolate::End;
 use crate::options::{BACKOFF_FIRST, BACKOFF_MAX, BREAKS_WITHOUT_PAUSE};
 use crate::permits::Permits;
-use crate::pool::Shared;
-use atoll_model::WorkerVersion;
+use crate::pool::{Shared, TenantLoad};
+use atoll_model::{Limit, WorkerVersion};
 use atoll_worker::{
-    Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, Outcome, Reply,
+    Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, LimitHit,
+    Outcome, Reply,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -117,6 +118,7 @@ pub(crate) struct Slot {
     version: Arc<WorkerVersion>,
     environment: Environment,
     in_flight: Arc<AtomicU32>,
+    tenant: Arc<TenantLoad>,
     state: Mutex<State>,
     next_id: AtomicU64,
     ready: watch::Sender<Option<Result<(), Fault>>>,
@@ -137,7 +139,9 @@ impl Slot {
         version: Arc<WorkerVersion>,
         environment: Environment,
     ) -> Arc<Self> {
+        let tenant = shared.tenant(&version.tenant);
         Arc::new(Self {
+            tenant,
             shared,
             engine,
             version,
@@ -169,6 +173,33 @@ impl Slot {
 
     pub(crate) fn count_panic(&self) {
         self.shared.counters.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_spent(&self) {
+        self.shared.counters.spent.fetch_add(1, Ordering::Relaxed);
+        self.hit(Limit::CpuSoft, self.version.limits.cpu_soft_ms);
+    }
+
+    fn hit(&self, limit: Limit, value: u64) {
+        self.environment.logs.limit(LimitHit {
+            limit,
+            value,
+            request_id: None,
+        });
+    }
+
+    /// Whether the process can hold one more isolate.
+    pub(crate) fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
+    /// What its jobs get if not.
+    pub(crate) fn no_room(&self) -> Fault {
+        self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
+        let max = self.shared.isolates_max();
+        self.hit(Limit::Isolates, max as u64);
+        let text = format!("this process holds {max} isolates, all that it has room for");
+        Fault::limit(FaultKind::Overloaded, Limit::Isolates, max as u64, &text)
     }
 
     pub(crate) fn count_started(&self) {
@@ -350,6 +381,19 @@ impl Slot {
         self.live.send_modify(|live| *live -= 1);
     }
 
+    /// Takes back what was counted for an event that is not accepted.
+    fn release(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.tenant.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn overloaded(&self, limit: Limit, value: u32, whose: &str) -> Fault {
+        self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
+        self.hit(limit, value.into());
+        let text = format!("{value} events are in flight for {whose} already");
+        Fault::limit(FaultKind::Overloaded, limit, value.into(), &text)
+    }
+
     fn submit(self: &Arc<Self>, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
         let (reply, rx) = Reply::channel();
         match self.accept(Job { ctx, event, reply }) {
@@ -364,27 +408,30 @@ impl Slot {
         let limit = self.version.limits.in_flight_max;
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
-            let text = format!("{limit} events are in flight for this worker already (limit in_flight_max)");
-            return Err((job, Some(Fault::new(FaultKind::Overloaded, text))));
+            return Err((job, Some(self.overloaded(Limit::InFlight, limit, "this worker"))));
+        }
+        let limit = self.tenant.max;
+        if self.tenant.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.release();
+            return Err((job, Some(self.overloaded(Limit::TenantInFlight, limit, "this account's workers"))));
         }
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.release();
             return Err((job, None));
         }
         if let Some((until, fault)) = &state.resting {
             let fault = (Instant::now() < *until).then(|| fault.clone());
             if let Some(fault) = fault {
                 drop(state);
-                self.in_flight.fetch_sub(1, Ordering::Relaxed);
+                self.release();
                 return Err((job, Some(fault)));
             }
             state.resting = None;
         }
         let Job { ctx, event, reply } = job;
-        let reply = reply.count(self.in_flight.clone());
+        let reply = reply.count(&[&self.in_flight, &self.tenant.in_flight]);
         state.queue.push_back(Job { ctx, event, reply });
         let waker = state
             .isolates

@@ -31,6 +31,11 @@ impl CpuClock {
     }
 }
 
+/// CPU the calling thread has used, nanoseconds.
+pub(crate) fn cpu_of_this_thread_ns() -> u64 {
+    CpuClock(libc::CLOCK_THREAD_CPUTIME_ID).read_ns().unwrap_or(0)
+}
+
 /// A kernel thread id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadId(libc::pid_t);

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::binding::Environment;
-use crate::{Event, EventContext, Fault, FaultKind, Outcome};
+use crate::{CpuGauge, Event, EventContext, Fault, FaultKind, Outcome};
 use async_trait::async_trait;
 use atoll_model::{WorkerName, WorkerVersion};
 use std::sync::Arc;
@@ -49,6 +49,11 @@ pub trait Instance {
 
     /// A handle by which another thread can stop a turn.
     fn interrupt(&self) -> Arc<dyn Interrupt>;
+
+    /// What the watchdog looks at. Without one, each turn may use the worker's CPU limit.
+    fn gauge(&self) -> Option<Arc<CpuGauge>> {
+        None
+    }
 }
 
 /// Stops a turn from another thread.
@@ -62,6 +67,9 @@ pub trait Interrupt: Send + Sync {
     fn is_exempt(&self) -> bool {
         false
     }
+
+    /// Has the instance see what it runs, as its [`CpuGauge`] asked.
+    fn look(&self) {}
 }
 
 /// Where an instance is after a turn.
@@ -87,6 +95,9 @@ pub struct Job {
     /// Where the outcome goes.
     pub reply: Reply,
 }
+
+/// What a job may be counted by: its worker, its tenant.
+const COUNTERS: usize = 2;
 
 /// Takes an answer from whichever thread gives it: what a [`Reply`] that is no channel answers to.
 pub trait AnswerSink: Send + std::fmt::Debug {
@@ -116,8 +127,8 @@ impl To {
 #[derive(Debug)]
 pub struct Reply {
     to: Option<To>,
-    /// Goes down by one when the job is answered.
-    in_flight: Option<Arc<AtomicU32>>,
+    /// Each goes down by one when the job is answered.
+    in_flight: [Option<Arc<AtomicU32>>; COUNTERS],
 }
 
 impl Reply {
@@ -126,7 +137,7 @@ impl Reply {
         let (tx, rx) = oneshot::channel();
         let reply = Self {
             to: Some(To::Channel(tx)),
-            in_flight: None,
+            in_flight: [const { None }; COUNTERS],
         };
         (reply, rx)
     }
@@ -135,20 +146,22 @@ impl Reply {
     pub fn to(sink: Box<dyn AnswerSink>) -> Self {
         Self {
             to: Some(To::Sink(sink)),
-            in_flight: None,
+            in_flight: [const { None }; COUNTERS],
         }
     }
 
-    /// As [`Reply::channel`], for a job that `in_flight` already counts: it goes down by one with the answer, also when
-    /// the receiver is long gone.
-    pub fn counted(in_flight: Arc<AtomicU32>) -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
+    /// As [`Reply::channel`], for a job that the counters (at most two count) count already: they go down by one with the
+    /// answer, also when the receiver is long gone.
+    pub fn counted(in_flight: &[&Arc<AtomicU32>]) -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
         let (reply, rx) = Self::channel();
         (reply.count(in_flight), rx)
     }
 
-    /// Has `in_flight`, which counts the job already, go down by one with the answer.
-    pub fn count(mut self, in_flight: Arc<AtomicU32>) -> Self {
-        self.in_flight = Some(in_flight);
+    /// Has the counters (at most two), which count the job already, go down by one with the answer.
+    pub fn count(mut self, in_flight: &[&Arc<AtomicU32>]) -> Self {
+        for (place, counter) in self.in_flight.iter_mut().zip(in_flight) {
+            *place = Some(Arc::clone(counter));
+        }
         self
     }
 
@@ -172,7 +185,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if let Some(in_flight) = &self.in_flight {
+        for in_flight in self.in_flight.iter().flatten() {
             in_flight.fetch_sub(1, Ordering::Relaxed);
         }
         if let Some(to) = self.to.take() {

@@ -1,5 +1,7 @@
 //! What went wrong with an event, and whose fault it is. The front chooses the HTTP status, nobody else.
 
+use crate::LimitHit;
+use atoll_model::Limit;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,6 +17,8 @@ pub struct Fault {
     pub exception: Option<JsException>,
     /// The worker called `passThroughOnException()` before it failed.
     pub pass_through: bool,
+    /// The limit that was reached, if that is why.
+    pub limit: Option<LimitHit>,
 }
 
 /// Kinds of [`Fault`].
@@ -35,6 +39,8 @@ pub enum FaultKind {
     ExceededCpu,
     /// The isolate ran out of memory. The worker's fault.
     ExceededMemory,
+    /// The event took longer than it may when no client waits for it. The worker's fault.
+    ExceededWall,
     /// Too much waits for this worker already; later may work.
     Overloaded,
     /// Workers call each other in too long a chain.
@@ -85,6 +91,7 @@ impl Fault {
             message: message.into(),
             exception: None,
             pass_through: false,
+            limit: None,
         }
     }
 
@@ -95,7 +102,30 @@ impl Fault {
             message: exception.to_string(),
             exception: Some(exception),
             pass_through: false,
+            limit: None,
         }
+    }
+}
+
+impl Fault {
+    /// A fault because a limit was reached; the message ends with the limit's name and value.
+    pub fn limit(kind: FaultKind, limit: Limit, value: u64, message: &str) -> Self {
+        Self {
+            limit: Some(LimitHit {
+                limit,
+                value,
+                request_id: None,
+            }),
+            ..Self::new(kind, format!("{message} (limit {} = {value})", limit.key()))
+        }
+    }
+}
+
+impl Fault {
+    /// The fault of an event that used more CPU than its limit.
+    pub fn exceeded_cpu(limit_ms: u64) -> Self {
+        let text = format!("the worker exceeded its CPU limit of {limit_ms} ms");
+        Self::limit(FaultKind::ExceededCpu, Limit::Cpu, limit_ms, &text)
     }
 }
 

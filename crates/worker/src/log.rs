@@ -1,5 +1,6 @@
 //! What a worker prints, on its way to a terminal or a log store.
 
+use crate::LimitHit;
 use atoll_model::RequestId;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,9 @@ pub trait LogSink: Send + Sync + 'static {
     fn log(&self, record: LogRecord);
     /// An exception that no response carries: thrown in `waitUntil`, a timer, a socket handler, an unhandled rejection.
     fn exception(&self, request_id: Option<RequestId>, exception: crate::JsException);
+
+    /// A limit was reached. What it meant for the worker, who sees it in its own way, is told elsewhere: this is for counting.
+    fn limit(&self, _hit: LimitHit) {}
 
     /// Whether somebody takes [`LogSink::trace`]'s items: gathering them costs.
     fn traces(&self) -> bool {

@@ -279,6 +279,7 @@ fn failed(failure: &Failure) -> Site {
         tenant: TenantId::new(LOCAL_TENANT),
         worker: None,
         assets: None,
+        body_bytes_max: None,
         failure: Some(SiteFailure {
             title: failure.title.clone(),
             detail: failure.detail.clone(),

@@ -8,7 +8,10 @@ use atoll_worker::{Fault, FaultKind};
 pub(crate) fn of_deploy(error: &DeployError) -> Failure {
     match error {
         DeployError::Start(fault) => of_fault(fault),
-        DeployError::Binding { .. } | DeployError::NoEntrypoint { .. } | DeployError::Superseded { .. } => Failure {
+        DeployError::Binding { .. }
+        | DeployError::Limit { .. }
+        | DeployError::NoEntrypoint { .. }
+        | DeployError::Superseded { .. } => Failure {
             title: "The worker was not started".to_owned(),
             detail: error.to_string(),
             fatal: false,
@@ -24,6 +27,7 @@ pub(crate) fn of_fault(fault: &Fault) -> Failure {
         FaultKind::NoHandler => "The worker has no handler for this event",
         FaultKind::ExceededCpu => "The worker exceeded its CPU limit",
         FaultKind::ExceededMemory => "The worker exceeded its memory limit",
+        FaultKind::ExceededWall => "The worker exceeded its time limit",
         FaultKind::BadResponse | FaultKind::NeverSettles => "The worker gave no response",
         FaultKind::Overloaded | FaultKind::TooDeep | FaultKind::Draining | FaultKind::Canceled => {
             "The event was not run"

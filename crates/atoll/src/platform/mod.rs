@@ -132,6 +132,10 @@ impl Platform {
                 tenant,
                 worker: name,
                 assets,
+                body_bytes_max: project
+                    .worker
+                    .as_ref()
+                    .map(|version| version.limits.request_body_bytes_max),
                 failure: None,
             },
             warnings,

@@ -39,6 +39,7 @@ mod tests {
                 tenant: TenantId::new("t"),
                 worker: Some(WorkerName::new(name)),
                 assets: None,
+                body_bytes_max: None,
                 failure: None,
             })
         };

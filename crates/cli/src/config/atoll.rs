@@ -2,16 +2,17 @@
 //!
 //! ```jsonc
 //! "atoll": { "outbound": { "allow": ["public", "10.0.0.0/8"], "deny": ["*.example"] } }
+//! "atoll": { "limits": { "heap_bytes": 268435456, "log_bytes_max": 1048576 } }
 //! ```
 
 use super::diagnostic::Findings;
 use super::environment::Effective;
 use super::scope::Fields;
 use atoll_model::outbound::ENTRIES_MAX;
-use atoll_model::{OutboundEntry, OutboundRules};
+use atoll_model::{LimitFacts, Limits, OutboundEntry, OutboundRules};
 
 /// The keys of `"atoll"`.
-const KEYS: &[&str] = &["outbound"];
+const KEYS: &[&str] = &["limits", "outbound"];
 
 /// `atoll.outbound`.
 pub(crate) fn outbound(effective: &Effective, findings: &mut Findings) -> OutboundRules {
@@ -49,4 +50,40 @@ fn entries(fields: &Fields<'_>, name: &str, findings: &mut Findings) -> Option<V
         }
     }
     Some(entries)
+}
+
+/// Larger numbers are no longer exact in JSON.
+const LARGEST: u64 = 1 << 53;
+
+/// The limits that have another place of their own, where the platform has it.
+const ELSEWHERE: &[(&str, &str)] = &[("cpu_ms", "limits.cpu_ms"), ("subrequests_max", "limits.subrequests")];
+
+/// `atoll.limits`, over `limits`.
+pub(crate) fn limits(effective: &Effective, limits: &mut Limits, findings: &mut Findings) {
+    let Some(section) = effective.fields("atoll", findings) else {
+        return;
+    };
+    let Some(node) = section.node("limits") else { return };
+    let Some(fields) = Fields::of(node, section.key("limits"), findings) else {
+        return;
+    };
+    let own = || {
+        Limits::FACTS
+            .iter()
+            .filter(|facts| ELSEWHERE.iter().all(|(key, _)| *key != facts.key))
+    };
+    let mut known: Vec<&str> = own().map(|facts| facts.key).collect();
+    known.extend(ELSEWHERE.iter().map(|(key, _)| key));
+    fields.known(&known, findings);
+    for (key, place) in ELSEWHERE {
+        if let Some(node) = fields.node(key) {
+            let message = format!("stands in another place: write \"{place}\"");
+            findings.error(node.at, fields.key(key), message);
+        }
+    }
+    for LimitFacts { key, least, .. } in own() {
+        if let Some(value) = fields.integer(key, *least, LARGEST, findings) {
+            limits.set(key, value);
+        }
+    }
 }

@@ -405,6 +405,7 @@ fn compat_flags(effective: &Effective, date: CompatDate, findings: &mut Findings
 
 fn limits(effective: &Effective, findings: &mut Findings) -> Limits {
     let mut limits = Limits::default();
+    super::atoll::limits(effective, &mut limits, findings);
     let Some(fields) = effective.fields("limits", findings) else {
         return limits;
     };
@@ -415,7 +416,6 @@ fn limits(effective: &Effective, findings: &mut Findings) -> Limits {
     }
     if let Some(count) = fields.integer("subrequests", 1, u64::from(u32::MAX), findings) {
         limits.subrequests_max = u32::try_from(count).unwrap_or(u32::MAX);
-        no_effect(&fields, "subrequests", "sub-requests are not counted yet", findings);
     }
     limits
 }

@@ -140,6 +140,7 @@ fn heads() -> Result<impl FnMut(&[u8]) -> Result<Verdict, Wrong>, String> {
         tenant: TenantId::new("tenant"),
         worker: Some(WorkerName::new("worker")),
         assets: None,
+        body_bytes_max: None,
         failure: None,
     };
     let edge = runtime

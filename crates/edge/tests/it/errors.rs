@@ -78,7 +78,10 @@ async fn strangers_learn_nothing_of_the_worker() {
         let answer = server.get("/fault/pass-through", accept).await;
         assert_eq!(answer.status, 500);
         let text = answer.text();
-        assert!(text.starts_with("The worker threw an exception.\nRequest "), "{text}");
+        assert!(
+            text.starts_with("The worker threw an exception.\nerror code: 1101\nRequest "),
+            "{text}"
+        );
         assert!(!text.contains("TypeError") && !text.contains("index.ts"), "{text}");
     }
     let answer = server.ask("GET / HTTP/1.1\r\nHost: broken.test\r\n\r\n").await;

@@ -356,6 +356,7 @@ impl Server {
                 tenant: TenantId::new("tenant"),
                 worker: worker.then(|| WorkerName::new("worker")),
                 assets: assets.clone(),
+                body_bytes_max: None,
                 failure,
             })
         };

@@ -234,6 +234,46 @@ async fn limits_have_their_statuses() {
 }
 
 #[tokio::test]
+async fn the_head_ends_exactly_at_its_limit() {
+    let server = Server::start().await;
+    let head = |bytes: usize| {
+        let rest = "GET / HTTP/1.1\r\nhost: a\r\nx: \r\n\r\n".len();
+        format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "a".repeat(bytes - rest))
+    };
+    let max = EdgeLimits::default().head_bytes_max;
+    assert_eq!(server.ask(&head(max)).await.text(), "hello");
+    refused(&server, &head(max + 1), 431).await;
+}
+
+#[tokio::test]
+async fn the_body_ends_exactly_at_its_limit() {
+    let limits = EdgeLimits {
+        body_bytes_max: 1_000,
+        ..EdgeLimits::default()
+    };
+    let server = Server::with(impatient(limits), PATIENCE).await;
+    let announced = |bytes: usize| {
+        format!(
+            "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n{}",
+            "a".repeat(bytes)
+        )
+    };
+    assert_eq!(server.ask(&announced(1_000)).await.text(), "full 1000; 1000");
+    refused(&server, &announced(1_001), 413).await;
+    // One that only says at its end how long it was.
+    let chunked = |bytes: usize| {
+        let (first, second) = (bytes / 2, bytes - bytes / 2);
+        format!(
+            "POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{first:x}\r\n{}\r\n{second:x}\r\n{}\r\n0\r\n\r\n",
+            "a".repeat(first),
+            "a".repeat(second)
+        )
+    };
+    assert_eq!(server.ask(&chunked(1_000)).await.text(), "stream None; 1000");
+    refused(&server, &chunked(1_001), 413).await;
+}
+
+#[tokio::test]
 async fn a_body_that_looks_like_a_head_is_a_body() {
     let server = Server::start().await;
     let body = "x\nContent-Length: 1\nTransfer-Encoding: chunked\n\nGET /smuggled HTTP/1.1\r\n\r\n";

@@ -9,8 +9,10 @@ pub(crate) fn op_clock(state: &OpState) -> f64 {
     isolate(state).turn_ms.get()
 }
 
-/// A timer fired: the time moves on.
+/// A timer of the event fired: the time moves on.
 #[op2(fast)]
-pub(crate) fn op_clock_tick(state: &OpState) {
-    isolate(state).tick();
+pub(crate) fn op_clock_tick(state: &OpState, #[smi] event: u32) {
+    let isolate = isolate(state);
+    isolate.tick();
+    isolate.runs(event);
 }

@@ -1,12 +1,12 @@
 //! Where `console` ends.
 
 use crate::ops::isolate;
-use atoll_worker::{LogLevel, LogRecord};
+use atoll_worker::LogLevel;
 use deno_core::{OpState, op2};
 
-/// Hands a line to the host. Levels as in `js/22_console.js`.
+/// Hands a line of an event to the host; false once it may print no more. Levels as in `js/22_console.js`.
 #[op2(fast)]
-pub(crate) fn op_log(state: &OpState, #[smi] level: u8, #[string] message: String) {
+pub(crate) fn op_log(state: &OpState, #[smi] level: u8, #[string] message: String, #[smi] event: u32) -> bool {
     let level = match level {
         0 => LogLevel::Debug,
         2 => LogLevel::Info,
@@ -14,11 +14,5 @@ pub(crate) fn op_log(state: &OpState, #[smi] level: u8, #[string] message: Strin
         4 => LogLevel::Error,
         _ => LogLevel::Log,
     };
-    let isolate = isolate(state);
-    isolate.env.logs.log(LogRecord {
-        level,
-        message,
-        timestamp_ms: isolate.env.clock.now_ms(),
-        request_id: None,
-    });
+    isolate(state).log(level, message, event)
 }

@@ -12,6 +12,12 @@ pub(crate) fn op_trace_name(state: &OpState) -> Option<String> {
     isolate.env.logs.traces().then(|| isolate.version.name.to_string())
 }
 
+/// What is known of an event at its beginning, as JSON: told if the isolate does not live to tell more.
+#[op2(fast)]
+pub(crate) fn op_trace_begin(state: &OpState, #[smi] event: u32, #[string] item: String) {
+    isolate(state).trace_begins(event, item);
+}
+
 /// Hands an item over.
 #[op2(fast)]
 pub(crate) fn op_trace(state: &OpState, #[string] item: String) {

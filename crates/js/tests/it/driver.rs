@@ -8,8 +8,8 @@ use atoll_model::{
 use atoll_stdx::SystemClock;
 use atoll_worker::{
     Binding, BindingError, Body, Engine, Environment, Event, EventContext, Fault, Fetcher, Instance, InstanceState,
-    Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Reply, Request, RequestHead, Response,
-    ResponseHead,
+    Job, JsException, LimitHit, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Reply, Request, RequestHead,
+    Response, ResponseHead,
 };
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Logs {
     pub lines: Mutex<Vec<String>>,
     pub exceptions: Mutex<Vec<JsException>>,
+    pub limits: Mutex<Vec<LimitHit>>,
 }
 
 impl LogSink for Logs {
@@ -33,6 +34,10 @@ impl LogSink for Logs {
 
     fn exception(&self, _request_id: Option<RequestId>, exception: JsException) {
         self.exceptions.lock().unwrap().push(exception);
+    }
+
+    fn limit(&self, hit: LimitHit) {
+        self.limits.lock().unwrap().push(hit);
     }
 }
 

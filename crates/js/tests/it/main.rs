@@ -7,6 +7,7 @@ mod apis;
 mod clock;
 mod driver;
 mod failures;
+mod limits;
 mod modules;
 mod node;
 mod reference;

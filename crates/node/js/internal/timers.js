@@ -4,6 +4,8 @@
 // gets it either way.
 
 const { core, context: { assertInHandler } } = internal;
+// Pending timers are paid for by the event that started them.
+const { currentAccount, endTimer } = internal.load("ext:atoll_js/03_account.js");
 const { validateFunction, validateNumber } = require("internal/validators");
 const hooks = require("internal/async_hooks");
 
@@ -48,6 +50,9 @@ class Timeout {
   }
 
   #start() {
+    const account = currentAccount();
+    account.admitTimer();
+    account.addTimer(this);
     this.#timer = core.createTimer(() => this.#fire(), this._idleTimeout, undefined, this.#repeat, true, false);
     if (this.#known) byId.set(this.#timer._timerId, this);
   }
@@ -75,6 +80,7 @@ class Timeout {
   #end() {
     if (this.#destroyed) return;
     this.#destroyed = true;
+    endTimer(this);
     if (this.#known) byId.delete(this.#timer._timerId);
     hooks.emitDestroy(this.#id);
   }
@@ -98,6 +104,7 @@ class Timeout {
   refresh() {
     if (this._onTimeout === null) return this;
     core.cancelTimer(this.#timer);
+    endTimer(this);
     if (this.#known) byId.delete(this.#timer._timerId);
     this.#destroyed = false;
     this.#start();

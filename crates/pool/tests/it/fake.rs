@@ -5,8 +5,8 @@ use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVer
 use atoll_pool::QUANTUM;
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    BindingError, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt, Job,
-    JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Response, ScheduledEvent,
+    BindingError, CpuGauge, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState,
+    Interrupt, Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Response, ScheduledEvent,
 };
 use std::collections::VecDeque;
 use std::future::Future;
@@ -66,6 +66,7 @@ pub struct Stopper {
     fault: Mutex<Option<Fault>>,
     set: AtomicBool,
     exempt: AtomicBool,
+    looked: AtomicBool,
 }
 
 impl Interrupt for Stopper {
@@ -76,6 +77,10 @@ impl Interrupt for Stopper {
 
     fn is_exempt(&self) -> bool {
         self.exempt.load(Ordering::SeqCst)
+    }
+
+    fn look(&self) {
+        self.looked.store(true, Ordering::SeqCst);
     }
 }
 
@@ -92,6 +97,7 @@ impl Engine for FakeEngine {
                 version,
                 stage: self.stage.clone(),
                 stopper: Arc::default(),
+                gauge: Arc::default(),
                 jobs: VecDeque::new(),
                 held: Vec::new(),
                 nap: None,
@@ -106,6 +112,7 @@ struct FakeInstance {
     version: Arc<WorkerVersion>,
     stage: Arc<Stage>,
     stopper: Arc<Stopper>,
+    gauge: Arc<CpuGauge>,
     jobs: VecDeque<Job>,
     held: Vec<Job>,
     nap: Option<(Pin<Box<tokio::time::Sleep>>, Job)>,
@@ -203,13 +210,37 @@ impl Instance for FakeInstance {
                     }
                     answer(job);
                 }
+                // An event that has used much already goes over the soft limit.
+                "spend" => {
+                    self.gauge.set_spent();
+                    answer(job);
+                }
+                // As "loop", with a little of its budget left.
+                "rest of budget" => {
+                    self.held.push(job);
+                    self.gauge.begin(10_000_000);
+                    let fault = self.spin();
+                    return self.break_with(fault);
+                }
+                // Computes for ever, in two parts of which it knows who runs only in the second, by being looked at.
+                "look" => {
+                    self.gauge.begin(u64::MAX);
+                    self.gauge.want_look(true);
+                    while !self.stopper.looked.load(Ordering::SeqCst) {
+                        std::hint::spin_loop();
+                    }
+                    self.gauge.want_look(false);
+                    answer(job);
+                }
                 "loop" => {
+                    self.gauge.begin(self.version.limits.cpu_ms * 1_000_000);
                     self.held.push(job);
                     let fault = self.spin();
                     return self.break_with(fault);
                 }
                 "block" | "deaf" => {
                     if what == "deaf" {
+                        self.gauge.begin(self.version.limits.cpu_ms * 1_000_000);
                         // Uses CPU and hears no interrupt.
                         self.stage.entered.store(true, Ordering::SeqCst);
                         while !self.stage.is_open() {
@@ -251,6 +282,10 @@ impl Instance for FakeInstance {
 
     fn interrupt(&self) -> Arc<dyn Interrupt> {
         self.stopper.clone()
+    }
+
+    fn gauge(&self) -> Option<Arc<CpuGauge>> {
+        Some(self.gauge.clone())
     }
 }
 

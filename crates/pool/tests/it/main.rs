@@ -3,13 +3,13 @@
 
 mod fake;
 
-use atoll_model::Limits;
-use atoll_pool::{Pool, PoolOptions, Priority, Refusal, ThreadId, WorkerSlot};
+use atoll_model::{Limit, Limits};
+use atoll_pool::{AbandonHook, Pool, PoolOptions, Priority, Refusal, ThreadId, WorkerSlot};
 use atoll_worker::{Fault, FaultKind, Outcome};
 use fake::{FakeEngine, Stage, context, environment, event, until, version};
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -238,6 +238,116 @@ fn a_debugged_turn_is_neither_ended_nor_lowered() {
         let stats = world.pool.stats();
         assert!(stats.revoked >= 1, "{stats:?}");
         assert_eq!((stats.terminated, stats.abandoned, stats.replaced), (0, 0, 0));
+    });
+}
+
+#[test]
+fn a_process_made_for_it_is_told_that_a_turn_does_not_end() {
+    let told: Arc<Mutex<Vec<(String, Option<Limit>)>>> = Arc::default();
+    let hook = {
+        let told = told.clone();
+        AbandonHook(Arc::new(move |version, fault| {
+            let limit = fault.limit.map(|hit| hit.limit);
+            told.lock().unwrap().push((version.name.to_string(), limit));
+        }))
+    };
+    let options = PoolOptions {
+        on_abandon: Some(hook),
+        ..options(1)
+    };
+    check(options, |world| async move {
+        let limits = Limits { cpu_ms: 5, ..limits() };
+        let slot = world.ready("a", limits).await;
+        let lost = slot.submit(context(), event("deaf")).unwrap();
+        until(|| !told.lock().unwrap().is_empty()).await;
+        assert_eq!(*told.lock().unwrap(), [("w".to_owned(), Some(Limit::Cpu))]);
+        world.stage.open();
+        lost.await.unwrap();
+    });
+}
+
+#[test]
+fn an_event_is_ended_when_the_rest_of_its_budget_is_used() {
+    check(options(1), |world| async move {
+        // The worker's limit alone would let it run for half a minute.
+        let slot = world.ready("a", limits()).await;
+        let fault = run(&slot, "rest of budget").await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::ExceededCpu);
+        let hit = fault.limit.unwrap();
+        assert_eq!((hit.limit, hit.value), (Limit::Cpu, Limits::CPU_MS_DEFAULT));
+        echo(&slot).await;
+    });
+}
+
+#[test]
+fn an_instance_that_asks_is_looked_at() {
+    check(options(1), |world| async move {
+        let slot = world.ready("a", limits()).await;
+        run(&slot, "look").await.unwrap();
+    });
+}
+
+#[test]
+fn an_isolate_over_the_soft_limit_finishes_and_another_takes_its_place() {
+    check(options(2), |world| async move {
+        let slot = world.ready("a", limits()).await;
+        let held = slot.submit(context(), event("hold")).unwrap();
+        run(&slot, "spend").await.unwrap();
+        until(|| world.pool.stats().spent == 1).await;
+        echo(&slot).await;
+        let stats = world.pool.stats();
+        assert_eq!((stats.started, stats.spent), (2, 1));
+        world.stage.open();
+        held.await.unwrap();
+        until(|| world.pool.stats().isolates == 1).await;
+    });
+}
+
+#[test]
+fn a_tenants_workers_are_counted_together() {
+    let options = PoolOptions {
+        tenant_in_flight_max: 2,
+        ..options(2)
+    };
+    check(options, |world| async move {
+        let (first, second) = (world.ready("a", limits()).await, world.ready("a", limits()).await);
+        let other = world.ready("b", limits()).await;
+        let held = [
+            first.submit(context(), event("hold")).unwrap(),
+            second.submit(context(), event("hold")).unwrap(),
+        ];
+        for slot in [&first, &second] {
+            let fault = run(slot, "echo").await.unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Overloaded);
+            let hit = fault.limit.unwrap();
+            assert_eq!((hit.limit, hit.value), (Limit::TenantInFlight, 2));
+        }
+        echo(&other).await;
+        world.stage.open();
+        for answer in held {
+            answer.await.unwrap();
+        }
+        until(|| first.stats().in_flight + second.stats().in_flight == 0).await;
+        echo(&first).await;
+        echo(&second).await;
+    });
+}
+
+#[test]
+fn isolates_that_the_process_has_no_room_for_are_refused() {
+    let options = PoolOptions {
+        isolates_max: 1,
+        ..options(1)
+    };
+    check(options, |world| async move {
+        let slot = world.ready("a", limits()).await;
+        let fault = world.start("b", "ok", limits()).ready().await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Overloaded);
+        assert_eq!(fault.limit.unwrap().limit, Limit::Isolates);
+        echo(&slot).await;
+        drop(slot);
+        until(|| world.pool.stats().isolates == 0).await;
+        world.ready("b", limits()).await;
     });
 }
 

@@ -100,10 +100,6 @@ fn settings_without_effect_say_so() {
         assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
     };
     check(
-        "\"limits\": { \"subrequests\": 5 }",
-        "\"limits.subrequests\": is accepted, but has no effect",
-    );
-    check(
         "\"dev\": { \"host\": \"a.b\" }",
         "\"dev.host\": is accepted, but has no effect",
     );

@@ -234,6 +234,17 @@ fn listening_and_limits() {
         .limits;
     assert_eq!((limits.cpu_ms, limits.subrequests_max), (50, 7));
     assert_eq!(with("").unwrap().limits, atoll_model::Limits::default());
+    let own = |keys: &str| with(&format!("\"atoll\": {{ \"limits\": {{ {keys} }} }}"));
+    let limits = own("\"heap_bytes\": 33554432, \"timers_max\": 5").unwrap().limits;
+    assert_eq!((limits.heap_bytes, limits.timers_max), (32 << 20, 5));
+    let misspelt = own("\"heap_byte\": 1").unwrap();
+    let lines: Vec<String> = misspelt.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("atoll.limits.heap_byte") && line.contains("did you mean \"heap_bytes\"?")),
+        "{lines:?}"
+    );
 }
 
 #[test]

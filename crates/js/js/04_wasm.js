@@ -1,0 +1,42 @@
+// WebAssembly.Memory as the worker's limits have it: one that begins beyond them is refused, and one that may grow further
+// grows only so far. V8 holds memories that modules declare to the same bound (src/memory.rs).
+(function () {
+const { core } = __bootstrap;
+const { op_wasm_pages_max } = core.ops;
+
+const { construct } = Reflect;
+const { getOwnPropertyDescriptors } = Object;
+
+// Before the worker's first line. Under a suite's tests nothing changes.
+function limitMemories() {
+  const pagesMax = op_wasm_pages_max();
+  const Real = WebAssembly.Memory;
+  const { prototype } = Real;
+  function Memory(descriptor) {
+    if (new.target === undefined) return Real(descriptor);
+    const target = new.target === Memory ? Limited : new.target;
+    if (descriptor === null || typeof descriptor !== "object") return construct(Real, arguments, target);
+    const { initial, maximum, minimum, shared, address } = descriptor;
+    if (address !== undefined) return construct(Real, arguments, target);
+    const limited = { initial, maximum, minimum, shared };
+    for (const name of Object.keys(limited)) if (limited[name] === undefined) delete limited[name];
+    // What is no number is the constructor's to refuse.
+    if (typeof maximum === "number" && maximum > pagesMax && maximum <= 65536) limited.maximum = pagesMax;
+    const first = Number(initial ?? minimum);
+    if (first > pagesMax && first <= 65536) {
+      throw new RangeError(
+        `WebAssembly.Memory(): could not allocate memory: ${first} pages are more than ${pagesMax} (limit wasm_bytes = ${pagesMax * 65536})`,
+      );
+    }
+    return construct(Real, [limited], target);
+  }
+  const Limited = Memory.bind(undefined);
+  const { name, length } = getOwnPropertyDescriptors(Real);
+  Object.defineProperty(Memory, "prototype", { value: prototype, writable: false });
+  Object.defineProperties(Limited, { name, length, prototype: { value: prototype, writable: false, enumerable: false, configurable: false } });
+  Object.defineProperty(prototype, "constructor", { value: Limited, writable: true, enumerable: false, configurable: true });
+  Object.defineProperty(WebAssembly, "Memory", { value: Limited, writable: true, enumerable: false, configurable: true });
+}
+
+return { limitMemories };
+})();

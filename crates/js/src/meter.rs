@@ -1,0 +1,390 @@
+//! CPU by event. An isolate runs many events by turns; each is charged with what it used, over all its turns.
+//!
+//! Who runs is known *exactly* while a handler is called (with the microtasks that follow at once), while a timer's callback
+//! runs, and throughout any turn in which one event alone is open. In the rest (continuations of several events that wait
+//! for I/O) the watchdog interrupts every few milliseconds and the continuation found there is charged with the time since
+//! the turn's last mark: an event that computes is found in proportion to what it computes, one that only waits never.
+//!
+//! Marks read the wall clock, which is cheap and an upper bound. When enough has gathered ([`SETTLE`]) the thread's CPU
+//! clock, a system call, says how much of it was really used, and the shares are settled with that.
+//!
+//! Helpers' threads (key generation, password hashes) are not charged.
+
+use atoll_worker::CpuGauge;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Wall time after which shares are settled.
+const SETTLE: Duration = Duration::from_millis(1);
+
+/// Ids are consecutive numbers: spreading them is enough.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+    fn write_u32(&mut self, id: u32) {
+        // Fibonacci hashing: 2^64 over the golden ratio.
+        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+/// A table by event id.
+pub(crate) type ById<T> = HashMap<u32, T, BuildHasherDefault<IdHasher>>;
+
+/// Who runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Running {
+    /// No worker's code.
+    Nothing,
+    Event(u32),
+    /// One of several.
+    Unknown,
+}
+
+struct Inner {
+    running: Running,
+    since: Instant,
+    /// Wall time by event, not settled.
+    shares: Vec<(u32, Duration)>,
+    /// Wall time of the worker's code since the CPU clock was read, whoever it belongs to.
+    unsettled: Duration,
+    settled_cpu_ns: u64,
+    /// CPU of open events, nanoseconds.
+    used_ns: ById<u64>,
+    exceeded: Option<u32>,
+}
+
+/// Charges events. See the module.
+pub(crate) struct Meter {
+    gauge: Arc<CpuGauge>,
+    hard_ns: u64,
+    soft_ns: u64,
+    inner: RefCell<Inner>,
+}
+
+impl Meter {
+    pub fn new(hard_ms: u64, soft_ms: u64) -> Self {
+        let ns = |ms: u64| ms.saturating_mul(1_000_000);
+        Self {
+            gauge: Arc::default(),
+            hard_ns: ns(hard_ms),
+            soft_ns: ns(soft_ms),
+            inner: RefCell::new(Inner {
+                running: Running::Nothing,
+                since: Instant::now(),
+                shares: Vec::new(),
+                unsettled: Duration::ZERO,
+                settled_cpu_ns: 0,
+                used_ns: ById::default(),
+                exceeded: None,
+            }),
+        }
+    }
+
+    pub fn gauge(&self) -> &Arc<CpuGauge> {
+        &self.gauge
+    }
+
+    /// Whether a debugger holds the isolate: then nothing is charged.
+    pub fn suspend(&self, suspended: bool) {
+        if self.gauge.is_suspended() != suspended {
+            self.gauge.suspend(suspended);
+        }
+    }
+
+    /// An event begins.
+    pub fn open(&self, id: u32) {
+        self.inner.borrow_mut().used_ns.insert(id, 0);
+    }
+
+    /// An event is over.
+    pub fn close(&self, id: u32) {
+        self.inner.borrow_mut().used_ns.remove(&id);
+    }
+
+    /// The event with this id runs from now on; 0 or one that is over: nobody known.
+    pub fn runs(&self, id: u32, now: Instant) {
+        let mut inner = self.inner.borrow_mut();
+        let running = if inner.used_ns.contains_key(&id) {
+            Running::Event(id)
+        } else {
+            inner.whoever()
+        };
+        self.switch(&mut inner, running, now);
+    }
+
+    /// Whatever is ready runs from now on.
+    pub fn runs_whatever_is_ready(&self, now: Instant) {
+        let mut inner = self.inner.borrow_mut();
+        let running = inner.whoever();
+        self.switch(&mut inner, running, now);
+    }
+
+    /// The turn is over.
+    pub fn rests(&self, now: Instant) {
+        self.switch(&mut self.inner.borrow_mut(), Running::Nothing, now);
+    }
+
+    /// The event with this id was found running where nobody was known to.
+    pub fn found(&self, id: u32, now: Instant) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.running != Running::Unknown || !inner.used_ns.contains_key(&id) {
+            return;
+        }
+        inner.running = Running::Event(id);
+        self.take(&mut inner, now);
+        self.settle(&mut inner);
+        inner.running = Running::Unknown;
+    }
+
+    /// The event that went over the hard limit, if one did. Told once.
+    pub fn take_exceeded(&self) -> Option<u32> {
+        self.inner.borrow_mut().exceeded.take()
+    }
+
+    /// Whether one did.
+    pub fn has_exceeded(&self) -> bool {
+        self.inner.borrow().exceeded.is_some()
+    }
+
+    /// CPU the event has used, milliseconds.
+    pub fn cpu_ms(&self, id: u32, now: Instant) -> f64 {
+        let mut inner = self.inner.borrow_mut();
+        self.take(&mut inner, now);
+        self.settle(&mut inner);
+        inner.used_ns.get(&id).map_or(0.0, |ns| *ns as f64 / 1e6)
+    }
+
+    fn switch(&self, inner: &mut Inner, running: Running, now: Instant) {
+        if inner.running == running && running != Running::Nothing {
+            return;
+        }
+        self.take(inner, now);
+        if inner.unsettled >= SETTLE {
+            self.settle(inner);
+        }
+        inner.running = running;
+        let left_ns = match running {
+            Running::Nothing => u64::MAX,
+            // However many share it, nobody may use more than this at once.
+            Running::Unknown => self.hard_ns,
+            Running::Event(id) => {
+                // Wall time that is not settled may be less CPU: it does not count before it is known.
+                let used_ns = inner.used_ns.get(&id).copied().unwrap_or(0);
+                self.hard_ns.saturating_sub(used_ns)
+            }
+        };
+        self.gauge.want_look(running == Running::Unknown);
+        self.gauge.begin(left_ns);
+    }
+
+    /// Books the time since the last mark on whoever ran.
+    fn take(&self, inner: &mut Inner, now: Instant) {
+        let elapsed = now.saturating_duration_since(inner.since);
+        inner.since = now;
+        if inner.running == Running::Nothing || self.gauge.is_suspended() {
+            return;
+        }
+        inner.unsettled += elapsed;
+        if let Running::Event(id) = inner.running {
+            match inner.shares.last_mut() {
+                Some((owner, share)) if *owner == id => *share += elapsed,
+                _ => inner.shares.push((id, elapsed)),
+            }
+        }
+    }
+
+    /// Turns wall time into CPU.
+    fn settle(&self, inner: &mut Inner) {
+        let wall_ns = inner.unsettled.as_nanos();
+        let cpu_ns = match self.gauge.cpu_ns() {
+            Some(now_ns) => {
+                let used_ns = now_ns.saturating_sub(inner.settled_cpu_ns);
+                inner.settled_cpu_ns = now_ns;
+                // Between turns the thread works too, for nobody.
+                u128::from(used_ns).min(wall_ns)
+            }
+            None => wall_ns,
+        };
+        inner.unsettled = Duration::ZERO;
+        let Inner {
+            shares,
+            used_ns,
+            exceeded,
+            ..
+        } = inner;
+        for (id, share) in shares.drain(..) {
+            let Some(used_ns) = used_ns.get_mut(&id) else { continue };
+            // Shares add up to no more than `wall_ns`, which is not 0 where there is a share that is not.
+            let charge_ns = share.as_nanos() * cpu_ns / wall_ns.max(1);
+            *used_ns = used_ns.saturating_add(u64::try_from(charge_ns).unwrap_or(u64::MAX));
+            if *used_ns > self.hard_ns {
+                exceeded.get_or_insert(id);
+            }
+            if *used_ns > self.soft_ns {
+                self.gauge.set_spent();
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The only open event, if there is one.
+    fn whoever(&self) -> Running {
+        match self.used_ns.len() {
+            0 => Running::Nothing,
+            1 => self
+                .used_ns
+                .keys()
+                .next()
+                .map_or(Running::Nothing, |id| Running::Event(*id)),
+            _ => Running::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A meter whose wall time is what the test says.
+    struct World {
+        meter: Meter,
+        now: Instant,
+    }
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    impl World {
+        fn new(hard_ms: u64, soft_ms: u64, events: &[u32]) -> Self {
+            let meter = Meter::new(hard_ms, soft_ms);
+            let now = Instant::now();
+            events.iter().for_each(|id| meter.open(*id));
+            meter.rests(now);
+            Self { meter, now }
+        }
+
+        /// A turn in which the event's handler runs for so long.
+        fn handler(&mut self, id: u32, time: Duration) {
+            self.meter.runs(id, self.now);
+            self.now += time;
+            self.meter.rests(self.now);
+        }
+
+        fn used_ms(&self, id: u32) -> f64 {
+            self.meter.cpu_ms(id, self.now)
+        }
+    }
+
+    #[test]
+    fn turns_add_up_to_exactly_the_limit() {
+        let mut world = World::new(30, 10, &[1]);
+        for _ in 0..3 {
+            world.handler(1, ms(10));
+        }
+        assert_eq!(world.used_ms(1), 30.0);
+        assert_eq!(world.meter.take_exceeded(), None);
+        world.handler(1, Duration::from_nanos(1));
+        world.used_ms(1);
+        assert_eq!(world.meter.take_exceeded(), Some(1));
+        assert_eq!(world.meter.take_exceeded(), None);
+    }
+
+    #[test]
+    fn the_soft_limit_only_asks_for_another_isolate() {
+        let mut world = World::new(30, 10, &[1]);
+        world.handler(1, ms(10));
+        assert!(!world.meter.gauge().is_spent());
+        world.handler(1, ms(1));
+        assert!(world.meter.gauge().is_spent());
+        assert_eq!(world.meter.take_exceeded(), None);
+    }
+
+    #[test]
+    fn short_turns_count() {
+        let mut world = World::new(1_000, 1_000, &[1, 2]);
+        for _ in 0..1_000 {
+            world.handler(1, Duration::from_micros(20));
+            world.handler(2, Duration::from_micros(10));
+        }
+        assert_eq!((world.used_ms(1), world.used_ms(2)), (20.0, 10.0));
+    }
+
+    #[test]
+    fn one_open_event_pays_for_the_whole_turn_and_of_several_who_was_found() {
+        let mut world = World::new(1_000, 1_000, &[1]);
+        world.meter.runs_whatever_is_ready(world.now);
+        world.now += ms(5);
+        world.meter.rests(world.now);
+        assert_eq!(world.used_ms(1), 5.0);
+        world.meter.open(2);
+        world.meter.runs_whatever_is_ready(world.now);
+        assert!(world.meter.gauge().wants_look());
+        world.now += ms(7);
+        world.meter.found(2, world.now);
+        world.now += ms(2);
+        world.meter.rests(world.now);
+        assert!(!world.meter.gauge().wants_look());
+        assert_eq!((world.used_ms(1), world.used_ms(2)), (5.0, 7.0));
+        // Nobody runs between turns, and who is over pays nothing.
+        world.now += ms(100);
+        world.meter.close(2);
+        world.handler(2, ms(3));
+        assert_eq!((world.used_ms(1), world.used_ms(2)), (8.0, 0.0));
+    }
+
+    #[test]
+    fn the_budget_of_a_spell_is_what_is_left() {
+        let mut world = World::new(30, 30, &[1, 2]);
+        world.handler(1, ms(10));
+        world.used_ms(1);
+        let (before, nothing) = world.meter.gauge().spell();
+        assert_eq!(nothing, u64::MAX);
+        world.meter.runs(1, world.now);
+        let (spell, left_ns) = world.meter.gauge().spell();
+        assert!(spell > before);
+        assert_eq!(left_ns, 20_000_000);
+        world.meter.runs(2, world.now);
+        assert_eq!(world.meter.gauge().spell().1, 30_000_000);
+    }
+
+    thread_local! {
+        static CPU_NS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn wall_time_without_cpu_is_not_charged() {
+        let mut world = World::new(1_000, 1_000, &[1, 2]);
+        world.meter.gauge().set_clock(|| CPU_NS.get());
+        world.meter.runs(1, world.now);
+        world.now += ms(30);
+        world.meter.runs(2, world.now);
+        world.now += ms(10);
+        CPU_NS.set(4_000_000);
+        world.meter.rests(world.now);
+        // The first was settled before anything was used, by the clock; the second got what there was.
+        assert_eq!((world.used_ms(1), world.used_ms(2)), (0.0, 4.0));
+        // A debugger's pause is nobody's.
+        world.meter.runs(1, world.now);
+        world.meter.gauge().suspend(true);
+        world.now += ms(50);
+        CPU_NS.set(50_000_000);
+        world.meter.rests(world.now);
+        world.meter.gauge().suspend(false);
+        assert_eq!(world.used_ms(1), 0.0);
+    }
+}
