@@ -22,8 +22,8 @@ use crate::ops::service::ServiceHandle;
 use crate::state::IsolateState;
 use atoll_model::WorkerVersion;
 use atoll_worker::{
-    Binding, Body, CpuGauge, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState, Interrupt, Job,
-    JsException, Props, Request, RpcLink, ScheduledEvent,
+    Binding, Body, CpuGauge, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState,
+    Interrupt, Job, JsException, Props, Request, RpcLink, ScheduledEvent,
 };
 use deno_core::error::{CoreError, CoreErrorKind, JsError};
 use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, v8};
@@ -105,6 +105,7 @@ impl JsInstance {
         let state = IsolateState::new(env, version.clone());
         let limits = version.limits.clone();
         let heap_max = usize::try_from(limits.heap_bytes).unwrap_or(usize::MAX);
+        let (allocator, buffers) = memory::allocator(limits.buffer_bytes);
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
             module_loader: Some(Rc::new(Loader::new(
                 version,
@@ -119,7 +120,7 @@ impl JsInstance {
             create_params: Some(
                 v8::CreateParams::default()
                     .heap_limits(0, heap_max)
-                    .array_buffer_allocator(memory::allocator(limits.buffer_bytes)),
+                    .array_buffer_allocator(allocator),
             ),
             ..Default::default()
         })
@@ -139,6 +140,9 @@ impl JsInstance {
         let watched = memory::watch(runtime.v8_isolate(), &limits, interrupt.clone());
         let on_full = interrupt.clone();
         runtime.add_near_heap_limit_callback(move |current, _initial| {
+            if buffers.passes() {
+                return current + memory::PASS_BYTES;
+            }
             on_full.terminate_blindly(memory::heap_fault(heap_max as u64));
             // V8 ends the process unless it is given room in which to unwind.
             current + HEAP_HEADROOM_BYTES

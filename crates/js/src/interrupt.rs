@@ -92,6 +92,11 @@ impl Interrupt for JsInterrupt {
         self.debugger.get().is_some_and(|debugger| debugger.is_attached())
     }
 
+    fn insist(&self) {
+        // Builtins that take no interrupt look for this.
+        self.isolate.terminate_execution();
+    }
+
     fn look(&self) {
         // Without data: nothing is lost if the isolate is gone.
         self.isolate.request_interrupt(on_look, std::ptr::null_mut());

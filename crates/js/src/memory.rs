@@ -14,7 +14,7 @@ use deno_core::v8;
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Pages of 64 KiB of one WebAssembly memory: 128 MiB. V8 knows it for the process alone.
 pub(crate) const WASM_PAGES_MAX: u32 = 2_048;
@@ -22,13 +22,37 @@ pub(crate) const WASM_PAGES_MAX: u32 = 2_048;
 /// As `malloc` aligns on 64 bit; V8 expects no more.
 const ALIGNMENT: usize = 16;
 
+/// How often an isolate's heap may go on after an array buffer was refused, and by how many bytes each time.
+const PASSES_MAX: usize = 64;
+/// See [`PASSES_MAX`].
+pub(crate) const PASS_BYTES: usize = 1 << 20;
+
 /// The array buffers of one isolate. V8 frees them on other threads, too.
-struct Buffers {
+pub(crate) struct Buffers {
     used: AtomicUsize,
     max: usize,
+    /// The last request was refused.
+    refused: AtomicBool,
+    /// How often V8 was told that its heap is not full although it thought so.
+    passes: AtomicUsize,
 }
 
 impl Buffers {
+    /// V8 takes its heap for full. It also does when an array buffer was refused: then the heap goes on with a little more,
+    /// [`PASSES_MAX`] times at most, and JavaScript gets its `RangeError`.
+    pub(crate) fn passes(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed) && self.passes.fetch_add(1, Ordering::Relaxed) < PASSES_MAX
+    }
+
+    fn new(max: usize) -> Self {
+        Self {
+            used: AtomicUsize::new(0),
+            max,
+            refused: AtomicBool::new(false),
+            passes: AtomicUsize::new(0),
+        }
+    }
+
     /// Books `len` bytes; false if they are too many.
     fn book(&self, len: usize) -> bool {
         let booked = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
@@ -41,12 +65,15 @@ impl Buffers {
         let Ok(layout) = Layout::from_size_align(len.max(1), ALIGNMENT) else {
             return std::ptr::null_mut();
         };
-        if !self.book(len) {
+        let booked = self.book(len);
+        self.refused.store(!booked, Ordering::Relaxed);
+        if !booked {
             return std::ptr::null_mut();
         }
         // SAFETY: the layout is not of size 0.
         let data = unsafe { if zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
         if data.is_null() {
+            self.refused.store(true, Ordering::Relaxed);
             self.used.fetch_sub(len, Ordering::Relaxed);
         }
         data.cast()
@@ -86,13 +113,11 @@ static VTABLE: v8::RustAllocatorVtable<Buffers> = v8::RustAllocatorVtable {
 };
 
 /// The allocator of an isolate whose array buffers may hold `max` bytes.
-pub(crate) fn allocator(max: u64) -> v8::UniqueRef<v8::Allocator> {
-    let buffers = Arc::new(Buffers {
-        used: AtomicUsize::new(0),
-        max: usize::try_from(max).unwrap_or(usize::MAX),
-    });
+pub(crate) fn allocator(max: u64) -> (v8::UniqueRef<v8::Allocator>, Arc<Buffers>) {
+    let buffers = Arc::new(Buffers::new(usize::try_from(max).unwrap_or(usize::MAX)));
     // SAFETY: the handle is a live `Arc<Buffers>`, which the vtable's functions take it for.
-    unsafe { v8::new_rust_allocator(Arc::into_raw(buffers), &VTABLE) }
+    let allocator = unsafe { v8::new_rust_allocator(Arc::into_raw(buffers.clone()), &VTABLE) };
+    (allocator, buffers)
 }
 
 /// What the garbage collector's callback needs.
@@ -151,10 +176,7 @@ mod tests {
 
     #[test]
     fn buffers_end_exactly_at_the_limit() {
-        let buffers = Buffers {
-            used: AtomicUsize::new(0),
-            max: 100,
-        };
+        let buffers = Buffers::new(100);
         assert!(buffers.give(101, true).is_null());
         let all = buffers.give(100, true);
         assert!(!all.is_null());
@@ -167,5 +189,13 @@ mod tests {
         // SAFETY: as above.
         unsafe { free(&buffers, none, 0) };
         assert_eq!(buffers.used.load(Ordering::Relaxed), 0);
+        // A refusal is told once, and not for ever.
+        assert!(buffers.passes() && !buffers.passes());
+        for _ in 1..PASSES_MAX {
+            assert!(buffers.give(101, true).is_null());
+            assert!(buffers.passes());
+        }
+        assert!(buffers.give(101, true).is_null());
+        assert!(!buffers.passes());
     }
 }

@@ -19,6 +19,8 @@ pub const QUANTUM: Duration = Duration::from_millis(1);
 pub const DEBT_MAX: Duration = Duration::from_millis(200);
 /// Jobs that are delivered to an instance before one turn.
 pub const BATCH_MAX: usize = 128;
+/// How long a terminated turn may go on before the engine is told to end it by other means: without the place where it was.
+pub const INSIST_AFTER: Duration = Duration::from_millis(10);
 /// How long a terminated turn may go on before its thread is given up and the worker gets a new isolate.
 pub const TERMINATION_GRACE: Duration = Duration::from_millis(250);
 /// Threads of one isolate for the engine's blocking helpers (key generation and the like).

@@ -11,7 +11,7 @@
 //! One lock, held for a few field writes; threads are woken after it is released.
 
 use crate::fair::{FairQueue, TenantKey};
-use crate::options::{DEBT_MAX, PoolOptions, QUANTUM, TERMINATION_GRACE};
+use crate::options::{DEBT_MAX, INSIST_AFTER, PoolOptions, QUANTUM, TERMINATION_GRACE};
 use crate::slot::Slot;
 use crate::sys::{CpuClock, Priority, ThreadId, cpu_of_this_thread_ns};
 use atoll_model::{Limit, Limits, TenantId};
@@ -72,6 +72,7 @@ struct Turn {
     /// The thread's CPU when the watchdog first saw what runs in this turn, and which spell of the gauge that is.
     first_seen: Option<(u64, u64)>,
     terminated: Option<(Instant, Fault)>,
+    insisted: bool,
     abandoned: bool,
 }
 
@@ -111,6 +112,8 @@ pub(crate) struct PermitCounts {
 pub(crate) enum Verdict {
     /// End the turn.
     Terminate(Arc<dyn Interrupt>, Fault),
+    /// The turn was to end and goes on: end it by other means.
+    Insist(Arc<dyn Interrupt>),
     /// Have the instance see what it runs.
     Look(Arc<dyn Interrupt>),
     /// The turn was to end and did not: go on without the thread.
@@ -305,6 +308,7 @@ fn begin(state: &mut State, index: usize, since: Instant) {
             permit: true,
             first_seen: None,
             terminated: None,
+            insisted: false,
             abandoned: false,
         });
     }
@@ -321,7 +325,15 @@ fn unpark(seats: impl IntoIterator<Item = Arc<Seat>>) {
 /// Holds a running turn against its worker's limits.
 fn judge(turn: &mut Turn, seat: &Seat, now: Instant) -> Option<Verdict> {
     if let Some((since, fault)) = &turn.terminated {
-        let overdue = !turn.abandoned && now.saturating_duration_since(*since) >= TERMINATION_GRACE;
+        let waited = now.saturating_duration_since(*since);
+        if !turn.insisted && waited >= INSIST_AFTER {
+            turn.insisted = true;
+            return seat
+                .interrupt
+                .get()
+                .map(|interrupt| Verdict::Insist(interrupt.0.clone()));
+        }
+        let overdue = !turn.abandoned && waited >= TERMINATION_GRACE;
         turn.abandoned |= overdue;
         return overdue.then(|| Verdict::Abandon(seat.slot.clone(), seat.isolate, fault.clone()));
     }

@@ -124,6 +124,7 @@ impl Shared {
                 self.counters.terminated.fetch_add(1, Ordering::Relaxed);
                 interrupt.terminate(fault);
             }
+            Verdict::Insist(interrupt) => interrupt.insist(),
             Verdict::Look(interrupt) => interrupt.look(),
             Verdict::Abandon(slot, isolate, fault) => {
                 if let Some(slot) = slot.upgrade() {

@@ -413,7 +413,10 @@ impl Slot {
         let limit = self.tenant.max;
         if self.tenant.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
             self.release();
-            return Err((job, Some(self.overloaded(Limit::TenantInFlight, limit, "this account's workers"))));
+            return Err((
+                job,
+                Some(self.overloaded(Limit::TenantInFlight, limit, "this account's workers")),
+            ));
         }
         let mut state = self.lock();
         if state.closed {

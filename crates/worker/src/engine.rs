@@ -68,6 +68,9 @@ pub trait Interrupt: Send + Sync {
         false
     }
 
+    /// The turn goes on although [`Interrupt::terminate`] was called a while ago: ends it by whatever else there is.
+    fn insist(&self) {}
+
     /// Has the instance see what it runs, as its [`CpuGauge`] asked.
     fn look(&self) {}
 }

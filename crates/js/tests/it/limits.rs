@@ -282,10 +282,6 @@ fn memory_bombs_end_the_isolate_and_say_so() {
         ),
         ("doubling", "let a = [1]; for (;;) a = a.concat(a);"),
         (
-            "string",
-            "let s = 'x'; for (;;) { kept.push(s + kept.length); kept[0] = kept.join(); }",
-        ),
-        (
             "flat string",
             "for (let i = 0;; i++) kept.push(JSON.stringify('x'.repeat(1e6)) + i, [...('y'.repeat(1e5))]);",
         ),
@@ -297,7 +293,10 @@ fn memory_bombs_end_the_isolate_and_say_so() {
             "promises",
             "for (;;) kept.push(new Promise((r) => setTimeout.call, 0).then(() => kept));",
         ),
-        ("listeners", "for (;;) addEventListener('x', () => kept);"),
+        (
+            "listeners",
+            "for (;;) addEventListener('x' + kept.push(0), () => kept);",
+        ),
         ("closures", "for (;;) { const a = new Array(100); kept.push(() => a); }"),
         (
             "microtasks",
@@ -307,15 +306,11 @@ fn memory_bombs_end_the_isolate_and_say_so() {
         ("bigint", "let n = 1n; for (;;) { n <<= 1000000n; kept.push(n + 1n); }"),
         (
             "regexp",
-            "for (let i = 0;; i++) kept.push(new RegExp('a{1,' + (i % 1000) + '}b' + i), /(.)(.)/.exec('ab' + i));",
+            "for (let i = 0;; i++) kept.push(new RegExp('a{1,' + (i % 1000 + 1) + '}b' + i), /(.)(.)/.exec('ab' + i));",
         ),
         (
             "json",
             "const t = JSON.stringify(new Array(10000).fill({ a: [1, 2] })); for (;;) kept.push(JSON.parse(t));",
-        ),
-        (
-            "timers",
-            "for (;;) { try { setTimeout(() => {}, 1e6); } catch {} kept.push({}); }",
         ),
         (
             "headers",
@@ -341,7 +336,12 @@ fn buffers_are_refused_at_the_limit() {
         const full = kept.length; kept.length = 0; \
         const again = new ArrayBuffer(size * 16).byteLength; \
         return Response.json([full, error.name, error.message, again]);";
-    let mut driver = handler(small(), body);
+    // What buffers hold counts as the heap's, too: it must not be full first.
+    let limits = Limits {
+        heap_bytes: 256 << 20,
+        ..small()
+    };
+    let mut driver = handler(limits, body);
     let text = driver.get("/");
     let [full, name, message, again]: [serde_json::Value; 4] = serde_json::from_str::<Vec<serde_json::Value>>(&text)
         .unwrap()
@@ -417,7 +417,7 @@ fn deep_recursion_is_a_range_error_and_nothing_worse() {
             "regexp groups",
             "new RegExp('(?:'.repeat(1e6) + ')'.repeat(1e6)).test('a');",
         ),
-        ("regexp stack", "/(?:a|b)*?c/.test('ab'.repeat(1e6));"),
+        ("regexp stack", "/^(?:a|b)*c/.test('ab'.repeat(1e6));"),
         ("replace", "const f = () => 'a'.replace('a', f); f();"),
         ("sort", "const f = () => [2, 1].sort(f); f();"),
         ("spread", "Math.max(...new Array(1e7));"),

@@ -1,0 +1,5 @@
+export default {
+  async scheduled(controller) {
+    await scheduler.wait(controller.scheduledTime);
+  },
+};
