@@ -11,6 +11,13 @@ const { getOwnPropertyDescriptors } = Object;
 function limitMemories() {
   const pagesMax = op_wasm_pages_max();
   const Real = WebAssembly.Memory;
+  // The memories that this constructor made, while they live.
+  let made = [];
+  const pagesOf = (memory) => memory.buffer.byteLength / 65536;
+  const pagesMade = () => {
+    made = made.filter((memory) => memory.deref() !== undefined);
+    return made.reduce((sum, memory) => sum + pagesOf(memory.deref()), 0);
+  };
   const { prototype } = Real;
   function Memory(descriptor) {
     if (new.target === undefined) return Real(descriptor);
@@ -23,12 +30,15 @@ function limitMemories() {
     // What is no number is the constructor's to refuse.
     if (typeof maximum === "number" && maximum > pagesMax && maximum <= 65536) limited.maximum = pagesMax;
     const first = Number(initial ?? minimum);
-    if (first > pagesMax && first <= 65536) {
+    const all = first <= 65536 ? first + pagesMade() : first;
+    if (all > pagesMax && first <= 65536) {
       throw new RangeError(
-        `WebAssembly.Memory(): could not allocate memory: ${first} pages are more than ${pagesMax} (limit wasm_bytes = ${pagesMax * 65536})`,
+        `WebAssembly.Memory(): could not allocate memory: ${all} pages are more than ${pagesMax} (limit wasm_bytes = ${pagesMax * 65536})`,
       );
     }
-    return construct(Real, [limited], target);
+    const memory = construct(Real, [limited], target);
+    made.push(new WeakRef(memory));
+    return memory;
   }
   const Limited = Memory.bind(undefined);
   const { name, length } = getOwnPropertyDescriptors(Real);

@@ -63,6 +63,7 @@ impl Buffers {
 
     fn give(&self, len: usize, zeroed: bool) -> *mut c_void {
         let Ok(layout) = Layout::from_size_align(len.max(1), ALIGNMENT) else {
+            self.refused.store(true, Ordering::Relaxed);
             return std::ptr::null_mut();
         };
         let booked = self.book(len);
