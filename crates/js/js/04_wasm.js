@@ -6,6 +6,8 @@ const { op_wasm_pages_max } = core.ops;
 
 const { construct } = Reflect;
 const { getOwnPropertyDescriptors } = Object;
+// A flag may take it off the global scope.
+const Weak = WeakRef;
 
 // Before the worker's first line. Under a suite's tests nothing changes.
 function limitMemories() {
@@ -37,7 +39,7 @@ function limitMemories() {
       );
     }
     const memory = construct(Real, [limited], target);
-    made.push(new WeakRef(memory));
+    made.push(new Weak(memory));
     return memory;
   }
   const Limited = Memory.bind(undefined);

@@ -19,7 +19,7 @@ pub use assets::{AssetsConfig, HtmlHandling, NotFoundHandling, RunWorkerFirst};
 pub use binding::{BindingSpec, UnbuiltBinding};
 pub use compat::{CompatDate, CompatDateError, CompatFlags};
 pub use ids::{NamespaceId, RequestId, TenantId, WorkerName};
+pub use limits::{AccountLimits, Limit, LimitFacts, Limits, Unit};
 pub use outbound::{AddressEntry, AddressEntryError, OutboundEntry, OutboundRules};
 pub use route::{RoutePattern, RoutePatternError};
-pub use limits::{AccountLimits, Limit, LimitFacts, Limits, Unit};
 pub use version::{Module, ModuleKind, WorkerVersion};
