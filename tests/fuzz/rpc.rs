@@ -107,6 +107,7 @@ fn judge(inputs: &[Vec<u8>]) -> Vec<Result<Verdict, Wrong>> {
         crons: Vec::new(),
         tail_consumers: Vec::new(),
         limits: Limits::default(),
+        outbound: Default::default(),
         created_ms: 0,
     };
     let env = Environment {
