@@ -35,16 +35,25 @@ pub enum Verdict {
 /// What a check found wrong: one line and whatever helps.
 pub type Wrong = String;
 
+/// What a judge says of one input.
+pub type Judged = Result<Verdict, Wrong>;
+
+/// Judges one input.
+pub type Judge = dyn FnMut(&[u8]) -> Judged;
+
+/// Judges several inputs.
+pub type BatchJudge = dyn FnMut(&[Vec<u8>]) -> Vec<Judged>;
+
 /// Judges inputs.
 pub enum Check {
     /// One after the other.
-    Each(Box<dyn FnMut(&[u8]) -> Result<Verdict, Wrong>>),
+    Each(Box<Judge>),
     /// Many at once, for what is costly to start: one verdict for each, in their order.
     Batch {
         /// How many at once.
         size: usize,
         /// The judge. Fewer verdicts than inputs: it broke off, and each input is then tried alone.
-        judge: Box<dyn FnMut(&[Vec<u8>]) -> Vec<Result<Verdict, Wrong>>>,
+        judge: Box<BatchJudge>,
     },
 }
 
