@@ -2,13 +2,15 @@
 
 use super::{get, get_text, start, write_project};
 use crate::runner::DEADLINE;
-use crate::runner::server::{Command, Server};
+use crate::runner::server::{Command, Server, Subject};
 use anyhow::{Context, Result, bail};
 use http_body_util::BodyExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Clients that ask without a pause.
 const CLIENTS: u32 = 8;
@@ -318,6 +320,61 @@ pub async fn dedicated_and_shutdown() -> Result<()> {
                 .all(|process| !Path::new(&format!("/proc/{process}")).exists())
         };
         until(|| Ok(gone().then_some(()))).await?;
+    }
+    Ok(())
+}
+
+/// Where the kernel gives no namespaces, no worker runs, unless that was allowed; then what is missing is said.
+pub async fn a_missing_layer_is_refused_or_told() -> Result<()> {
+    const SCRIPT: &str = r#"
+for kind in user mnt pid net ipc uts cgroup; do echo 0 > /proc/sys/user/max_${kind}_namespaces || exit 99; done
+exec "$0" "$@"
+"#;
+    let Subject::Atoll(program) = Subject::find()? else {
+        bail!("this is about our binary");
+    };
+    let folder = tempfile::tempdir()?;
+    let project = folder.path().join("project");
+    write_project(&project, WORKER, "")?;
+    for allowed in [false, true] {
+        let mut command = tokio::process::Command::new("unshare");
+        command
+            .args(["--user", "--map-root-user", "sh", "-c", SCRIPT])
+            .arg(&program);
+        command
+            .arg("serve")
+            .arg(&project)
+            .args(["--port", "0", "--isolation", "cordon", "--log-format", "json"]);
+        command.arg("--persist-to").arg(folder.path().join("state"));
+        command.env("ATOLL_SANDBOX_ALLOW_DOWNGRADE", if allowed { "1" } else { "0" });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
+        let read = async {
+            while let Some(line) = lines.next_line().await? {
+                said.push_str(&line);
+                said.push('\n');
+                if line.contains("\"ready\"") {
+                    return Ok::<_, anyhow::Error>(true);
+                }
+            }
+            Ok(false)
+        };
+        let ready = tokio::time::timeout(DEADLINE, read)
+            .await
+            .context("neither ready nor ended")??;
+        if ready != allowed {
+            bail!("with the downgrade allowed: {allowed}, ready: {ready}\n{said}");
+        }
+        if !allowed && !said.contains("user namespace is missing") {
+            bail!("it does not say what is missing:\n{said}");
+        }
+        if allowed && !(said.contains("locked in less") && said.contains("pid namespace")) {
+            bail!("it does not say what it goes on without:\n{said}");
+        }
+        child.start_kill().ok();
+        child.wait().await?;
     }
     Ok(())
 }

@@ -79,6 +79,11 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             cordon::a_rolling_restart_loses_nothing,
         )
         .with_ignored_flag(!locks),
+        trial(
+            "cordon::a_missing_layer_is_refused_or_told",
+            cordon::a_missing_layer_is_refused_or_told,
+        )
+        .with_ignored_flag(!locks),
         trial("cordon::dedicated_and_shutdown", cordon::dedicated_and_shutdown).with_ignored_flag(!locks),
         trial(
             "inspector::breakpoints_in_typescript",
