@@ -15,7 +15,7 @@ use std::convert::Infallible;
 use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -38,6 +38,8 @@ const HTTP2: u64 = 2;
 /// Streams of one HTTP/2 connection.
 const HTTP2_STREAMS: u64 = 4;
 const SOCKETS: u64 = 2;
+/// How long a socket is used before its client closes it: less than a replaced version may go on with what it has (30 s).
+const SOCKET_LIFETIME: Duration = Duration::from_secs(10);
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -355,7 +357,8 @@ impl Client {
             .await
             .context("no handshake in time")?
             .context("the handshake")?;
-        while !self.stop.is_cancelled() {
+        let end = Instant::now() + SOCKET_LIFETIME;
+        while !self.stop.is_cancelled() && Instant::now() < end {
             let text = format!("message {}", self.random.below(1_000_000));
             // A closing socket takes nothing more: its close frame is read below.
             let sent = socket.send(Message::text(text.clone())).await.is_ok();

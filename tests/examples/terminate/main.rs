@@ -21,7 +21,8 @@
 //! An HTTP/1 connection that closes after the request was sent and before its answer begins is a failure here, even where RFC
 //! 9110 section 9.2.2 lets a client repeat the request because its method is idempotent: the server avoids it by keeping idle
 //! connections for the request that may be on its way. So is a refused connection. A WebSocket must end with close code 1001
-//! and all echoes of what was sent before.
+//! and all echoes of what was sent before when the server stops. A reload leaves it alone for the 30 seconds that a replaced
+//! version has; clients close theirs before.
 
 mod client;
 mod server;

@@ -13,7 +13,7 @@ use atoll_cli::terminal::Terminal;
 use atoll_stdx::Clock;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -171,10 +171,7 @@ impl<W: Write> Writer<W> {
                 if lines.len() >= WRITE_BYTES {
                     break;
                 }
-                next = match queue.recv_timeout(Duration::ZERO) {
-                    Ok(message) => Some(message),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-                };
+                next = queue.try_recv().ok();
             }
             let dropped = self.dropped.load(Ordering::Relaxed);
             if dropped > self.told {

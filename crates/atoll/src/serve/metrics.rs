@@ -56,8 +56,6 @@ pub(crate) fn page(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
 #[derive(Debug)]
 struct Page(Arc<Sources>);
 
-type Labels<'a> = Vec<(&'static str, &'a str)>;
-
 /// A family under its name, to be filled row by row.
 fn family<'s>(
     encoder: &'s mut DescriptorEncoder<'_>,
@@ -102,7 +100,7 @@ impl Collector for Page {
 impl Page {
     fn program(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut build = family(encoder, "atoll_build", "The program", MetricType::Gauge)?;
-        gauge_row(&mut build, &vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)?;
+        gauge_row(&mut build, &[("version", env!("CARGO_PKG_VERSION"))], 1.0)?;
         let ready = u8::from(self.0.status.unready().is_none());
         gauge(encoder, "atoll_ready", "1 if /readyz says yes", ready.into())?;
         let reloads = self.0.status.reloads();
@@ -112,8 +110,8 @@ impl Page {
             "Reloads, by how they ended",
             MetricType::Counter,
         )?;
-        counter_row(&mut rows, &vec![("outcome", "ok")], reloads.0)?;
-        counter_row(&mut rows, &vec![("outcome", "failed")], reloads.1)?;
+        counter_row(&mut rows, &[("outcome", "ok")], reloads.0)?;
+        counter_row(&mut rows, &[("outcome", "failed")], reloads.1)?;
         let (written, dropped) = self.0.journal.counts();
         counter(encoder, "atoll_log_records", "Records written", written)?;
         counter(
@@ -134,7 +132,8 @@ impl Page {
         )?;
         for reading in &readings {
             for (class, outcome, count) in &reading.requests {
-                let labels: Labels = vec![("worker", &reading.worker), ("status", class), ("outcome", outcome)];
+                let worker = reading.worker.as_str();
+                let labels = [("worker", worker), ("status", *class), ("outcome", outcome.as_str())];
                 counter_row(&mut rows, &labels, *count)?;
             }
         }
@@ -145,7 +144,7 @@ impl Page {
             MetricType::Histogram,
         )?;
         for reading in &readings {
-            let labels: Labels = vec![("worker", &reading.worker)];
+            let labels = [("worker", reading.worker.as_str())];
             let bounds = LATENCY_BOUNDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(reading.latency.iter().copied()).collect();
             let count = reading.latency.iter().sum();
@@ -161,7 +160,7 @@ impl Page {
         workers.truncate(ROWS_MAX);
         let mut rows = family(encoder, "atoll_worker", "Running versions", MetricType::Gauge)?;
         for worker in &workers {
-            let labels: Labels = vec![("worker", worker.worker.as_str()), ("version", &worker.version)];
+            let labels = [("worker", worker.worker.as_str()), ("version", worker.version.as_str())];
             gauge_row(&mut rows, &labels, 1.0)?;
         }
         let mut rows = family(
@@ -171,7 +170,7 @@ impl Page {
             MetricType::Gauge,
         )?;
         for worker in &workers {
-            let labels: Labels = vec![("worker", worker.worker.as_str())];
+            let labels = [("worker", worker.worker.as_str())];
             gauge_row(&mut rows, &labels, f64::from(worker.slot.in_flight))?;
         }
         let mut rows = family(
@@ -181,12 +180,12 @@ impl Page {
             MetricType::Gauge,
         )?;
         for worker in &workers {
-            let labels: Labels = vec![("worker", worker.worker.as_str())];
+            let labels = [("worker", worker.worker.as_str())];
             gauge_row(&mut rows, &labels, worker.slot.queued as f64)?;
         }
         let mut rows = family(encoder, "atoll_worker_isolates", "Isolates", MetricType::Gauge)?;
         for worker in &workers {
-            let labels: Labels = vec![("worker", worker.worker.as_str())];
+            let labels = [("worker", worker.worker.as_str())];
             gauge_row(&mut rows, &labels, worker.slot.isolates as f64)?;
         }
         Ok(())
@@ -326,7 +325,7 @@ impl Page {
                 ("failed", usage.failed),
             ];
             for (kind, count) in kinds {
-                let labels: Labels = vec![("namespace", namespace.as_str()), ("kind", kind)];
+                let labels = [("namespace", namespace.as_str()), ("kind", kind)];
                 counter_row(&mut rows, &labels, count)?;
             }
         }
@@ -338,7 +337,7 @@ impl Page {
         )?;
         for (_, namespace, usage) in &usage {
             for (kind, count) in [("read", usage.bytes_read), ("written", usage.bytes_written)] {
-                let labels: Labels = vec![("namespace", namespace.as_str()), ("kind", kind)];
+                let labels = [("namespace", namespace.as_str()), ("kind", kind)];
                 counter_row(&mut rows, &labels, count)?;
             }
         }
@@ -360,7 +359,7 @@ impl Page {
                 ("evicted", usage.evicted),
             ];
             for (kind, count) in kinds {
-                let labels: Labels = vec![("worker", scope.worker.as_str()), ("kind", kind)];
+                let labels = [("worker", scope.worker.as_str()), ("kind", kind)];
                 counter_row(&mut rows, &labels, count)?;
             }
         }
@@ -371,7 +370,7 @@ impl Page {
             MetricType::Gauge,
         )?;
         for (scope, usage) in &zones {
-            let labels: Labels = vec![("worker", scope.worker.as_str())];
+            let labels = [("worker", scope.worker.as_str())];
             gauge_row(&mut rows, &labels, usage.bytes as f64)?;
         }
         Ok(())
