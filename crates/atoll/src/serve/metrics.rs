@@ -259,7 +259,11 @@ impl Page {
             cordon.children as f64,
         )?;
         let figures = [
-            ("atoll_child_starts", "Child processes that became ready", cordon.started),
+            (
+                "atoll_child_starts",
+                "Child processes that became ready",
+                cordon.started,
+            ),
             (
                 "atoll_child_start_failures",
                 "Child processes that did not",
