@@ -3,6 +3,7 @@
 
 use crate::stream::Jitter;
 use crate::world::*;
+use atoll_model::{CompatDate, Module, ModuleKind};
 use atoll_worker::body::{CREDIT_DEFAULT, channel};
 use atoll_worker::rpc::{RpcChannel, RpcMessage, link as rpc_link};
 use atoll_worker::{
@@ -11,6 +12,7 @@ use atoll_worker::{
     OutboundRequest, Outcome, Props, RateLimitAsk, Redirect, Response, ResponseHead, ScheduledEvent, SecureTransport,
     StartTls, WsMessage,
 };
+use atoll_worker::{ClonedValue, OutboundRoute, ServiceStub, WorkerCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue};
@@ -310,6 +312,7 @@ async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result<Out
             stub.dispatch(ctx.clone(), Event::Fetch(crate::world::request("/props", Body::Empty)))
                 .await
         }
+        "/loader" => respond(load(&ctx, &env).await),
         "/rpc-out" => respond(rpc_out(&ctx, &env).await),
         other => panic!("no such path: {other}"),
     }
@@ -445,6 +448,71 @@ async fn connect(ctx: &EventContext, env: &Environment) -> String {
         "{echoed:?} {} {} {} {error} {refused}",
         secure.remote, secure.local, secure.alpn
     )
+}
+
+async fn load(ctx: &EventContext, env: &Environment) -> String {
+    let Binding::Loader(loader) = &env.bindings[place::LOADER].1 else {
+        panic!()
+    };
+    let Binding::Service(bound) = &env.bindings[place::SERVICE].1 else {
+        panic!()
+    };
+    let own = |name: &str| ServiceStub {
+        entrypoint: Some(name.into()),
+        ..env.own.clone()
+    };
+    let (ask, asked) = oneshot::channel();
+    let stub = ServiceStub {
+        service: loader.get(Some("new".into()), ask),
+        entrypoint: Some("Entry".into()),
+        props: Some(Props::Json("1".into())),
+    };
+    let mut ctx = ctx.clone();
+    ctx.entry = atoll_worker::Entry::default();
+    let event = || Event::Fetch(request("/", Body::Empty));
+    // Events wait for the code.
+    let early = tokio::spawn({
+        let (stub, ctx) = (stub.clone(), ctx.clone());
+        async move { stub.dispatch(ctx, event()).await }
+    });
+    let module = Module {
+        name: "m.js".to_owned(),
+        kind: ModuleKind::Esm,
+        content: bytes(400_000),
+        source_map: Some(bytes(10)),
+    };
+    asked.await.unwrap().supply(Ok(WorkerCode {
+        compat_date: CompatDate::new(2026, 1, 1),
+        compat_flags: vec!["f".to_owned()],
+        main_module: "m.js".to_owned(),
+        modules: vec![module],
+        env: vec![(
+            "V".to_owned(),
+            ClonedValue {
+                data: bytes(5),
+                table: "[]".into(),
+                services: vec![bound.clone()],
+            },
+        )],
+        outbound: OutboundRoute::Service(own("Out")),
+        tails: vec![own("Tail")],
+        cpu_ms: Some(5),
+        subrequests_max: None,
+    }));
+    let Ok(Outcome::Fetch(response)) = early.await.unwrap() else {
+        panic!()
+    };
+    let said = text(response.body).await;
+    let (ask, asked) = oneshot::channel();
+    let known = ServiceStub::new(loader.get(Some("known".into()), ask));
+    let known = known.dispatch(ctx.clone(), event()).await.unwrap_err();
+    assert!(asked.await.is_err());
+    let (ask, asked) = oneshot::channel();
+    let none = ServiceStub::new(loader.get(None, ask));
+    drop(asked.await.unwrap());
+    let none = none.dispatch(ctx.clone(), event()).await.unwrap_err();
+    assert_eq!(none.kind, FaultKind::Startup);
+    format!("{said} | {}", known.message)
 }
 
 /// The other side of an RPC session: says what it gets, with everything that travelled along.
@@ -748,7 +816,7 @@ everywhere!(fetchers_and_the_way_out, world => {
 
 everywhere!(small_bindings, world => {
     assert_eq!(text(world.fetch("/limits", Body::Empty).await.body).await, "[true, true, true, false]");
-    let names = "TEXT KV FETCHER LIMIT POINTS SERVICE SECRET";
+    let names = "TEXT KV FETCHER LIMIT POINTS SERVICE SECRET LOADER";
     assert_eq!(text(world.fetch("/static", Body::Empty).await.body).await, format!("text s Some(\"v\") {names}"));
     assert_eq!(text(world.fetch("/cache", Body::Empty).await.body).await, "203 Stored 100000 true");
 });
@@ -826,6 +894,14 @@ everywhere!(services_see_their_entrypoint_and_props, world => {
     assert_eq!(ask("/context").await, context);
     let own = text(world.fetch("/own", Body::Empty).await.body).await;
     assert_eq!(own, "Some(\"Mine\") Some(Clone(b\"\\xff\\x0f\"))");
+});
+
+everywhere!(loaders_ask_for_code_and_get_it, world => {
+    let api = "Some(\"Api\") Some(Json(\"{\\\"a\\\":1}\"))";
+    let expected = format!(
+        "Some(\"Entry\") Some(Json(\"1\")) m.js 400000 V [] 5 | Some(\"Out\") None | {api} | Some(\"Tail\") None | known already"
+    );
+    assert_eq!(text(world.fetch("/loader", Body::Empty).await.body).await, expected);
 });
 
 everywhere!(rpc_from_the_worker, world => {

@@ -5,10 +5,11 @@ use atoll_link::{LinkError, ParentLink, RemoteSlot, Runner, Running, serve};
 use atoll_model::{CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::{
-    AnalyticsDataset, Binding, BindingError, Body, CacheKey, ConnectError, ConnectRequest, Connection, DataPoint,
-    Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException, KvEntry, KvKey, KvList,
-    KvListOptions, KvNamespace, KvPut, LogRecord, LogSink, Outbound, OutboundRequest, OutboundRoute, Outcome, Props,
-    RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache, ResponseHead, Service, ServiceStub,
+    AnalyticsDataset, Binding, BindingError, Body, CacheKey, CodeAsk, CodeSink, ConnectError, ConnectRequest,
+    Connection, DataPoint, Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException,
+    KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LogRecord, LogSink, Outbound, OutboundRequest,
+    OutboundRoute, Outcome, Props, RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache,
+    ResponseHead, Service, ServiceStub, WorkerCode, WorkerLoader,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -248,6 +249,72 @@ impl Service for Other {
     }
 }
 
+/// A loader whose workers tell of their code; the id `known` is never asked for.
+struct Loader;
+
+struct Loaded(tokio::sync::watch::Receiver<Option<Result<Arc<WorkerCode>, Fault>>>);
+
+struct Sink(Option<tokio::sync::watch::Sender<Option<Result<Arc<WorkerCode>, Fault>>>>);
+
+impl CodeSink for Sink {
+    fn supply(mut self: Box<Self>, code: Result<WorkerCode, Fault>) {
+        self.0.take().unwrap().send_replace(Some(code.map(Arc::new)));
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if let Some(told) = self.0.take() {
+            told.send_replace(Some(Err(Fault::new(FaultKind::Startup, "no code"))));
+        }
+    }
+}
+
+impl WorkerLoader for Loader {
+    fn get(&self, id: Option<Arc<str>>, ask: CodeAsk) -> Arc<dyn Service> {
+        let (told, code) = tokio::sync::watch::channel(None);
+        if id.as_deref() == Some("known") {
+            told.send_replace(Some(Err(Fault::new(FaultKind::Exception, "known already"))));
+        } else {
+            let _ = ask.send(Box::new(Sink(Some(told))));
+        }
+        Arc::new(Loaded(code))
+    }
+}
+
+#[async_trait]
+impl Service for Loaded {
+    async fn dispatch(&self, ctx: EventContext, _: Event) -> Result<Outcome, Fault> {
+        let mut code = self.0.clone();
+        let code = code.wait_for(Option::is_some).await.unwrap().clone().unwrap()?;
+        let OutboundRoute::Service(outbound) = &code.outbound else {
+            panic!()
+        };
+        let ask = |stub: &ServiceStub| {
+            let (stub, ctx) = (stub.clone(), ctx.clone());
+            async move {
+                match stub.dispatch(ctx, Event::Fetch(request("/props", Body::Empty))).await {
+                    Ok(Outcome::Fetch(response)) => text(response.body).await,
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let (name, value) = &code.env[0];
+        let modules: usize = code.modules.iter().map(|module| module.content.len()).sum();
+        respond(format!(
+            "{:?} {:?} {} {modules} {name} {} {} | {} | {} | {}",
+            ctx.entry.name,
+            ctx.entry.props,
+            code.main_module,
+            value.table,
+            value.data.len(),
+            ask(outbound).await,
+            ask(&value.services[0]).await,
+            ask(&code.tails[0]).await,
+        ))
+    }
+}
+
 /// The environment of all tests, by the places of its bindings.
 pub mod place {
     pub const TEXT: usize = 0;
@@ -257,6 +324,7 @@ pub mod place {
     pub const POINTS: usize = 4;
     pub const SERVICE: usize = 5;
     pub const SECRET: usize = 6;
+    pub const LOADER: usize = 7;
 }
 
 pub fn environment(record: &Arc<Record>, other: &Worker) -> Environment {
@@ -289,6 +357,7 @@ pub fn environment(record: &Arc<Record>, other: &Worker) -> Environment {
                 value: Some("v".to_owned()),
             },
         ),
+        ("LOADER", Binding::Loader(Arc::new(Loader))),
     ];
     let environment = Environment {
         bindings: bindings.map(|(name, binding)| (name.to_owned(), binding)).into(),
