@@ -305,6 +305,7 @@ fn main() {
             crons: Vec::new(),
             tail_consumers: Vec::new(),
             limits: Limits::default(),
+            outbound: Default::default(),
             created_ms: 0,
             outbound: OutboundRules::default(),
         });

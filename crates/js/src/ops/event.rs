@@ -4,6 +4,7 @@ use crate::exception::from_js_error;
 use crate::ops::body::{Sender, Source};
 use crate::ops::isolate;
 use crate::ops::websocket::Socket;
+use atoll_worker::wire::HEADERS_MAX;
 use atoll_worker::{Body, Fault, FaultKind, JsException, Outcome, Response, ResponseHead, WebSocketEnd};
 use bytes::Bytes;
 use deno_core::convert::ByteString;
@@ -45,6 +46,11 @@ pub(crate) fn headers_from_wire(wire: &[u8]) -> Result<HeaderMap, JsErrorBox> {
                 show()
             ))
         })?;
+        // The map panics at 2^15; whoever adds some on the way has room.
+        if headers.len() >= HEADERS_MAX {
+            let message = format!("A message cannot have more than {HEADERS_MAX} header fields.");
+            return Err(JsErrorBox::type_error(message));
+        }
         headers.append(header, value);
     }
     Ok(headers)
@@ -302,6 +308,9 @@ mod tests {
         headers.append("set-cookie", HeaderValue::from_static(""));
         headers.append("set-cookie", HeaderValue::from_bytes(b"\xe9").unwrap());
         assert_eq!(headers_from_wire(&headers_to_wire(&headers)).unwrap(), headers);
+        let many = |count: usize| vec!["x\0y"; count].join("\0").into_bytes();
+        assert_eq!(headers_from_wire(&many(HEADERS_MAX)).unwrap().len(), HEADERS_MAX);
+        assert!(headers_from_wire(&many(HEADERS_MAX + 1)).is_err());
         assert_eq!(headers_from_wire(b"").unwrap(), HeaderMap::new());
         assert!(headers_from_wire(b"a\0\x01").is_err());
         assert!(headers_from_wire(b"a b\0x").is_err());

@@ -1,0 +1,287 @@
+//! The campaign of hostile workers: `cargo xtask campaign hostile --count N --seed S --resume -- --isolation cordon`.
+//!
+//! `atoll serve`, the real binary, serves several hostile workers of `tests/hostile` beside a neighbour. Each run lets one of
+//! them do its worst and checks:
+//! - it is stopped by the limit that its `kind.toml` names, or ends by itself where that is what the file says;
+//! - the neighbour, who is asked all the time, gives every answer right, during and after;
+//! - the hostile worker answers again;
+//! - the memory of the server and its children comes back under a bound;
+//! - the server is the same process, and says that it is well.
+//!
+//! A round is every kind once, in an order that the seed chooses; a server lives for [`RUNS_PER_SERVER`] runs. Kinds that need
+//! a cordon are left out of `shared`, and said so.
+
+mod attack;
+mod kinds;
+mod neighbour;
+mod server;
+
+use anyhow::{Context, Result, bail};
+use atoll_stdx::SplitMix64;
+use kinds::{Expected, Isolation, Kind};
+use neighbour::Neighbour;
+use server::Server;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Runs that one server has to stand.
+const RUNS_PER_SERVER: usize = 8;
+/// How long a limit may take to show, once the client has its answer.
+const LIMIT_DEADLINE: Duration = Duration::from_secs(60);
+/// How long is waited for a limit that need not show.
+const HARMLESS_WAIT: Duration = Duration::from_millis(700);
+/// How long a worker may take until it answers again: its isolate is made anew.
+const RECOVERY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long memory may take to come back.
+const MEMORY_DEADLINE: Duration = Duration::from_secs(60);
+/// How much more memory than at its start a server may keep: two isolates' heaps and buffers that nobody has collected yet.
+const MEMORY_BOUND: u64 = 512 << 20;
+
+struct Arguments {
+    count: usize,
+    seed: u64,
+    isolation: Isolation,
+    resume: bool,
+    /// This kind alone.
+    kind: Option<String>,
+    binary: PathBuf,
+}
+
+fn arguments() -> Result<Arguments> {
+    let here = std::env::current_exe().context("find this program")?;
+    // This program is target/PROFILE/examples/hostile.
+    let beside = here.ancestors().nth(2).context("this program's folder")?.join("atoll");
+    let mut arguments = Arguments {
+        count: 8,
+        seed: 1,
+        isolation: Isolation::Shared,
+        resume: false,
+        kind: None,
+        binary: std::env::var_os("ATOLL_BIN").map_or(beside, PathBuf::from),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--count" => arguments.count = value()?.parse().context("--count")?,
+            "--seed" => arguments.seed = value()?.parse().context("--seed")?,
+            "--isolation" => arguments.isolation = value()?.parse()?,
+            "--kind" => arguments.kind = Some(value()?),
+            "--resume" => arguments.resume = true,
+            other => bail!("no such argument: {other}"),
+        }
+    }
+    Ok(arguments)
+}
+
+fn main() -> ExitCode {
+    match arguments().and_then(|arguments| campaign(&arguments)) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(wrong) => {
+            println!("{wrong} runs went wrong");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a run found.
+struct Outcome {
+    /// The limits that were reached, as far as they were looked for; none: it ended by itself.
+    limits: Vec<String>,
+    status: String,
+    took: Duration,
+    neighbour: u64,
+    /// More than at the start, after all.
+    memory: i64,
+    wrong: Vec<String>,
+}
+
+impl Outcome {
+    /// A line, and one for everything that is wrong. Gives the limits.
+    fn tell(&self, run: usize, kind: &Kind) -> String {
+        let limits = match self.limits.as_slice() {
+            [] => "none".to_owned(),
+            limits => limits.join("+"),
+        };
+        println!(
+            "run {run} {}: {limits}, {}, {:.2} s, {} answers of the neighbour, {:+} MiB",
+            kind.name,
+            self.status,
+            self.took.as_secs_f64(),
+            self.neighbour,
+            self.memory >> 20
+        );
+        for line in &self.wrong {
+            println!("  WRONG: {line}");
+        }
+        limits
+    }
+}
+
+fn campaign(arguments: &Arguments) -> Result<usize> {
+    let all = kinds::load()?;
+    let (mut kinds, left_out): (Vec<Kind>, Vec<Kind>) = all
+        .into_iter()
+        .filter(|kind| arguments.kind.as_ref().is_none_or(|name| *name == kind.name))
+        .partition(|kind| kind.expected(arguments.isolation).is_some());
+    for kind in &left_out {
+        println!("{} is left out: it needs a cordon", kind.name);
+    }
+    if kinds.is_empty() {
+        bail!("there is no such kind");
+    }
+    let isolation = arguments.isolation;
+    println!(
+        "{} kinds, {} runs from seed {}, --isolation {isolation}",
+        kinds.len(),
+        arguments.count,
+        arguments.seed
+    );
+    let progress = std::env::temp_dir().join(format!("atoll-hostile-{isolation}-{}", arguments.seed));
+    let mut first = 0;
+    if arguments.resume
+        && let Ok(text) = std::fs::read_to_string(&progress)
+    {
+        first = text.trim().parse().unwrap_or(0);
+        println!("going on with run {first}");
+    }
+    let mut by_limit: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut done, mut wrong) = (0, 0);
+    let mut number = 0;
+    let mut rng = SplitMix64::new(arguments.seed);
+    while number < arguments.count {
+        shuffle(&mut rng, &mut kinds);
+        for batch in kinds.chunks(RUNS_PER_SERVER) {
+            let batch = &batch[..batch.len().min(arguments.count.saturating_sub(number))];
+            if batch.is_empty() {
+                break;
+            }
+            let runs = number..number + batch.len();
+            number = runs.end;
+            if runs.end <= first {
+                continue;
+            }
+            let mut run = runs.start;
+            let tell = |kind: &Kind, outcome: Outcome| {
+                done += 1;
+                let limits = outcome.tell(run, kind);
+                run += 1;
+                wrong += usize::from(!outcome.wrong.is_empty());
+                *by_limit.entry(limits).or_default() += 1;
+            };
+            serve(arguments, batch, tell).with_context(|| format!("runs {runs:?}"))?;
+            // Without it a resumed run begins earlier, no more.
+            let _ = std::fs::write(&progress, runs.end.to_string());
+        }
+    }
+    println!("{done} runs, {wrong} wrong; stopped by: {by_limit:?}");
+    Ok(wrong)
+}
+
+fn shuffle(rng: &mut SplitMix64, kinds: &mut [Kind]) {
+    for last in (1..kinds.len()).rev() {
+        kinds.swap(last, rng.below(last as u64 + 1) as usize);
+    }
+}
+
+/// One server, and a run of each of `kinds`.
+fn serve(arguments: &Arguments, kinds: &[Kind], mut tell: impl FnMut(&Kind, Outcome)) -> Result<()> {
+    let mut server = Server::start(&arguments.binary, arguments.isolation, kinds)?;
+    let neighbour = Neighbour::start(server.address);
+    let base = server.memory()?;
+    for kind in kinds {
+        // Every kind here has one: those without were left out.
+        let Some(expected) = kind.expected(arguments.isolation) else {
+            continue;
+        };
+        tell(kind, run(&mut server, &neighbour, base, kind, &expected)?);
+    }
+    drop(neighbour);
+    server.stop()
+}
+
+fn run(server: &mut Server, neighbour: &Neighbour, base: u64, kind: &Kind, expected: &Expected) -> Result<Outcome> {
+    let mut wrong = Vec::new();
+    let asked = neighbour.begin();
+    let mark = server.mark()?;
+    let start = Instant::now();
+    let end = if kind.startup {
+        server.reload_with(kind)?
+    } else {
+        attack::attack(server.address, kind)
+    };
+    // What comes to light.
+    let deadline = Instant::now()
+        + if expected.harmless {
+            HARMLESS_WAIT
+        } else {
+            LIMIT_DEADLINE
+        };
+    let limits = loop {
+        let mut found = server.limits_since(&mark, &end.text)?;
+        // The front's own answer: this status stands for one limit.
+        if end.status == "413" && found.is_empty() {
+            found.push("request_body_bytes_max".to_owned());
+        }
+        if !found.is_empty() || Instant::now() >= deadline || server.has_ended()? {
+            break found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let took = start.elapsed();
+    if limits.is_empty() {
+        if !expected.harmless {
+            wrong.push(format!(
+                "no limit stopped it, expected {:?}; {}",
+                expected.limits,
+                end.told()
+            ));
+        } else if let Some(failure) = &end.failure {
+            wrong.push(format!("no limit stopped it, and its client got: {failure}"));
+        }
+    } else if !limits.iter().any(|limit| expected.limits.contains(limit)) {
+        wrong.push(format!("stopped by {limits:?}, not by one of {:?}", expected.limits));
+    }
+    if let Err(error) = attack::recovered(server.address, kind, RECOVERY_DEADLINE) {
+        wrong.push(format!("it does not answer again: {error:#}"));
+    }
+    if kind.startup {
+        server.restore(kind)?;
+    }
+    let memory = |server: &Server| anyhow::Ok(server.memory()? as i64 - base as i64);
+    let deadline = Instant::now() + MEMORY_DEADLINE;
+    let mut more = memory(server)?;
+    while more > MEMORY_BOUND as i64 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(200));
+        more = memory(server)?;
+    }
+    if more > MEMORY_BOUND as i64 {
+        wrong.push(format!("{} MiB more than at the start are kept", more >> 20));
+    }
+    let (answers, failures) = neighbour.end(asked);
+    wrong.extend(failures.into_iter().map(|failure| format!("the neighbour: {failure}")));
+    if let Err(error) = server.is_well() {
+        wrong.push(format!("{error:#}"));
+    }
+    if !wrong.is_empty() {
+        wrong.push(format!(
+            "its client: {}; records: {}",
+            end.told(),
+            server.records_since(&mark)
+        ));
+    }
+    Ok(Outcome {
+        limits,
+        status: end.status,
+        took,
+        neighbour: answers,
+        memory: more,
+        wrong,
+    })
+}

@@ -1,0 +1,342 @@
+//! The server under test: its projects, its records and counters, its memory.
+
+use super::attack::{End, Request, get};
+use super::kinds::{Isolation, Kind};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a start, a reload or a stop may take. Generous: a debug build on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// CPU of an event here, milliseconds.
+const CPU_MS: u64 = 500;
+/// A `kind.toml` may set those of `limits` and those of `atoll.limits` by the same name.
+const PLATFORM_LIMITS: [(&str, &str); 2] = [("cpu_ms", "cpu_ms"), ("subrequests_max", "subrequests")];
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    records: Arc<Mutex<Vec<String>>>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    admin: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+/// A moment, to look from.
+pub struct Mark {
+    records: usize,
+    counters: Vec<(String, f64)>,
+}
+
+/// The entry module of every kind: what it attacks with stands in `attack.js`.
+const INDEX: &str = r#"import attack from "./attack.js";
+export default {
+  async fetch(request, env, ctx) {
+    if (new URL(request.url).pathname === "/ping") return new Response("pong");
+    const answer = await attack(request, env, ctx);
+    return answer ?? new Response("done");
+  },
+};
+"#;
+const NEIGHBOUR: &str = r#"export default {
+  fetch(request) {
+    const number = Number(new URL(request.url).pathname.slice(1));
+    return new Response(String(number * number));
+  },
+};
+"#;
+const GOOD: &str = "export default function attack() {}\n";
+
+impl Server {
+    /// Serves `kinds` beside the neighbour.
+    pub fn start(binary: &Path, isolation: Isolation, kinds: &[Kind]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(binary);
+        command.arg("serve");
+        let neighbour = folder.path().join("neighbour");
+        write(&neighbour, "neighbour", NEIGHBOUR, None)?;
+        command.arg("-c").arg(neighbour.join("wrangler.jsonc"));
+        for kind in kinds {
+            let project = folder.path().join(&kind.name);
+            write(&project, &kind.name, INDEX, Some(kind))?;
+            copy(&kind.folder, &project, kind.startup)?;
+            command.arg("-c").arg(project.join("wrangler.jsonc"));
+        }
+        command.args([
+            "--port",
+            "0",
+            "--admin",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--log-level",
+            "warn",
+        ]);
+        command.args(["--isolation", &isolation.to_string(), "--grace", "5s"]);
+        command.arg("--persist-to").arg(folder.path().join("state"));
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let records = Arc::<Mutex<Vec<String>>>::default();
+        let kept = records.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // What a hostile worker prints is cut: the beginning says what it is.
+                let line: String = line.chars().take(4096).collect();
+                kept.lock().unwrap().push(line);
+            }
+        });
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Self {
+            child,
+            records,
+            address: nowhere,
+            admin: nowhere,
+            folder,
+        };
+        let ready = server.record(0, "ready")?;
+        let at = |name: &str| {
+            let url = ready[name].as_str().and_then(|url| url.strip_prefix("http://"));
+            let at = url.and_then(|at| at.trim_end_matches('/').parse::<SocketAddr>().ok());
+            at.with_context(|| format!("no address in {name}: {ready}"))
+        };
+        (server.address, server.admin) = (at("url")?, at("admin")?);
+        Ok(server)
+    }
+
+    /// Waits for a record of this event from number `since` on.
+    fn record(&mut self, since: usize, event: &str) -> Result<Value> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let lines = self.records.lock().unwrap()[since..].to_vec();
+            for line in &lines {
+                if let Ok(record) = serde_json::from_str::<Value>(line)
+                    && record["event"] == event
+                {
+                    return Ok(record);
+                }
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended ({status}) before \"{event}\":\n{}", lines.join("\n"));
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "no \"{event}\" in time:\n{}",
+                lines.join("\n")
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Now.
+    pub fn mark(&self) -> Result<Mark> {
+        Ok(Mark {
+            records: self.records.lock().unwrap().len(),
+            counters: self.limit_counters()?,
+        })
+    }
+
+    /// The counters of limits, as `/metrics` has them.
+    fn limit_counters(&self) -> Result<Vec<(String, f64)>> {
+        let request = Request {
+            host: "admin",
+            path: "/metrics",
+        };
+        let (status, page) = get(self.admin, &request, DEADLINE).context("the page of metrics")?;
+        ensure!(status == 200, "the page of metrics answers {status}");
+        let page = String::from_utf8_lossy(&page).into_owned();
+        let counter = |line: &str| {
+            let (_, rest) = line.split_once("limit=\"")?;
+            let (name, rest) = rest.split_once('"')?;
+            let value = rest.rsplit(' ').next()?.parse().ok()?;
+            Some((name.to_owned(), value))
+        };
+        Ok(page
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(counter)
+            .collect())
+    }
+
+    /// The limits that were reached since: by the counters, by the records, by what the client was told.
+    pub fn limits_since(&self, mark: &Mark, text: &str) -> Result<Vec<String>> {
+        let mut found = BTreeSet::new();
+        if let Ok(counters) = self.limit_counters() {
+            for (name, value) in counters {
+                let before = mark.counters.iter().find(|(own, _)| *own == name);
+                if before.map_or(0.0, |(_, before)| *before) < value {
+                    found.insert(name);
+                }
+            }
+        }
+        let records = self.records.lock().unwrap()[mark.records..].join("\n");
+        for source in [records.as_str(), text] {
+            // "(limit cpu_ms = 500)" ends every message about a limit.
+            for piece in source.split("(limit ").skip(1) {
+                let name: String = piece
+                    .chars()
+                    .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+                    .collect();
+                if piece[name.len()..].starts_with(" = ") {
+                    found.insert(name);
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// What was recorded since, shortened.
+    pub fn records_since(&self, mark: &Mark) -> String {
+        let records = self.records.lock().unwrap()[mark.records..].join(" | ");
+        records.chars().take(1500).collect()
+    }
+
+    /// Did the process end?
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// The same process, and it says so itself.
+    pub fn is_well(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("THE SERVER ENDED: {status}");
+        }
+        let request = Request {
+            host: "admin",
+            path: "/healthz",
+        };
+        let (status, body) = get(self.admin, &request, DEADLINE).context("/healthz")?;
+        ensure!(status == 200, "/healthz: {status} {}", String::from_utf8_lossy(&body));
+        Ok(())
+    }
+
+    /// Resident memory of the process and its descendants, bytes.
+    pub fn memory(&self) -> Result<u64> {
+        let mut total = 0;
+        let mut waiting = vec![self.child.id()];
+        while let Some(pid) = waiting.pop() {
+            // A child that is gone meanwhile has none.
+            let Ok(statm) = std::fs::read_to_string(format!("/proc/{pid}/statm")) else {
+                continue;
+            };
+            let pages: u64 = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+            total += pages * 4096;
+            for task in std::fs::read_dir(format!("/proc/{pid}/task"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+                waiting.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            }
+        }
+        Ok(total)
+    }
+
+    /// Puts the hostile version in the place of the good one: it has to be refused, with the limit in a record.
+    pub fn reload_with(&mut self, kind: &Kind) -> Result<End> {
+        copy(&kind.folder, &self.folder.path().join(&kind.name), false)?;
+        let record = self.reload()?;
+        let failure = (record["ok"] == true).then(|| "the reload succeeded".to_owned());
+        Ok(End {
+            status: "reload".to_owned(),
+            text: record.to_string(),
+            failure,
+        })
+    }
+
+    /// Puts the good version back.
+    pub fn restore(&mut self, kind: &Kind) -> Result<()> {
+        std::fs::write(self.folder.path().join(&kind.name).join("attack.js"), GOOD)?;
+        let record = self.reload()?;
+        ensure!(record["ok"] == true, "the good version is not taken again: {record}");
+        Ok(())
+    }
+
+    fn reload(&mut self) -> Result<Value> {
+        let since = self.records.lock().unwrap().len();
+        self.signal(libc::SIGHUP)?;
+        self.record(since, "reload")
+    }
+
+    fn signal(&self, signal: i32) -> Result<()> {
+        let pid = i32::try_from(self.child.id())?;
+        // SAFETY: `kill` takes plain numbers; the child has not been waited for, so its id is still its own.
+        if unsafe { libc::kill(pid, signal) } != 0 {
+            return Err(std::io::Error::last_os_error()).context("signal the server");
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and a clean end.
+    pub fn stop(mut self) -> Result<()> {
+        self.signal(libc::SIGTERM)?;
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "the server ended with {status}");
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the server does not stop");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Gone already, if all went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The files of a kind; `good` puts a harmless module in the place of the attack.
+fn copy(from: &Path, to: &Path, good: bool) -> Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let name = path.file_name().context("a file has a name")?;
+        if name != "kind.toml" {
+            std::fs::copy(&path, to.join(name))?;
+        }
+    }
+    if good {
+        std::fs::write(to.join("attack.js"), GOOD)?;
+    }
+    Ok(())
+}
+
+fn write(project: &Path, name: &str, index: &str, kind: Option<&Kind>) -> Result<()> {
+    std::fs::create_dir_all(project)?;
+    std::fs::write(project.join("index.js"), index)?;
+    let mut config = serde_json::json!({
+        "name": name,
+        "main": "index.js",
+        "compatibility_date": "2026-08-01",
+        "compatibility_flags": ["nodejs_compat"],
+    });
+    if let Some(kind) = kind {
+        config["kv_namespaces"] = serde_json::json!([{ "binding": "KV", "id": format!("kv-{name}") }]);
+        config["services"] = serde_json::json!([{ "binding": "SELF", "service": name }]);
+        config["limits"]["cpu_ms"] = CPU_MS.into();
+        for (key, value) in &kind.limits {
+            match PLATFORM_LIMITS.iter().find(|(own, _)| own == key) {
+                Some((_, place)) => config["limits"][place] = (*value).into(),
+                None => config["atoll"]["limits"][key] = (*value).into(),
+            }
+        }
+    }
+    std::fs::write(project.join("wrangler.jsonc"), config.to_string())?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+export default function attack() {
+  return new Response("x".repeat(2 ** 29 - 100));
+}

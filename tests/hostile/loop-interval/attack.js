@@ -1,0 +1,6 @@
+export default function attack() {
+  setInterval(() => {
+    for (;;);
+  }, 1);
+  return new Promise(() => {});
+}

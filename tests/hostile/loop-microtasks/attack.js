@@ -1,0 +1,6 @@
+export default function attack() {
+  return new Promise(() => {
+    const again = () => Promise.resolve().then(again);
+    again();
+  });
+}

@@ -1,0 +1,9 @@
+export default function attack() {
+  return new Response(
+    new ReadableStream({
+      pull() {
+        for (;;);
+      },
+    }),
+  );
+}

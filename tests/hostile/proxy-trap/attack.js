@@ -1,0 +1,7 @@
+export default function attack() {
+  return new Proxy(new Response("x"), {
+    get() {
+      for (;;);
+    },
+  });
+}

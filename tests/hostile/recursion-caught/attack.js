@@ -1,0 +1,10 @@
+export default function attack() {
+  const deeper = () => {
+    try {
+      deeper();
+    } finally {
+      deeper();
+    }
+  };
+  deeper();
+}

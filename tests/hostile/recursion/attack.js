@@ -1,0 +1,8 @@
+export default function attack() {
+  const deeper = () => deeper() + 1;
+  try {
+    deeper();
+  } catch (error) {
+    return new Response(error.name);
+  }
+}

@@ -1,0 +1,3 @@
+export default function attack() {
+  return new Response("x".repeat(5000).replace(/(x+x+)+y/g, ""));
+}

@@ -1,0 +1,3 @@
+export default async function attack(request, env) {
+  return env.SELF.fetch(request.url, { headers: { "x-depth": "x" } });
+}

@@ -1,0 +1,4 @@
+export default function attack() {
+  let value = [];
+  for (;;) value = structuredClone([value, value, structuredClone(value)]);
+}

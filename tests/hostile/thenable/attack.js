@@ -1,0 +1,7 @@
+export default function attack() {
+  return {
+    then() {
+      for (;;);
+    },
+  };
+}

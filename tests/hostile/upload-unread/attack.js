@@ -1,0 +1,3 @@
+export default function attack() {
+  return new Promise((resolve) => setTimeout(() => resolve(new Response("not read")), 50));
+}

@@ -1,0 +1,4 @@
+import module from "./loop.wasm";
+export default function attack() {
+  new WebAssembly.Instance(module).exports.loop();
+}
