@@ -177,8 +177,11 @@ impl Script {
     }
 }
 
+/// Line and column of the generated text; source, line and column of the original.
+type Mapping = (u32, u32, usize, u32, u32);
+
 /// The mappings of a source map (ECMA-426, "Mappings structure").
-fn decode(text: &str) -> Result<Vec<(u32, u32, usize, u32, u32)>> {
+fn decode(text: &str) -> Result<Vec<Mapping>> {
     const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut mappings = Vec::new();
     let mut state = [0_i64; 5];

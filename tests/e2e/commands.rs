@@ -114,17 +114,40 @@ pub async fn test() -> Result<()> {
     check(
         &["test"],
         1,
-        &["pass default", "pass more", "pass InClass", "FAIL failing", "one is not two", "FAIL stuck", "3 passed, 2 failed, 0 skipped"],
+        &[
+            "pass default",
+            "pass more",
+            "pass InClass",
+            "FAIL failing",
+            "one is not two",
+            "FAIL stuck",
+            "3 passed, 2 failed, 0 skipped",
+        ],
         &["untested", colours],
     )?;
     // Nothing is left of the run before.
-    check(&["test", "-n", "default"], 0, &["hello you", "1 passed, 0 failed, 4 skipped"], &["more"])?;
-    check(&["test", "--name", "InC", "--var", "WHO:me"], 1, &["no env", "0 passed, 1 failed"], &[])?;
+    check(
+        &["test", "-n", "default"],
+        0,
+        &["hello you", "1 passed, 0 failed, 4 skipped"],
+        &["more"],
+    )?;
+    check(
+        &["test", "--name", "InC", "--var", "WHO:me"],
+        1,
+        &["no env", "0 passed, 1 failed"],
+        &[],
+    )?;
     check(&["test", "--name", "nothing"], 1, &["no export's name matches"], &[])?;
     check(
         &["test", "--json", "-n", "failing"],
         1,
-        &[r#""event":"test""#, r#""name":"failing""#, r#""ok":false"#, r#""failed":1"#],
+        &[
+            r#""event":"test""#,
+            r#""name":"failing""#,
+            r#""ok":false"#,
+            r#""failed":1"#,
+        ],
         &[],
     )?;
     std::fs::write(project.join("index.js"), "export default { fetch() {} }")?;

@@ -234,7 +234,7 @@ async fn ask(address: std::net::SocketAddr) -> Result<(u16, String)> {
 
 /// A child that is killed under load takes along what it had in flight, and no more; what comes next is served.
 pub async fn a_crash_costs_its_own_requests() -> Result<()> {
-    tokio::task::LocalSet::new().run_until(crash()).await
+    tokio::task::LocalSet::new().run_until(Box::pin(crash())).await
 }
 
 async fn crash() -> Result<()> {
@@ -264,7 +264,7 @@ async fn crash() -> Result<()> {
 
 /// Children are followed by fresh ones under load, with an answer in the middle: nothing fails.
 pub async fn a_rolling_restart_loses_nothing() -> Result<()> {
-    tokio::task::LocalSet::new().run_until(restart()).await
+    tokio::task::LocalSet::new().run_until(Box::pin(restart())).await
 }
 
 async fn restart() -> Result<()> {

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use atoll_js::JsEngine;
 use atoll_link::{Runner, Running};
 use atoll_model::WorkerVersion;
-use atoll_pool::{Pool, PoolOptions, WorkerSlot};
+use atoll_pool::{AbandonHook, Pool, PoolOptions, WorkerSlot};
 use atoll_sandbox::{Options, Policy, ResourceLimits, Unlisted};
 use atoll_stdx::SystemClock;
 use atoll_worker::{Environment, Fault, Job};
@@ -96,6 +96,14 @@ fn serve(settings: &Settings) -> Result<(), String> {
         .map_err(|error| format!("the system refuses descriptors for the I/O runtime: {error}"))?;
     let pool = Pool::new(PoolOptions {
         permits: settings.permits.max(1),
+        // A turn that no interrupt reaches ends with its process; the parent has a spare.
+        on_abandon: Some(AbandonHook(Arc::new(|version, fault| {
+            eprintln!(
+                "{WORD}: worker {}: {fault}; its turn cannot be ended, the process ends with it",
+                version.name
+            );
+            std::process::exit(1)
+        }))),
         ..PoolOptions::default()
     })
     .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;

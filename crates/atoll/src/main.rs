@@ -15,10 +15,10 @@ use crate::dev::DevServer;
 use crate::platform::{Parts, Platform};
 use crate::serve::{Journal, JournalTerminal, Recorded, ServeServer, Style};
 use atoll_cli::args::LogLevel;
-use atoll_cli::serve::{Isolation, LogFormat, ServeTarget};
+use atoll_cli::serve::{Isolation, LogFormat};
 use atoll_cli::target::{DevTarget, TestTarget};
 use atoll_cli::terminal::Terminal;
-use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Targets, TestArgs};
+use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Serving, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
 use atoll_host::Debuggers;
 use atoll_js::{JsEngine, JsEngineOptions};
@@ -176,7 +176,7 @@ impl Targets for Wiring {
         Ok(Arc::new(DevServer::new(platform, Debuggers::new())))
     }
 
-    fn serve(&self, args: &ServeArgs) -> Result<(Arc<dyn ServeTarget>, Arc<dyn Terminal>), String> {
+    fn serve(&self, args: &ServeArgs) -> Result<Serving, String> {
         let Some(journal) = &self.journal else {
             return Err("there is no log: this is a bug".to_owned());
         };

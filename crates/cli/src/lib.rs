@@ -26,7 +26,7 @@ pub mod watch;
 
 pub use args::{Cli, Command, DevArgs, TestArgs};
 pub use project::LOCAL_TENANT;
-pub use run::{Targets, run};
+pub use run::{Serving, Targets, run};
 pub use serve::ServeArgs;
 pub use surroundings::Surroundings;
 pub(crate) use surroundings::forbids_colour;

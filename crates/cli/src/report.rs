@@ -265,9 +265,14 @@ impl Reporter {
     }
 
     pub(crate) fn inspector(&self, address: std::net::SocketAddr) {
-        if !self.emit("inspector", json!({"address": address.to_string(), "port": address.port()})) {
+        if !self.emit(
+            "inspector",
+            json!({"address": address.to_string(), "port": address.port()}),
+        ) {
             let address = self.paint(Style::Blue, &address.to_string());
-            self.say(&format!("debuggers are let in on {address} (chrome://inspect, VS Code)"));
+            self.say(&format!(
+                "debuggers are let in on {address} (chrome://inspect, VS Code)"
+            ));
         }
     }
 

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// What `atoll serve` drives, and where its lines go.
+pub type Serving = (Arc<dyn ServeTarget>, Arc<dyn Terminal>);
+
 /// Makes what the commands drive that run workers; each is called for its command alone, with its flags.
 pub trait Targets {
     /// What `atoll dev` drives.
@@ -21,7 +24,7 @@ pub trait Targets {
     /// What `atoll test` drives.
     fn test(&self, args: &TestArgs) -> Result<Arc<dyn TestTarget>, String>;
     /// What `atoll serve` drives, and where its lines go.
-    fn serve(&self, args: &ServeArgs) -> Result<(Arc<dyn ServeTarget>, Arc<dyn Terminal>), String>;
+    fn serve(&self, args: &ServeArgs) -> Result<Serving, String>;
 }
 
 /// Does what the command line says, within a tokio runtime (with I/O and time) that the caller made.

@@ -31,9 +31,9 @@ mod tls;
 mod upload;
 mod websocket;
 
+pub use atoll_model::{AddressEntry, AddressEntryError};
 pub use error::EgressError;
 pub use limits::Timeouts;
-pub use atoll_model::{AddressEntry, AddressEntryError};
 pub use own::{Listeners, OwnAddresses};
 pub use policy::AddressPolicy;
 pub use resolve::{Resolve, SystemResolver};

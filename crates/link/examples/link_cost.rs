@@ -7,7 +7,7 @@
 
 use async_trait::async_trait;
 use atoll_link::{LinkStats, ParentLink, RemoteSlot, Runner, Running, serve};
-use atoll_model::{CompatDate, Limits, OutboundRules, RequestId, TenantId, WorkerName, WorkerVersion};
+use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::cache::NoCache;
 use atoll_worker::{
@@ -307,7 +307,6 @@ fn main() {
             limits: Limits::default(),
             outbound: Default::default(),
             created_ms: 0,
-            outbound: OutboundRules::default(),
         });
         let slot = link.start(version, environment());
         slot.ready().await.unwrap();

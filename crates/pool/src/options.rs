@@ -53,10 +53,13 @@ pub struct PoolOptions {
     pub on_abandon: Option<AbandonHook>,
 }
 
+/// What is told that a turn did not end.
+pub type OnAbandon = dyn Fn(&WorkerVersion, &Fault) + Send + Sync;
+
 /// See [`PoolOptions::on_abandon`]. Called on the watchdog's thread with the worker's version and the fault that ended the
 /// turn; until it returns nothing is watched.
 #[derive(Clone)]
-pub struct AbandonHook(pub Arc<dyn Fn(&WorkerVersion, &Fault) + Send + Sync>);
+pub struct AbandonHook(pub Arc<OnAbandon>);
 
 impl std::fmt::Debug for AbandonHook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -72,8 +72,11 @@ pub fn read(mut bytes: &[u8]) -> Vec<Reading> {
     }
 }
 
+/// Lines, and what follows them.
+type Lines<'a> = (Vec<&'a [u8]>, &'a [u8]);
+
 /// The lines of a head without their ends, and what follows it. `Err` for a line feed without its carriage return.
-fn head(bytes: &[u8]) -> Result<Option<(Vec<&[u8]>, &[u8])>, ()> {
+fn head(bytes: &[u8]) -> Result<Option<Lines<'_>>, ()> {
     let (mut lines, mut rest) = (Vec::new(), bytes);
     let mut bare = false;
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {

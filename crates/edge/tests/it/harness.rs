@@ -103,7 +103,9 @@ fn kind(name: &str) -> FaultKind {
 impl Dispatch for Fake {
     async fn dispatch(&self, _: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
         match event {
-            Event::Rpc(_) | Event::Tail(_) | Event::Test | Event::Describe => Err(Fault::new(FaultKind::Internal, "the front makes no such events")),
+            Event::Rpc(_) | Event::Tail(_) | Event::Test | Event::Describe => {
+                Err(Fault::new(FaultKind::Internal, "the front makes no such events"))
+            }
             Event::Fetch(request) => self.fetch(ctx, request).await,
             Event::Scheduled(event) => {
                 self.seen

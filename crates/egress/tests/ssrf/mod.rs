@@ -324,9 +324,12 @@ fn context() -> EventContext {
     }
 }
 
+/// How often a name was asked for, and its answers in their order.
+type Answers = (usize, Vec<Vec<IpAddr>>);
+
 /// Answers from the corpus, question after question; whatever it does not name is the machine's affair.
 struct Script {
-    names: Mutex<HashMap<String, (usize, Vec<Vec<IpAddr>>)>>,
+    names: Mutex<HashMap<String, Answers>>,
     system: SystemResolver,
 }
 

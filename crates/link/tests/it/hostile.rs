@@ -69,7 +69,8 @@ async fn opinion(frames: Vec<Vec<u8>>) -> LinkError {
     child.write_all(&hello(BUILD)).await.unwrap();
     let mut sink = vec![0; 1 << 20];
     // What it says first: hello, start and event.
-    child.read(&mut sink).await.unwrap();
+    let said = child.read(&mut sink).await.unwrap();
+    assert!(said > 0);
     for frame in frames {
         if child.write_all(&frame).await.is_err() {
             break;

@@ -252,9 +252,11 @@ impl Service for Other {
 /// A loader whose workers tell of their code; the id `known` is never asked for.
 struct Loader;
 
-struct Loaded(tokio::sync::watch::Receiver<Option<Result<Arc<WorkerCode>, Fault>>>);
+type Supplied = Option<Result<Arc<WorkerCode>, Fault>>;
 
-struct Sink(Option<tokio::sync::watch::Sender<Option<Result<Arc<WorkerCode>, Fault>>>>);
+struct Loaded(tokio::sync::watch::Receiver<Supplied>);
+
+struct Sink(Option<tokio::sync::watch::Sender<Supplied>>);
 
 impl CodeSink for Sink {
     fn supply(mut self: Box<Self>, code: Result<WorkerCode, Fault>) {
