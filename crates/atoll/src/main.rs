@@ -17,7 +17,6 @@ use crate::serve::{Journal, JournalTerminal, Recorded, ServeServer, Style};
 use atoll_cli::args::LogLevel;
 use atoll_cli::serve::{Isolation, LogFormat};
 use atoll_cli::target::{DevTarget, TestTarget};
-use atoll_cli::terminal::Terminal;
 use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Serving, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
 use atoll_host::Debuggers;

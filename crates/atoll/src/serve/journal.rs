@@ -196,9 +196,12 @@ mod tests {
     use atoll_stdx::ManualClock;
     use std::sync::{Condvar, Mutex};
 
+    /// Whether it is open and what was written, and who waits for that.
+    type Held = (Mutex<(bool, Vec<u8>)>, Condvar);
+
     /// Takes nothing until it is opened.
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Gate(Arc<Held>);
 
     impl Gate {
         fn open(&self) {

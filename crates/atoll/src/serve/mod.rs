@@ -220,7 +220,6 @@ impl ServeTarget for ServeServer {
                 ..EdgeLimits::default()
             },
             clock: self.platform.clock.clone(),
-            ..EdgeOptions::default()
         };
         let (sites, recorder) = (self.sites.clone(), self.recorder.clone());
         let was_inherited = inherited.is_some();

@@ -13,7 +13,7 @@ pub(crate) struct ServeSites {
 
 impl ServeSites {
     pub(crate) fn set(&self, mut routes: Vec<(RoutePattern, Arc<Site>)>) {
-        routes.sort_by(|a, b| b.0.specificity().cmp(&a.0.specificity()));
+        routes.sort_by_key(|route| std::cmp::Reverse(route.0.specificity()));
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
     }
 }

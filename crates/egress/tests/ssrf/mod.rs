@@ -325,11 +325,11 @@ fn context() -> EventContext {
 }
 
 /// How often a name was asked for, and its answers in their order.
-type Answers = (usize, Vec<Vec<IpAddr>>);
+type Told = (usize, Vec<Vec<IpAddr>>);
 
 /// Answers from the corpus, question after question; whatever it does not name is the machine's affair.
 struct Script {
-    names: Mutex<HashMap<String, Answers>>,
+    names: Mutex<HashMap<String, Told>>,
     system: SystemResolver,
 }
 

@@ -243,7 +243,8 @@ fn a_debugged_turn_is_neither_ended_nor_lowered() {
 
 #[test]
 fn a_process_made_for_it_is_told_that_a_turn_does_not_end() {
-    let told: Arc<Mutex<Vec<(String, Option<Limit>)>>> = Arc::default();
+    type Told = Vec<(String, Option<Limit>)>;
+    let told: Arc<Mutex<Told>> = Arc::default();
     let hook = {
         let told = told.clone();
         AbandonHook(Arc::new(move |version, fault| {
