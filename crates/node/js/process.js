@@ -289,6 +289,7 @@ function watch(name) {
 // ---- text to the log
 
 const { op_log } = internal.ops;
+const { currentAccount } = internal.load("ext:atoll_js/03_account.js");
 const LOG = 1;
 const ERROR = 4;
 
@@ -299,14 +300,14 @@ function lines(level) {
   let scheduled = false;
   const flush = () => {
     scheduled = false;
-    if (open !== "") op_log(level, open);
+    if (open !== "") op_log(level, open, currentAccount().id);
     open = "";
   };
   return (bytes) => {
     open += decoder.decode(bytes, { stream: true });
     const end = open.lastIndexOf("\n");
     if (end !== -1) {
-      op_log(level, open.slice(0, end));
+      op_log(level, open.slice(0, end), currentAccount().id);
       open = open.slice(end + 1);
     }
     if (open !== "" && !scheduled) {
