@@ -424,6 +424,7 @@ impl Handler for Capabilities {
         let (slot, notice) = match message.decode::<NoticeWire<'_>>()? {
             notice @ (NoticeWire::Log { slot, .. }
             | NoticeWire::Exception { slot, .. }
+            | NoticeWire::Limit { slot, .. }
             | NoticeWire::Trace { slot, .. }
             | NoticeWire::Point { slot, .. }
             | NoticeWire::Dropped { slot, .. }) => (slot, notice),
@@ -446,6 +447,7 @@ impl Handler for Capabilities {
             NoticeWire::Exception {
                 request_id, exception, ..
             } => logs.exception(request_id.map(RequestId), exception),
+            NoticeWire::Limit { hit, .. } => logs.limit(hit),
             NoticeWire::Trace { item, .. } => logs.trace(item.to_owned()),
             NoticeWire::Point { binding, point, .. } => match held.environment.bindings.get(binding as usize) {
                 Some((_, Binding::Analytics(dataset))) => dataset.write(point),

@@ -16,8 +16,9 @@ use atoll_model::RequestId;
 use atoll_worker::wire::{HeadersCow, RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
     AnalyticsDataset, BindingError, Body, CacheKey, ConnectError, ConnectErrorKind, ConnectRequest, Connection,
-    DataPoint, EventContext, Fetcher, JsException, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, LogRecord,
-    LogSink, Outbound, OutboundRequest, RateLimitAsk, RateLimiter, Request, Response, ResponseCache, ResponseHead,
+    DataPoint, EventContext, Fetcher, JsException, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, LimitHit,
+    LogRecord, LogSink, Outbound, OutboundRequest, RateLimitAsk, RateLimiter, Request, Response, ResponseCache,
+    ResponseHead,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -315,6 +316,13 @@ impl LogSink for Logs {
             slot: self.way.slot,
             request_id: request_id.map(|id| id.0),
             exception,
+        });
+    }
+
+    fn limit(&self, hit: LimitHit) {
+        self.send(&NoticeWire::Limit {
+            slot: self.way.slot,
+            hit,
         });
     }
 

@@ -11,8 +11,8 @@ use crate::outbox::Outbox;
 use atoll_model::{Limits, ModuleKind, UnbuiltBinding};
 use atoll_worker::wire::{RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
-    BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Export, Fault, JsException, KvKey, LogLevel,
-    Redirect, WsMessage,
+    BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Export, Fault, JsException, KvKey, LimitHit,
+    LogLevel, Redirect, WsMessage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -530,5 +530,9 @@ pub(crate) enum NoticeWire<'a> {
     Dropped {
         slot: u64,
         count: u64,
+    },
+    Limit {
+        slot: u64,
+        hit: LimitHit,
     },
 }

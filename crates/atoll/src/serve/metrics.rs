@@ -91,6 +91,7 @@ impl Collector for Page {
         self.workers(encoder)?;
         self.pool(encoder)?;
         self.cordon(encoder)?;
+        self.limits(encoder)?;
         self.edge(encoder)?;
         self.stores(encoder)?;
         self.process(encoder)
@@ -277,6 +278,20 @@ impl Page {
         ];
         for (name, help, value) in figures {
             counter(encoder, name, help, value)?;
+        }
+        Ok(())
+    }
+
+    /// As many rows as there are limits.
+    fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut rows = family(
+            encoder,
+            "atoll_limits_reached",
+            "Times that workers reached a limit, by its configuration key",
+            MetricType::Counter,
+        )?;
+        for (limit, count) in self.0.host.logs().limits().all() {
+            counter_row(&mut rows, &[("limit", limit.key())], count)?;
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! The worker of the contract's cases: what it does, the path says.
 
 use crate::world::*;
-use atoll_model::{CompatDate, Module, ModuleKind};
+use atoll_model::{CompatDate, Limit, Module, ModuleKind};
 use atoll_worker::body::{CREDIT_DEFAULT, channel};
 use atoll_worker::rpc::{RpcChannel, RpcMessage, link as rpc_link};
 use atoll_worker::{
     Binding, BindingErrorKind, Body, BodyError, CacheKey, ConnectErrorKind, ConnectRequest, DataPoint, Environment,
-    Event, EventContext, Export, Fault, FaultKind, Frame, JsException, KvListOptions, KvPut, LogLevel, LogRecord,
-    OutboundRequest, Outcome, Props, RateLimitAsk, Redirect, Response, ResponseHead, SecureTransport, StartTls,
-    WsMessage,
+    Event, EventContext, Export, Fault, FaultKind, Frame, JsException, KvListOptions, KvPut, LimitHit, LogLevel,
+    LogRecord, OutboundRequest, Outcome, Props, RateLimitAsk, Redirect, Response, ResponseHead, SecureTransport,
+    StartTls, WsMessage,
 };
 use atoll_worker::{ClonedValue, OutboundRoute, ServiceStub, WorkerCode};
 use bytes::Bytes;
@@ -207,6 +207,11 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
                 ..JsException::default()
             };
             env.logs.exception(Some(ctx.request_id), exception);
+            env.logs.limit(LimitHit {
+                limit: Limit::Timers,
+                value: 5,
+                request_id: Some(ctx.request_id),
+            });
             assert!(env.logs.traces());
             env.logs.trace("{}".to_owned());
             env.logs.log(LogRecord {

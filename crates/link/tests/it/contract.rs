@@ -244,6 +244,8 @@ everywhere!(what_a_worker_prints_arrives, world => {
     until(|| record.logs.lock().unwrap().len() == 2).await;
     assert_eq!(record.logs.lock().unwrap()[1].message, "é".repeat(131_072));
     assert_eq!(record.exceptions.lock().unwrap()[0].message, "thrown");
+    let hit = record.limits.lock().unwrap()[0];
+    assert_eq!((hit.limit, hit.value), (atoll_model::Limit::Timers, 5));
     assert_eq!(record.points.lock().unwrap()[0].doubles, [1.5, f64::INFINITY]);
 });
 

@@ -7,7 +7,7 @@ use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::{
     AnalyticsDataset, Binding, BindingError, Body, CacheKey, CodeAsk, CodeSink, ConnectError, ConnectRequest,
     Connection, DataPoint, Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException,
-    KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LogRecord, LogSink, Outbound, OutboundRequest,
+    KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LimitHit, LogRecord, LogSink, Outbound, OutboundRequest,
     OutboundRoute, Outcome, Props, RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache,
     ResponseHead, Service, ServiceStub, WorkerCode, WorkerLoader,
 };
@@ -41,6 +41,7 @@ where
 pub struct Record {
     pub logs: Mutex<Vec<LogRecord>>,
     pub exceptions: Mutex<Vec<JsException>>,
+    pub limits: Mutex<Vec<LimitHit>>,
     pub traces: Mutex<Vec<String>>,
     pub points: Mutex<Vec<DataPoint>>,
     /// Whom capabilities were called for: tenant, worker, request.
@@ -196,6 +197,10 @@ impl LogSink for Logs {
 
     fn exception(&self, _: Option<RequestId>, exception: JsException) {
         self.0.exceptions.lock().unwrap().push(exception);
+    }
+
+    fn limit(&self, hit: LimitHit) {
+        self.0.limits.lock().unwrap().push(hit);
     }
 
     fn traces(&self) -> bool {
