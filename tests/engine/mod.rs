@@ -44,6 +44,8 @@ const OUTPUT_BYTES_MAX: u64 = 256 << 20;
 const GRACE: Duration = Duration::from_secs(3);
 /// A run's JavaScript heap, bytes: suites make larger values than a worker may hold.
 const HEAP_BYTES: u64 = 1 << 30;
+/// Array buffers, and WebAssembly memory, of the isolate of a run.
+const BUFFER_BYTES: u64 = 8 << 30;
 
 /// Starts V8. Before any thread exists.
 pub fn init() {
@@ -196,8 +198,13 @@ impl Run {
             bindings: Vec::new(),
             crons: Vec::new(),
             tail_consumers: Vec::new(),
+            // Suites print their results and allocate what they like: a run's own time limit is what ends it.
             limits: Limits {
                 heap_bytes: HEAP_BYTES,
+                buffer_bytes: BUFFER_BYTES,
+                wasm_bytes: BUFFER_BYTES,
+                log_bytes_max: u64::MAX,
+                timers_max: u32::MAX,
                 ..Limits::default()
             },
             outbound: Default::default(),

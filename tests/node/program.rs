@@ -131,6 +131,11 @@ fn version(suite: &Suite, file: &str) -> Result<WorkerVersion, String> {
         tail_consumers: Vec::new(),
         limits: Limits {
             heap_bytes: HEAP_BYTES,
+            // Node's tests make buffers as large as a machine has, and print what they find.
+            buffer_bytes: 8 << 30,
+            wasm_bytes: 8 << 30,
+            log_bytes_max: u64::MAX,
+            timers_max: u32::MAX,
             ..Limits::default()
         },
         outbound: Default::default(),

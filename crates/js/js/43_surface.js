@@ -23,6 +23,10 @@ function hideInternals(conformance) {
     delete Crypto.registerSymbols;
     delete SubtleCrypto.create;
   }
+  // The functions that hand these on look them up by name at each call: they get them from here.
+  const { exportNodeMaterial, importSync } = CryptoKey;
+  cryptography.cryptoKeyExportNodeKeyMaterial = (key) => exportNodeMaterial.call(CryptoKey, key);
+  cryptography.importCryptoKeySync = (...of) => importSync.call(CryptoKey, ...of);
   delete CryptoKey.exportNodeMaterial;
   delete CryptoKey.importSync;
   const { fromCloneData } = CryptoKey;
