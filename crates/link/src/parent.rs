@@ -26,8 +26,8 @@ use atoll_model::WorkerVersion;
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Binding, Environment, Event, EventContext, Fault, FaultKind, Outcome};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
@@ -105,7 +105,7 @@ impl ParentLink {
             slot,
             version,
             in_flight: Arc::default(),
-            closing: AtomicBool::new(false),
+            closing: RwLock::new(false),
             ready,
         }
     }
@@ -202,7 +202,9 @@ pub struct RemoteSlot {
     slot: u64,
     version: Arc<WorkerVersion>,
     in_flight: Arc<AtomicU32>,
-    closing: AtomicBool,
+    /// Set by retiring. Held for reading while an event is queued: none may come to stand behind the retirement, where the
+    /// child would refuse it.
+    closing: RwLock<bool>,
     ready: Arc<watch::Sender<Option<Result<(), Fault>>>>,
 }
 
@@ -226,7 +228,8 @@ impl RemoteSlot {
     /// Sends an event, at once. The answer comes through what is returned.
     pub fn submit(&self, ctx: EventContext, event: Event) -> Result<RemoteAnswer, RemoteRefusal> {
         let core = &self.link.core;
-        if self.closing.load(Ordering::Acquire) || core.end().is_some() {
+        let closing = self.closing.read().unwrap_or_else(PoisonError::into_inner);
+        if *closing || core.end().is_some() {
             return Err(RemoteRefusal::Retired(ctx, event));
         }
         let limit = self.version.limits.in_flight_max;
@@ -281,8 +284,11 @@ impl RemoteSlot {
 
     /// False if somebody else has asked.
     fn ask_to_retire(&self, grace: Duration, done: oneshot::Sender<u64>) -> bool {
-        if self.closing.swap(true, Ordering::AcqRel) {
-            return false;
+        {
+            let mut closing = self.closing.write().unwrap_or_else(PoisonError::into_inner);
+            if std::mem::replace(&mut *closing, true) {
+                return false;
+            }
         }
         let message = Message::of(&CallHead {
             export: None,
