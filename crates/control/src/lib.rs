@@ -1,0 +1,1 @@
+//! The control plane: catalog, artifacts, deployments, tokens, audit.
