@@ -12,6 +12,7 @@
 use crate::cordon::build;
 use crate::warm_up;
 use async_trait::async_trait;
+use atoll_host::{CODE_MEMORY_MAX, CodeStore};
 use atoll_js::JsEngine;
 use atoll_link::{Runner, Running};
 use atoll_model::WorkerVersion;
@@ -107,7 +108,9 @@ fn serve(settings: &Settings) -> Result<(), String> {
         ..PoolOptions::default()
     })
     .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
-    let engine = Arc::new(crate::engine());
+    // In the memory of this process alone: what runs here is not trusted, and neither is code that was made here.
+    let code = CodeStore::in_memory(CODE_MEMORY_MAX);
+    let engine = Arc::new(crate::engine().with_code_cache(code));
     runtime.block_on(async move {
         warm_up::run(&pool, engine.clone()).await?;
         let link = UnixStream::from_std(link).map_err(|error| format!("the link: {error}"))?;

@@ -19,7 +19,7 @@ use atoll_cli::serve::{Isolation, LogFormat};
 use atoll_cli::target::{DevTarget, TestTarget};
 use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Serving, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
-use atoll_host::Debuggers;
+use atoll_host::{CODE_MEMORY_MAX, CodeStore, Debuggers};
 use atoll_js::{JsEngine, JsEngineOptions};
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
@@ -149,9 +149,11 @@ impl Wiring {
         };
         let pool = Pool::new(options)
             .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
+        let code = CodeStore::in_memory(CODE_MEMORY_MAX);
         Ok(Platform::new(Parts {
-            engine: Arc::new(engine),
+            engine: Arc::new(engine.with_code_cache(code.clone())),
             pool,
+            code,
             cordon: cordon::cordon(isolation, permits)?,
             roots: tls_roots()?,
             policy,

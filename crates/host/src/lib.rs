@@ -9,6 +9,7 @@
 
 mod bindings;
 mod bucket;
+mod code_store;
 mod cordon;
 mod entrypoints;
 mod environment;
@@ -27,6 +28,7 @@ pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource, FILE_BYTES_MAX as
 pub use bindings::cache::{CacheBinding, CacheSource};
 pub use bindings::kv::{KvBinding, KvBindings, KvMeter, KvUsage};
 pub use bindings::rate_limit::{KEYS_MAX as RATE_LIMIT_KEYS_MAX, RateLimits};
+pub use code_store::{CODE_BYTES_MAX, CODE_DISK_MAX, CODE_MEMORY_MAX, CodeStats, CodeStore};
 pub use cordon::{
     CHILD_WAIT_MAX, CHILDREN_MIN, ChildCommand, Cordon, CordonOptions, CordonStats, START_MAX as CHILD_START_MAX,
 };

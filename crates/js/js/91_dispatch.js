@@ -55,10 +55,25 @@ const NO_HANDLER = 2;
 let entry;
 const entries = new Map();
 
-// bindings: [[name, kind, value, extra, more], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
-function bootstrap(bindings, date, conformance) {
+// What is the same for every worker. Runs when an isolate is made, before it is known whose it will be.
+function prepare(conformance) {
   if (conformance) liftClock();
   hideInternals(conformance);
+  // The engine keeps this handler outside of the snapshot.
+  core.setHandledPromiseRejectionHandler((promise, reason) => {
+    globalThis.dispatchEvent(new PromiseRejectionEvent("rejectionhandled", { promise, reason }));
+  });
+  if (!conformance) {
+    // V8 has them, the platform does not.
+    delete WebAssembly.compileStreaming;
+    delete WebAssembly.instantiateStreaming;
+  }
+  delete globalThis.Deno;
+  delete globalThis.__bootstrap;
+}
+
+// bindings: [[name, kind, value, extra, more], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
+function bootstrap(bindings, date, conformance) {
   for (const [name, kind, value, extra, more] of bindings) {
     let binding;
     switch (kind) {
@@ -102,19 +117,8 @@ function bootstrap(bindings, date, conformance) {
   beginTracing();
   applyCompat();
   installNode(date);
-  // The engine keeps this handler outside of the snapshot.
-  core.setHandledPromiseRejectionHandler((promise, reason) => {
-    globalThis.dispatchEvent(new PromiseRejectionEvent("rejectionhandled", { promise, reason }));
-  });
   performance.setTimeOrigin();
-  if (!conformance) {
-    // V8 has them, the platform does not.
-    delete WebAssembly.compileStreaming;
-    delete WebAssembly.instantiateStreaming;
-    limitMemories();
-  }
-  delete globalThis.Deno;
-  delete globalThis.__bootstrap;
+  if (!conformance) limitMemories();
 }
 
 // namespace: the main module's exports.
@@ -450,7 +454,7 @@ for (
 install();
 Object.defineProperty(globalThis, "__atoll", {
   value: {
-    beginScript, bootstrap, describe, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, dispatchTest, expireEvent, mirrorConsole, start,
+    beginScript, bootstrap, describe, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, dispatchTest, expireEvent, mirrorConsole, prepare, start,
   },
   configurable: true,
 });

@@ -1,8 +1,10 @@
 //! The engine: what makes isolates.
 
 use crate::instance::JsInstance;
+use crate::prepare::JsPrepared;
+use crate::text::SharedTexts;
 use atoll_model::WorkerVersion;
-use atoll_worker::{Engine, Environment, Fault, Inspections, Instance};
+use atoll_worker::{CodeCache, Engine, Environment, Fault, Inspections, Instance, Prepared};
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ pub struct JsEngineOptions {
 pub struct JsEngine {
     options: JsEngineOptions,
     inspections: Option<Arc<dyn Inspections>>,
+    code_cache: Option<Arc<dyn CodeCache>>,
+    texts: Arc<SharedTexts>,
 }
 
 impl fmt::Debug for JsEngine {
@@ -37,6 +41,8 @@ impl JsEngine {
         Self {
             options,
             inspections: None,
+            code_cache: None,
+            texts: Arc::default(),
         }
     }
 
@@ -46,11 +52,39 @@ impl JsEngine {
         self.inspections = Some(inspections);
         self
     }
+
+    /// Keeps the compiled code of workers' modules in `cache`. Without one, each isolate compiles them.
+    #[must_use]
+    pub fn with_code_cache(mut self, cache: Arc<dyn CodeCache>) -> Self {
+        self.code_cache = Some(cache);
+        self
+    }
+
+    pub(crate) fn options(&self) -> JsEngineOptions {
+        self.options
+    }
+
+    /// Who is told of isolates, while anybody wants to be.
+    pub(crate) fn inspections(&self) -> Option<&dyn Inspections> {
+        self.inspections.as_deref().filter(|all| all.are_wanted())
+    }
+
+    pub(crate) fn code_cache(&self) -> Option<&Arc<dyn CodeCache>> {
+        self.code_cache.as_ref()
+    }
+
+    pub(crate) fn texts(&self) -> &SharedTexts {
+        &self.texts
+    }
 }
 
 impl Engine for JsEngine {
     fn instantiate(&self, version: Arc<WorkerVersion>, env: Environment) -> Result<Box<dyn Instance>, Fault> {
-        let inspections = self.inspections.as_deref().filter(|all| all.are_wanted());
-        Ok(Box::new(JsInstance::new(self.options, version, env, inspections)?))
+        let prepared = JsPrepared::new(self, version.limits.heap_bytes)?;
+        Ok(Box::new(JsInstance::new(prepared, version, env)?))
+    }
+
+    fn prepare(&self) -> Result<Option<Box<dyn Prepared>>, Fault> {
+        Ok(Some(Box::new(JsPrepared::common(self)?)))
     }
 }

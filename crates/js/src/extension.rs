@@ -1,9 +1,7 @@
 //! The extension: ops and scripts. The same list, in the same order, makes the startup snapshot and runs on it.
 
 use crate::ops;
-use crate::state::IsolateState;
 use deno_core::Extension;
-use std::rc::Rc;
 use std::sync::Arc;
 
 deno_core::extension!(
@@ -197,16 +195,11 @@ deno_core::extension!(
         "atoll:script" = "ext:atoll_js/28_script.js",
     ],
     js = [dir "js", "99_main.js"],
-    options = { isolate: Option<Rc<IsolateState>> },
-    state = |state, options| {
-        if let Some(isolate) = options.isolate {
-            state.put(isolate);
-        }
-    },
 );
 
-/// All extensions of an isolate. `isolate` is `None` only while the snapshot is made, when no op can run.
-pub(crate) fn extensions(isolate: Option<Rc<IsolateState>>) -> Vec<Extension> {
+/// All extensions of an isolate. Most ops need the isolate's [`crate::state::IsolateState`], which is put into the op state when
+/// it becomes a worker's.
+pub(crate) fn extensions() -> Vec<Extension> {
     let blobs: Arc<dyn deno_web::BlobStoreTrait> = Arc::new(deno_web::BlobStore::default());
     vec![
         deno_webidl::deno_webidl::init(),
@@ -214,6 +207,6 @@ pub(crate) fn extensions(isolate: Option<Rc<IsolateState>>) -> Vec<Extension> {
         deno_crypto::deno_crypto::init(None),
         atoll_node::extension(),
         atoll_node::crypto_extension(),
-        atoll_js::init(isolate),
+        atoll_js::init(),
     ]
 }

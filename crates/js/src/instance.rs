@@ -9,24 +9,25 @@
 //!   the terminator gave; the instance is broken, because V8 promises nothing about half-done JavaScript;
 //! - nothing is left that could ever run and a job has no answer: [`FaultKind::NeverSettles`].
 
-use crate::engine::JsEngineOptions;
-use crate::exception::{from_core_error, from_js_error};
-use crate::extension::extensions;
+use crate::code::Code;
+use crate::exception::from_core_error;
 use crate::inspect::Debugger;
-use crate::interrupt::{JsInterrupt, Looked, MainContext};
-use crate::memory;
-use crate::modules::{Loader, url_of};
+use crate::interrupt::{JsInterrupt, Looked};
+use crate::memory::{self, Buffers};
+use crate::modules::{Loader, Worker, url_of};
 use crate::ops::body::Source;
 use crate::ops::rpc::Link;
 use crate::ops::service::ServiceHandle;
+use crate::prepare::{Bridge, JsPrepared, call};
 use crate::state::IsolateState;
+use crate::text::Texts;
 use atoll_model::WorkerVersion;
 use atoll_worker::{
     Binding, Body, CpuGauge, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState,
     Interrupt, Job, JsException, Props, Request, RpcLink, ScheduledEvent,
 };
-use deno_core::error::{CoreError, CoreErrorKind, JsError};
-use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, v8};
+use deno_core::error::{CoreError, CoreErrorKind};
+use deno_core::{JsRuntime, PollEventLoopOptions, v8};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -38,6 +39,9 @@ use tokio::time::Sleep;
 /// How often the event loop may say "nothing to do" while modules are still being evaluated before that counts as never
 /// finishing.
 const STALLED_TURNS_MAX: u32 = 3;
+
+/// A worker that is never idle offers its code to the cache after so many turns with an event.
+const OFFER_AFTER_TURNS: u32 = 64;
 
 /// The compatibility flag by which modules may make code from text while they are evaluated.
 const EVAL_AT_STARTUP: &str = "allow_eval_during_startup";
@@ -55,27 +59,14 @@ enum Phase {
     Broken(Fault),
 }
 
-/// The bridge's functions.
-struct Bridge {
-    bootstrap: v8::Global<v8::Function>,
-    start: v8::Global<v8::Function>,
-    fetch: v8::Global<v8::Function>,
-    scheduled: v8::Global<v8::Function>,
-    rpc: v8::Global<v8::Function>,
-    begin_script: v8::Global<v8::Function>,
-    expire: v8::Global<v8::Function>,
-    tail: v8::Global<v8::Function>,
-    mirror_console: v8::Global<v8::Function>,
-    test: v8::Global<v8::Function>,
-    describe: v8::Global<v8::Function>,
-}
-
 /// An isolate that runs one worker.
 pub(crate) struct JsInstance {
     phase: Phase,
     /// See [`JsEngineOptions::conformance`].
     conformance: bool,
     jobs: VecDeque<Job>,
+    /// Turns in which an event was handled, until its code is offered to the cache.
+    handled: u32,
     state: Rc<IsolateState>,
     interrupt: Arc<JsInterrupt>,
     bridge: Bridge,
@@ -83,12 +74,16 @@ pub(crate) struct JsInstance {
     debugger: Option<Rc<Debugger>>,
     /// When open events' deadlines are looked at again.
     deadlines: Option<Pin<Box<Sleep>>>,
+    loader: Rc<Loader>,
+    buffers: Arc<Buffers>,
     runtime: JsRuntime,
+    /// After the runtime, whose strings lie in it.
+    _texts: Arc<Texts>,
     /// After the runtime, which looks into it.
     _watched: Box<memory::Watched>,
 }
 
-fn internal(what: &str) -> Fault {
+pub(crate) fn internal(what: &str) -> Fault {
     Fault::new(
         FaultKind::Internal,
         format!("the JavaScript engine's own scripts are broken: {what}"),
@@ -96,76 +91,62 @@ fn internal(what: &str) -> Fault {
 }
 
 impl JsInstance {
-    pub fn new(
-        options: JsEngineOptions,
-        version: Arc<WorkerVersion>,
-        env: Environment,
-        inspections: Option<&dyn Inspections>,
-    ) -> Result<Self, Fault> {
-        let state = IsolateState::new(env, version.clone());
+    /// Makes `prepared` the isolate of `version`, whose heap has the limit that it was made with.
+    pub fn new(prepared: JsPrepared, version: Arc<WorkerVersion>, env: Environment) -> Result<Self, Fault> {
+        let JsPrepared {
+            engine,
+            heap_bytes: _,
+            bridge,
+            interrupt,
+            buffers,
+            loader,
+            mut runtime,
+        } = prepared;
+        let inspections = engine.inspections();
         let limits = version.limits.clone();
-        let heap_max = usize::try_from(limits.heap_bytes).unwrap_or(usize::MAX);
-        let (allocator, buffers) = memory::allocator(limits.buffer_bytes);
-        let mut runtime = JsRuntime::try_new(RuntimeOptions {
-            module_loader: Some(Rc::new(Loader::new(
-                version,
-                state.compat,
-                options.conformance,
-                inspections.is_some(),
-            ))),
-            extensions: extensions(Some(state.clone())),
-            startup_snapshot: options.startup_snapshot,
-            // Without a store, structuredClone would not detach what it transfers.
-            shared_array_buffer_store: Some(deno_core::SharedArrayBufferStore::default()),
-            create_params: Some(
-                v8::CreateParams::default()
-                    .heap_limits(0, heap_max)
-                    .array_buffer_allocator(allocator),
-            ),
-            ..Default::default()
-        })
-        .map_err(|error| internal(&error.to_string()))?;
-        // A thread that waits uses no CPU, so no CPU limit would ever end it.
-        runtime.v8_isolate().set_allow_atomics_wait(false);
-        if !options.conformance {
-            runtime
-                .v8_isolate()
-                .set_allow_wasm_code_generation_callback(crate::ops::module::wasm_allowed);
-        }
-        let context = runtime.main_context();
-        runtime.v8_isolate().set_slot(MainContext(context));
-        runtime.v8_isolate().set_slot(Looked(state.clone()));
-        let interrupt = JsInterrupt::new(runtime.v8_isolate().thread_safe_handle());
-        let _ = state.interrupt.set(interrupt.clone());
+        buffers.limit(limits.buffer_bytes);
         let watched = memory::watch(runtime.v8_isolate(), &limits, interrupt.clone());
-        let on_full = interrupt.clone();
-        runtime.add_near_heap_limit_callback(move |current, _initial| {
-            if buffers.passes() {
-                return current + memory::PASS_BYTES;
-            }
-            on_full.terminate_blindly(memory::heap_fault(heap_max as u64));
-            // V8 ends the process unless it is given room in which to unwind.
-            current + HEAP_HEADROOM_BYTES
+        let texts = engine.texts().of(&version);
+        let state = IsolateState::new(env, version.clone());
+        let _ = state.interrupt.set(interrupt.clone());
+        runtime.v8_isolate().set_slot(Looked(state.clone()));
+        runtime.op_state().borrow_mut().put(state.clone());
+        let code = engine
+            .code_cache()
+            .map(|cache| Code::new(cache.clone(), texts.clone(), version.clone()));
+        loader.bind(Worker {
+            version,
+            compat: state.compat,
+            debugged: inspections.is_some(),
+            texts: texts.clone(),
+            code,
         });
-        if options.conformance {
-            runtime.op_state().borrow_mut().put(suite_location()?);
+        let conformance = engine.options().conformance;
+        {
+            deno_core::scope!(scope, runtime);
+            // Once a handler runs, `eval` and `new Function` throw an EvalError: code comes from the deployment alone.
+            scope
+                .get_current_context()
+                .set_allow_generation_from_strings(conformance || state.compat.enabled(EVAL_AT_STARTUP));
         }
-        let eval_at_startup = options.conformance || state.compat.enabled(EVAL_AT_STARTUP);
-        let bridge = take_bridge(&mut runtime, eval_at_startup)?;
         let debugger = match inspections {
             Some(inspections) => Some(debug(&mut runtime, &state, &interrupt, &bridge, inspections)?),
             None => None,
         };
         Ok(Self {
             phase: Phase::Created,
-            conformance: options.conformance,
+            conformance,
             jobs: VecDeque::new(),
+            handled: 0,
             state,
             interrupt,
             bridge,
             debugger,
             deadlines: None,
+            loader,
+            buffers,
             runtime,
+            _texts: texts,
             _watched: watched,
         })
     }
@@ -470,6 +451,9 @@ impl JsInstance {
             Poll::Ready(Ok(())) => {
                 self.call_start(module)?;
                 self.phase = Phase::Ready;
+                if let Some(code) = self.loader.code() {
+                    code.started();
+                }
                 Ok(true)
             }
             Poll::Ready(Err(error)) => Err(self.startup_fault(&error)),
@@ -485,17 +469,6 @@ impl JsInstance {
         }
     }
 }
-
-/// Where scripts of suites by others are, as the web platform's scripts ask for it (the origin of blob URLs).
-fn suite_location() -> Result<deno_web::Location, Fault> {
-    deno_core::ModuleSpecifier::parse("http://web-platform.test:8000/")
-        .map(deno_web::Location)
-        .map_err(|error| internal(&error.to_string()))
-}
-
-/// What V8 may use beyond its limit while a full heap is unwound, bytes. It must have room for the single allocation that
-/// was under way, or V8 ends the process; the longest array's elements are 1 GiB. Only what is touched becomes memory.
-const HEAP_HEADROOM_BYTES: usize = (1 << 30) + (64 << 20);
 
 /// Methods and URLs are ASCII: no need to look for UTF-8.
 fn one_byte<'a>(scope: &mut v8::PinScope<'a, '_>, text: &str) -> v8::Local<'a, v8::Value> {
@@ -534,62 +507,6 @@ fn entry_of<'a>(scope: &mut v8::PinScope<'a, '_>, entry: &Entry) -> v8::Local<'a
     };
     let depth = v8::Integer::new_from_unsigned(scope, *depth).into();
     v8::Array::new_with_elements(scope, &[name, props, depth]).into()
-}
-
-/// Calls a function of the bridge. `Err` holds the exception.
-fn call(
-    scope: &mut v8::PinScope<'_, '_>,
-    function: &v8::Global<v8::Function>,
-    args: &[v8::Local<'_, v8::Value>],
-) -> Result<(), JsException> {
-    v8::tc_scope!(let scope, scope);
-    let function = v8::Local::new(scope, function);
-    let this = v8::undefined(scope).into();
-    if function.call(scope, this, args).is_some() {
-        return Ok(());
-    }
-    match scope.exception() {
-        Some(exception) if !scope.has_terminated() => Err(from_js_error(&JsError::from_v8_exception(scope, exception))),
-        _ => Err(JsException {
-            name: "Error".to_owned(),
-            message: "execution was terminated".to_owned(),
-            ..JsException::default()
-        }),
-    }
-}
-
-/// Takes `globalThis.__atoll` away and keeps its functions.
-fn take_bridge(runtime: &mut JsRuntime, eval_at_startup: bool) -> Result<Bridge, Fault> {
-    deno_core::scope!(scope, runtime);
-    let context = scope.get_current_context();
-    // Once a handler runs, `eval` and `new Function` throw an EvalError: code comes from the deployment alone.
-    context.set_allow_generation_from_strings(eval_at_startup);
-    let global = context.global(scope);
-    let key = v8::String::new(scope, "__atoll").ok_or_else(|| internal("no memory"))?;
-    let object = global
-        .get(scope, key.into())
-        .and_then(|value| v8::Local::<v8::Object>::try_from(value).ok())
-        .ok_or_else(|| internal("globalThis.__atoll is missing"))?;
-    global.delete(scope, key.into());
-    let function = |name: &str| -> Result<v8::Global<v8::Function>, Fault> {
-        let key = v8::String::new(scope, name).ok_or_else(|| internal("no memory"))?;
-        let value = object.get(scope, key.into()).ok_or_else(|| internal(name))?;
-        let function = v8::Local::<v8::Function>::try_from(value).map_err(|_| internal(name))?;
-        Ok(v8::Global::new(scope, function))
-    };
-    Ok(Bridge {
-        bootstrap: function("bootstrap")?,
-        start: function("start")?,
-        fetch: function("dispatchFetch")?,
-        scheduled: function("dispatchScheduled")?,
-        rpc: function("dispatchRpc")?,
-        begin_script: function("beginScript")?,
-        tail: function("dispatchTail")?,
-        mirror_console: function("mirrorConsole")?,
-        test: function("dispatchTest")?,
-        describe: function("describe")?,
-        expire: function("expireEvent")?,
-    })
 }
 
 /// Gives the isolate a debugger and announces it.
@@ -644,6 +561,19 @@ impl Instance for JsInstance {
         self.interrupt.clone()
     }
 
+    fn footprint(&mut self) -> Option<u64> {
+        let heap = self.runtime.v8_isolate().get_heap_statistics();
+        let bytes =
+            heap.total_physical_size() + heap.malloced_memory() + heap.external_memory().max(self.buffers.used());
+        Some(bytes as u64)
+    }
+
+    fn rest(&mut self) {
+        if self.interrupt.fault().is_none() {
+            self.runtime.v8_isolate().low_memory_notification();
+        }
+    }
+
     fn gauge(&self) -> Option<Arc<CpuGauge>> {
         Some(self.state.meter.gauge().clone())
     }
@@ -663,14 +593,32 @@ impl JsInstance {
         self.state.tick();
         // What a debugger holds is nobody's CPU.
         self.state.meter.suspend(self.interrupt.is_exempt());
+        let with_event = !self.jobs.is_empty();
         let state = self.turn_ready(cx);
         self.state.meter.rests(Instant::now());
+        self.offer_code(state, with_event);
         if state != InstanceState::Broken && self.state.meter.take_exceeded().is_some() {
             // Many short turns: nobody saw one that was too long.
             let fault = self.state.cpu_fault();
             return self.break_with(fault);
         }
         state
+    }
+
+    /// Offers the modules' code to the cache once the worker has done something and rests, or has done much.
+    fn offer_code(&mut self, state: InstanceState, with_event: bool) {
+        self.handled = self.handled.saturating_add(u32::from(with_event));
+        let due = match state {
+            InstanceState::Idle => self.handled > 0,
+            InstanceState::Busy => self.handled >= OFFER_AFTER_TURNS,
+            _ => false,
+        };
+        if due
+            && let Some(code) = self.loader.code().filter(|code| code.has_fresh())
+            && self.interrupt.fault().is_none()
+        {
+            code.offer(&mut self.runtime);
+        }
     }
 
     /// One turn of a worker that is ready.

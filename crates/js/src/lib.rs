@@ -14,6 +14,7 @@
 //! - every delivered job is answered exactly once, also when the isolate breaks;
 //! - JavaScript exception classes are chosen here and nowhere else.
 
+mod code;
 mod engine;
 mod exception;
 mod extension;
@@ -25,8 +26,10 @@ mod memory;
 mod meter;
 mod modules;
 mod ops;
+mod prepare;
 mod snapshot;
 mod state;
+mod text;
 
 pub use engine::{JsEngine, JsEngineOptions};
 pub use snapshot::create_startup_snapshot;

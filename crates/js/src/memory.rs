@@ -30,7 +30,8 @@ pub(crate) const PASS_BYTES: usize = 1 << 20;
 /// The array buffers of one isolate. V8 frees them on other threads, too.
 pub(crate) struct Buffers {
     used: AtomicUsize,
-    max: usize,
+    /// `usize::MAX` while the isolate is nobody's.
+    max: AtomicUsize,
     /// The last request was refused.
     refused: AtomicBool,
     /// How often V8 was told that its heap is not full although it thought so.
@@ -47,16 +48,28 @@ impl Buffers {
     fn new(max: usize) -> Self {
         Self {
             used: AtomicUsize::new(0),
-            max,
+            max: AtomicUsize::new(max),
             refused: AtomicBool::new(false),
             passes: AtomicUsize::new(0),
         }
     }
 
+    /// How many bytes they may hold from now on.
+    pub(crate) fn limit(&self, max: u64) {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    /// Bytes that they hold.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Books `len` bytes; false if they are too many.
     fn book(&self, len: usize) -> bool {
+        let max = self.max.load(Ordering::Relaxed);
         let booked = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(len).filter(|sum| *sum <= self.max)
+            used.checked_add(len).filter(|sum| *sum <= max)
         });
         booked.is_ok()
     }
@@ -113,9 +126,9 @@ static VTABLE: v8::RustAllocatorVtable<Buffers> = v8::RustAllocatorVtable {
     drop: drop_buffers,
 };
 
-/// The allocator of an isolate whose array buffers may hold `max` bytes.
-pub(crate) fn allocator(max: u64) -> (v8::UniqueRef<v8::Allocator>, Arc<Buffers>) {
-    let buffers = Arc::new(Buffers::new(usize::try_from(max).unwrap_or(usize::MAX)));
+/// The allocator of an isolate that is nobody's yet ([`Buffers::limit`]).
+pub(crate) fn allocator() -> (v8::UniqueRef<v8::Allocator>, Arc<Buffers>) {
+    let buffers = Arc::new(Buffers::new(usize::MAX));
     // SAFETY: the handle is a live `Arc<Buffers>`, which the vtable's functions take it for.
     let allocator = unsafe { v8::new_rust_allocator(Arc::into_raw(buffers.clone()), &VTABLE) };
     (allocator, buffers)

@@ -4,7 +4,9 @@
 //! a two-line module that imports the content from `atoll:internal` (which nothing else may import) and exports it as
 //! default, so that the module map only ever holds ECMAScript and an import needs no attributes.
 
+use crate::code::Code;
 use crate::exception::MODULE_URL_PREFIX;
+use crate::text::Texts;
 use atoll_model::{CompatFlags, Module, ModuleKind, WorkerVersion, node_modules};
 use atoll_worker::inspect::SOURCE_MAP_URL_PREFIX;
 use deno_core::{
@@ -13,16 +15,27 @@ use deno_core::{
 };
 use deno_error::JsErrorBox;
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::pin::Pin;
 use std::sync::Arc;
 
-/// Loads the modules of one version.
+/// Loads the modules of one version, once it is known which.
 pub(crate) struct Loader {
-    version: Arc<WorkerVersion>,
     /// Whether `atoll:script` can be imported ([`crate::JsEngineOptions::conformance`]).
     conformance: bool,
-    compat: CompatFlags,
+    worker: OnceCell<Worker>,
+}
+
+/// Whose modules they are.
+pub(crate) struct Worker {
+    pub version: Arc<WorkerVersion>,
+    pub compat: CompatFlags,
     /// Whether there is a debugger, which is told where source maps are.
-    debugged: bool,
+    pub debugged: bool,
+    /// What V8 gets of ECMAScript modules. It must outlive the isolate.
+    pub texts: Arc<Texts>,
+    /// Where their compiled code is kept.
+    pub code: Option<Code>,
 }
 
 /// The specifier that facades import.
@@ -32,15 +45,30 @@ const INTERNAL: &str = "atoll:internal";
 const NODE_PREFIX: &str = "node:";
 
 impl Loader {
-    pub fn new(version: Arc<WorkerVersion>, compat: CompatFlags, conformance: bool, debugged: bool) -> Self {
+    pub fn new(conformance: bool) -> Self {
         Self {
-            version,
             conformance,
-            compat,
-            debugged,
+            worker: OnceCell::new(),
         }
     }
 
+    /// Says whose modules are loaded from now on. The first one counts.
+    pub fn bind(&self, worker: Worker) {
+        let _ = self.worker.set(worker);
+    }
+
+    /// Where compiled code is kept, if anywhere.
+    pub fn code(&self) -> Option<&Code> {
+        self.worker.get()?.code.as_ref()
+    }
+
+    fn worker(&self) -> Result<&Worker, JsErrorBox> {
+        let none = || JsErrorBox::generic("This isolate has no worker yet.");
+        self.worker.get().ok_or_else(none)
+    }
+}
+
+impl Worker {
     fn module_at(&self, url: &str) -> Option<&Module> {
         let name = url.strip_prefix(MODULE_URL_PREFIX)?;
         find(&self.version, name)
@@ -137,21 +165,22 @@ pub(crate) fn url_of(name: &str) -> Result<ModuleSpecifier, JsErrorBox> {
 
 impl ModuleLoader for Loader {
     fn resolve(&self, specifier: &str, referrer: &str, _kind: ResolutionKind) -> Result<ModuleSpecifier, JsErrorBox> {
+        let worker = self.worker()?;
         let from = referrer.strip_prefix(MODULE_URL_PREFIX).unwrap_or(referrer);
         let built_in = |specifier: &str| ModuleSpecifier::parse(specifier).map_err(JsErrorBox::from_err);
         match specifier {
             "cloudflare:sockets" | "cloudflare:workers" => return built_in(specifier),
-            "cloudflare:node" if self.compat.enabled("enable_nodejs_http_server_modules") => {
+            "cloudflare:node" if worker.compat.enabled("enable_nodejs_http_server_modules") => {
                 return built_in(specifier);
             }
             "atoll:script" if self.conformance => return built_in(specifier),
             "node:async_hooks" | "async_hooks"
-                if self.compat.enabled("nodejs_als") && !self.compat.enabled("nodejs_compat") =>
+                if worker.compat.enabled("nodejs_als") && !worker.compat.enabled("nodejs_compat") =>
             {
                 return built_in("atoll:async_hooks");
             }
             INTERNAL => {
-                let importer = resolve_name(&self.version, referrer, "");
+                let importer = resolve_name(&worker.version, referrer, "");
                 if referrer.starts_with(NODE_PREFIX) || importer.is_some_and(|module| module.kind != ModuleKind::Esm) {
                     return built_in(specifier);
                 }
@@ -159,12 +188,12 @@ impl ModuleLoader for Loader {
             _ => {}
         }
         // A module of the worker's own comes before a Node.js module of the same bare name.
-        if let Some(module) = resolve_name(&self.version, specifier, from) {
+        if let Some(module) = resolve_name(&worker.version, specifier, from) {
             return url_of(&module.name);
         }
-        match node_module(&self.compat, specifier) {
+        match node_module(&worker.compat, specifier) {
             Some(name) => built_in(&format!("{NODE_PREFIX}{name}")),
-            None => Err(self.unresolved(specifier, from)),
+            None => Err(worker.unresolved(specifier, from)),
         }
     }
 
@@ -177,16 +206,24 @@ impl ModuleLoader for Loader {
         if let Some(name) = url.as_str().strip_prefix(NODE_PREFIX) {
             return ModuleLoadResponse::Sync(node_facade(name, url));
         }
-        let Some(module) = resolve_name(&self.version, url.as_str(), "") else {
-            let error = JsErrorBox::generic(format!("No such module \"{url}\"."));
-            return ModuleLoadResponse::Sync(Err(error));
-        };
-        let index = self.debugged.then(|| self.source_map_of(module)).flatten();
-        ModuleLoadResponse::Sync(source(module, url, index))
+        ModuleLoadResponse::Sync(self.worker().and_then(|worker| worker.source(url)))
+    }
+
+    fn code_cache_ready(
+        &self,
+        _specifier: ModuleSpecifier,
+        index: u64,
+        _code: &[u8],
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
+        // Called for code that was given and refused, with what was compiled instead: too early, nothing has run.
+        if let Some(code) = self.code() {
+            code.refused(index);
+        }
+        Box::pin(std::future::ready(()))
     }
 
     fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
-        let module = self.module_at(file_name)?;
+        let module = self.worker.get()?.module_at(file_name)?;
         module.source_map.as_ref().map(|map| Cow::Borrowed(&map[..]))
     }
 
@@ -223,33 +260,44 @@ fn node_facade(name: &str, url: &ModuleSpecifier) -> Result<ModuleSource, JsErro
     ))
 }
 
-/// `mapped` is the module's place in its version if a debugger is to be told that it has a source map.
-fn source(module: &Module, url: &ModuleSpecifier, mapped: Option<usize>) -> Result<ModuleSource, JsErrorBox> {
-    let mut code = match module.kind {
-        ModuleKind::Esm => String::from_utf8(module.content.to_vec()).map_err(|error| {
-            JsErrorBox::type_error(format!(
-                "Module \"{}\" is not UTF-8 (byte {}).",
-                module.name,
-                error.utf8_error().valid_up_to()
-            ))
-        })?,
-        kind => {
-            let function = match kind {
-                ModuleKind::CommonJs => "cjs",
-                other => kind_name(other),
-            };
-            // JSON's string syntax is JavaScript's.
-            let name = serde_json::Value::from(module.name.as_str());
-            format!("import {{ {function} }} from \"{INTERNAL}\"; export default {function}({name});")
-        }
-    };
-    if let (ModuleKind::Esm, Some(index)) = (module.kind, mapped) {
-        code.push_str(&format!("\n//# sourceMappingURL={SOURCE_MAP_URL_PREFIX}{index}\n"));
+impl Worker {
+    fn source(&self, url: &ModuleSpecifier) -> Result<ModuleSource, JsErrorBox> {
+        let found = resolve_name(&self.version, url.as_str(), "");
+        let Some(module) = found else {
+            return Err(JsErrorBox::generic(format!("No such module \"{url}\".")));
+        };
+        let mut cached = None;
+        let code = match module.kind {
+            ModuleKind::Esm => {
+                let same = |other: &Module| std::ptr::eq(other, module);
+                let index = self.version.modules.iter().position(same).unwrap_or(usize::MAX);
+                // SAFETY: whoever owns the isolate holds the texts until it is disposed of (`Worker::texts`).
+                let code = unsafe { self.texts.code(index, &module.name) }?;
+                match self.debugged.then(|| self.source_map_of(module)).flatten() {
+                    None => {
+                        cached = self.code.as_ref().and_then(|code| code.take(index, url.as_str()));
+                        code
+                    }
+                    Some(map) => {
+                        format!("{}\n//# sourceMappingURL={SOURCE_MAP_URL_PREFIX}{map}\n", code.as_str()).into()
+                    }
+                }
+            }
+            kind => {
+                let function = match kind {
+                    ModuleKind::CommonJs => "cjs",
+                    other => kind_name(other),
+                };
+                // JSON's string syntax is JavaScript's.
+                let name = serde_json::Value::from(module.name.as_str());
+                format!("import {{ {function} }} from \"{INTERNAL}\"; export default {function}({name});").into()
+            }
+        };
+        Ok(ModuleSource::new(
+            ModuleType::JavaScript,
+            ModuleSourceCode::String(code),
+            url,
+            cached,
+        ))
     }
-    Ok(ModuleSource::new(
-        ModuleType::JavaScript,
-        ModuleSourceCode::String(code.into()),
-        url,
-        None,
-    ))
 }

@@ -12,7 +12,7 @@ pub fn create_startup_snapshot(cargo_manifest_dir: &'static str) -> Result<Box<[
         cargo_manifest_dir,
         startup_snapshot: None,
         skip_op_registration: false,
-        extensions: extensions(None),
+        extensions: extensions(),
         extension_transpiler: None,
         with_runtime_cb: None,
     };

@@ -32,6 +32,20 @@ pub trait Engine: Send + Sync + 'static {
     /// Makes an instance of `version` on the calling thread, inside its tokio context (time, no I/O driver). Must be
     /// quick: module evaluation happens in the first polls.
     fn instantiate(&self, version: Arc<WorkerVersion>, env: Environment) -> Result<Box<dyn Instance>, Fault>;
+
+    /// Does ahead of time what of [`Engine::instantiate`] is the same for all workers: on the thread, and inside the tokio
+    /// context, that the instance is to live in. It costs what an isolate costs. `None`: nothing can be done ahead.
+    fn prepare(&self) -> Result<Option<Box<dyn Prepared>>, Fault> {
+        Ok(None)
+    }
+}
+
+/// An isolate that is nobody's yet: no worker's code has run in it. Not `Send`: it stays on its thread, and is dropped there,
+/// inside its tokio context.
+pub trait Prepared {
+    /// Makes it the instance of `version`, as [`Engine::instantiate`] would have. A version that it was not made for (its heap
+    /// has another limit) gets a fresh isolate.
+    fn instantiate(self: Box<Self>, version: Arc<WorkerVersion>, env: Environment) -> Result<Box<dyn Instance>, Fault>;
 }
 
 /// A running worker. Not `Send`: it stays on its thread.
@@ -49,6 +63,16 @@ pub trait Instance {
 
     /// A handle by which another thread can stop a turn.
     fn interrupt(&self) -> Arc<dyn Interrupt>;
+
+    /// Memory that the instance holds now, bytes: its heap, its buffers, its WebAssembly. `None` if it does not know.
+    /// Microseconds.
+    fn footprint(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// Nothing is expected soon: gives back the memory that it can do without. Takes milliseconds of CPU; what was given back
+    /// costs time when the next event comes.
+    fn rest(&mut self) {}
 
     /// What the watchdog looks at. Without one, each turn may use the worker's CPU limit.
     fn gauge(&self) -> Option<Arc<CpuGauge>> {

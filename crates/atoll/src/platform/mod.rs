@@ -16,18 +16,21 @@ use atoll_cli::target::{AssetDirectory, BuiltProject, Failure};
 use atoll_edge::Site;
 use atoll_edge::assets::AssetServer;
 use atoll_egress::{AddressPolicy, Egress, EgressOptions, Listeners, TlsRoots};
-use atoll_host::{Cordon, Host, HostOptions, Prepared, RateLimits, Reach};
+use atoll_host::{CODE_DISK_MAX, CodeStore, Cordon, Host, HostOptions, Prepared, RateLimits, Reach};
 use atoll_model::{TenantId, WorkerName};
 use atoll_pool::Pool;
 use atoll_stdx::{Clock, TaskGroup};
 use atoll_worker::{Engine, Fetcher};
 use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Whose a project of static assets alone is.
 pub(crate) const LOCAL_TENANT: &str = "local";
+/// The directory of compiled code, below `persist_to`.
+const CODE_DIRECTORY: &str = "code";
 /// How long the outgoing connections and the sweeper may take to end when nothing is in flight any more.
 const TASKS_GRACE: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,8 @@ const TASKS_GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Parts {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) pool: Pool,
+    /// What `engine` keeps workers' compiled code in.
+    pub(crate) code: Arc<CodeStore>,
     /// Where workers run instead, if not in this process.
     pub(crate) cordon: Option<Arc<Cordon>>,
     /// What outgoing requests trust.
@@ -50,6 +55,8 @@ pub(crate) struct Platform {
     pub(crate) stores: Arc<Stores>,
     pub(crate) cache: Arc<MemoryCache>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Workers' compiled code, if they run in this process.
+    pub(crate) code: Option<Arc<CodeStore>>,
     /// Where this server listens: no worker reaches that.
     pub(crate) listeners: Listeners,
     egress: TaskGroup,
@@ -70,6 +77,7 @@ impl Platform {
         let Parts {
             engine,
             pool,
+            code,
             cordon,
             roots,
             policy,
@@ -90,6 +98,8 @@ impl Platform {
             clock: clock.clone(),
         };
         let mut options = HostOptions::new(Arc::new(pool), engine, reach);
+        // Child processes compile for themselves.
+        let code = cordon.is_none().then_some(code);
         options.cordon = cordon;
         options.absent_worker = Some(|worker| atoll_edge::absent_worker(atoll_host::absent_worker(worker)));
         Self {
@@ -97,8 +107,22 @@ impl Platform {
             stores,
             cache,
             clock,
+            code,
             listeners,
             egress,
+        }
+    }
+
+    /// Keeps compiled code below `persist_to` as well: the next process starts its workers with it.
+    async fn keep_code(&self, persist_to: &Path) {
+        let Some(code) = self.code.clone() else { return };
+        let directory = persist_to.join(CODE_DIRECTORY);
+        let kept = tokio::task::spawn_blocking(move || {
+            let kept = code.keep_in(&directory, CODE_DISK_MAX);
+            kept.map_err(|error| format!("{}: {error}", directory.display()))
+        });
+        if let Ok(Err(error)) = kept.await {
+            tracing::warn!("compiled code is not kept on disk: {error}");
         }
     }
 
@@ -120,6 +144,7 @@ impl Platform {
             None => (TenantId::new(LOCAL_TENANT), None),
             Some(version) => {
                 self.stores.open_for(version, &project.persist_to, patience).await?;
+                self.keep_code(&project.persist_to).await;
                 let fetcher = assets.clone().map(|assets| assets as Arc<dyn Fetcher>);
                 let prepared = self.host.prepare(Arc::new(version.clone()), fetcher).await;
                 let prepared = prepared.map_err(|error| of_deploy(&error))?;

@@ -111,6 +111,45 @@ pub fn version(modules: Vec<Module>) -> WorkerVersion {
     }
 }
 
+/// What a worker of these tests reaches.
+fn environment(logs: &Arc<Logs>) -> Environment {
+    Environment {
+        bindings: vec![
+            ("GREETING".into(), Binding::Text("hi".into())),
+            ("CONFIG".into(), Binding::Json("{\"a\":[1]}".into())),
+            ("ECHO".into(), Binding::Fetcher(Arc::new(Echo))),
+            (
+                "DB".into(),
+                Binding::Unbuilt(UnbuiltBinding {
+                    kind: "D1 database".into(),
+                    target: "main".into(),
+                }),
+            ),
+        ],
+        own: atoll_worker::ServiceStub::nowhere(),
+        outbound: Arc::new(Echo),
+        outbound_route: atoll_worker::OutboundRoute::Network,
+        cache: Arc::new(atoll_worker::cache::NoCache),
+        logs: logs.clone(),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+}
+
+/// An engine with this build's startup snapshot.
+pub fn engine(options: JsEngineOptions) -> JsEngine {
+    JsEngine::new(JsEngineOptions {
+        startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+        ..options
+    })
+}
+
 /// A worker and the tokio that drives it.
 pub struct Driver {
     pub logs: Arc<Logs>,
@@ -130,38 +169,31 @@ impl Driver {
     /// The startup snapshot of `options` is always this build's.
     pub fn with_options(version: WorkerVersion, options: JsEngineOptions) -> Self {
         atoll_js::init();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
+        Self::with_engine(version, &engine(options))
+    }
+
+    pub fn with_engine(version: WorkerVersion, engine: &JsEngine) -> Self {
+        let runtime = runtime();
         let logs = Arc::new(Logs::default());
-        let env = Environment {
-            bindings: vec![
-                ("GREETING".into(), Binding::Text("hi".into())),
-                ("CONFIG".into(), Binding::Json("{\"a\":[1]}".into())),
-                ("ECHO".into(), Binding::Fetcher(Arc::new(Echo))),
-                (
-                    "DB".into(),
-                    Binding::Unbuilt(UnbuiltBinding {
-                        kind: "D1 database".into(),
-                        target: "main".into(),
-                    }),
-                ),
-            ],
-            own: atoll_worker::ServiceStub::nowhere(),
-            outbound: Arc::new(Echo),
-            outbound_route: atoll_worker::OutboundRoute::Network,
-            cache: Arc::new(atoll_worker::cache::NoCache),
-            logs: logs.clone(),
-            clock: Arc::new(SystemClock),
-        };
-        let engine = JsEngine::new(JsEngineOptions {
-            startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
-            ..options
-        });
         let instance = {
             let _inside = runtime.enter();
-            engine.instantiate(Arc::new(version), env).unwrap()
+            engine.instantiate(Arc::new(version), environment(&logs)).unwrap()
+        };
+        Self {
+            logs,
+            instance,
+            runtime,
+        }
+    }
+
+    /// An isolate that waits until it is somebody's; gives it to the version that is returned by `whose`.
+    pub fn prepared(engine: &JsEngine, whose: impl FnOnce() -> WorkerVersion) -> Self {
+        let runtime = runtime();
+        let logs = Arc::new(Logs::default());
+        let instance = {
+            let _inside = runtime.enter();
+            let prepared = engine.prepare().unwrap().unwrap();
+            prepared.instantiate(Arc::new(whose()), environment(&logs)).unwrap()
         };
         Self {
             logs,
@@ -245,6 +277,10 @@ impl Driver {
     pub fn get(&mut self, path: &str) -> String {
         let response = self.request("GET", path, &[], Body::Empty).unwrap();
         self.text(response)
+    }
+
+    pub fn instance(&mut self) -> &mut dyn Instance {
+        &mut *self.instance
     }
 
     pub fn interrupt(&self) -> Arc<dyn atoll_worker::Interrupt> {

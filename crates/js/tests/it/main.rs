@@ -5,10 +5,12 @@
 
 mod apis;
 mod clock;
+mod code;
 mod driver;
 mod failures;
 mod limits;
 mod modules;
 mod node;
+mod ready;
 mod reference;
 mod streams;
