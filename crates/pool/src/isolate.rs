@@ -6,6 +6,7 @@
 use crate::options::{BATCH_MAX, BLOCKING_THREADS_MAX};
 use crate::permits::{Member, startup_fault};
 use crate::slot::{Next, Slot};
+use crate::sys;
 use atoll_worker::{Fault, FaultKind, Instance, InstanceState, Interrupt, Job};
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -32,6 +33,7 @@ pub(crate) enum End {
 
 /// The thread's main function.
 pub(crate) fn run(slot: &Arc<Slot>, id: u64) {
+    sys::wake_without_preempting();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -174,8 +176,10 @@ impl Drive {
         let max = if self.start.is_none() { BATCH_MAX } else { 0 };
         self.slot.take(self.id, max, &mut self.batch);
         let with_event = !self.batch.is_empty();
+        // One event's answer is for now; those of several leave together.
+        let several = self.batch.len() > 1;
         let (batch, instance) = (&mut self.batch, &mut self.instance);
-        let state = catch_unwind(AssertUnwindSafe(|| {
+        let mut turn = || {
             for job in batch.drain(..) {
                 if job.ctx.cancel.is_cancelled() {
                     let fault = Fault::new(FaultKind::Canceled, "cancelled before the worker ran");
@@ -185,8 +189,10 @@ impl Drive {
                 }
             }
             instance.poll(cx)
-        }))
-        .map_err(|panic| panicked(&self.slot, &*panic))?;
+        };
+        let wakes = self.member.wakes();
+        let state = catch_unwind(AssertUnwindSafe(|| if several { wakes.during(turn) } else { turn() }))
+            .map_err(|panic| panicked(&self.slot, &*panic))?;
         if let Some(start) = &mut self.start
             && (exempt || self.interrupt.is_exempt())
         {

@@ -15,7 +15,7 @@ use crate::options::{DEBT_MAX, INSIST_AFTER, PoolOptions, QUANTUM, TERMINATION_G
 use crate::slot::Slot;
 use crate::sys::{CpuClock, Priority, ThreadId, cpu_of_this_thread_ns};
 use atoll_model::{Limit, Limits, TenantId};
-use atoll_worker::{CpuGauge, Fault, FaultKind, Interrupt};
+use atoll_worker::{CpuGauge, Fault, FaultKind, Interrupt, Wakes};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -44,6 +44,8 @@ pub(crate) struct Seat {
     start_base_ns: AtomicU64,
     interrupt: OnceLock<Interrupter>,
     gauge: OnceLock<Arc<CpuGauge>>,
+    /// Those that the thread's turn holds back.
+    wakes: Arc<Wakes>,
     limits: Limits,
     slot: Weak<Slot>,
     isolate: u64,
@@ -116,6 +118,8 @@ pub(crate) enum Verdict {
     Insist(Arc<dyn Interrupt>),
     /// Have the instance see what it runs.
     Look(Arc<dyn Interrupt>),
+    /// The turn takes long: give the wakes that it holds back.
+    Wake(Arc<Wakes>),
     /// The turn was to end and did not: go on without the thread.
     Abandon(Weak<Slot>, u64, Fault),
 }
@@ -173,6 +177,7 @@ impl Permits {
             start_base_ns: AtomicU64::new(NOT_STARTING),
             interrupt: OnceLock::new(),
             gauge: OnceLock::new(),
+            wakes: Arc::default(),
             limits: limits.clone(),
             slot,
             isolate,
@@ -239,6 +244,9 @@ impl Permits {
                 continue;
             };
             if let (Some(turn), seat) = (entry.turn.as_mut(), &entry.seat) {
+                if seat.wakes.holds() {
+                    verdicts.push(Verdict::Wake(seat.wakes.clone()));
+                }
                 verdicts.extend(judge(turn, seat, now));
             }
         }
@@ -494,6 +502,11 @@ impl Member {
     /// An event went over the soft limit: the instance should be replaced.
     pub(crate) fn is_spent(&self) -> bool {
         self.seat.gauge.get().is_some_and(|gauge| gauge.is_spent())
+    }
+
+    /// Where the wakes of a turn with several events wait for its end.
+    pub(crate) fn wakes(&self) -> &Arc<Wakes> {
+        &self.seat.wakes
     }
 
     /// Start-up is over.

@@ -126,6 +126,7 @@ impl Shared {
             }
             Verdict::Insist(interrupt) => interrupt.insist(),
             Verdict::Look(interrupt) => interrupt.look(),
+            Verdict::Wake(wakes) => wakes.give(),
             Verdict::Abandon(slot, isolate, fault) => {
                 if let Some(slot) = slot.upgrade() {
                     if let Some(hook) = &self.on_abandon {

@@ -15,7 +15,7 @@ use crate::permits::Permits;
 use crate::pool::{Shared, TenantLoad};
 use atoll_model::{Limit, WorkerVersion};
 use atoll_worker::{
-    Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, LimitHit,
+    AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, LimitHit,
     Outcome, Reply,
 };
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 /// How long a retired isolate may take to go after it was told to stop at once.
 const KILL_GRACE: Duration = Duration::from_millis(500);
@@ -43,7 +43,7 @@ pub enum Refusal {
 /// The answer to a submitted job, when it comes. Dropping it does not stop the job.
 #[derive(Debug)]
 pub struct Answer {
-    rx: oneshot::Receiver<Result<Outcome, Fault>>,
+    rx: AnswerReceiver,
 }
 
 impl Future for Answer {

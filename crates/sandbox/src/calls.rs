@@ -149,6 +149,12 @@ pub const ALLOWED: &[Call] = &[
         libc::SYS_setpriority,
         &[&[Argument::Int(0, libc::PRIO_PROCESS)]],
     ),
+    // A thread says that its work can wait for that of others.
+    any_of(
+        "sched_setscheduler",
+        libc::SYS_sched_setscheduler,
+        &[&[Argument::Int(0, 0), Argument::Int(1, libc::SCHED_BATCH as u32)]],
+    ),
     // Reading a limit, of itself alone.
     any_of(
         "prlimit64",

@@ -11,6 +11,7 @@
 //! | the sender is dropped | the consumer reads the rest, then [`BodyError::Truncated`] |
 //! | the receiver is dropped | [`BodySender::ready`] says [`BodyError::Canceled`]; what was queued is dropped |
 
+use crate::wakes::wake;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::collections::VecDeque;
@@ -192,7 +193,7 @@ impl BodySender {
             shared.receiver_waker.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
         Ok(())
     }
@@ -222,7 +223,7 @@ impl BodySender {
             shared.receiver_waker.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 }

@@ -10,6 +10,7 @@
 //!                      +-----------------------------------------------+
 //! ```
 
+use crate::answer::{self, AnswerReceiver, AnswerSender};
 use crate::binding::Environment;
 use crate::{CpuGauge, Event, EventContext, Fault, FaultKind, Outcome};
 use async_trait::async_trait;
@@ -17,7 +18,6 @@ use atoll_model::{WorkerName, WorkerVersion};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Context;
-use tokio::sync::oneshot;
 
 /// What the front calls.
 #[async_trait]
@@ -137,7 +137,7 @@ pub trait AnswerSink: Send + std::fmt::Debug {
 
 #[derive(Debug)]
 enum To {
-    Channel(oneshot::Sender<Result<Outcome, Fault>>),
+    Channel(AnswerSender),
     Sink(Box<dyn AnswerSink>),
 }
 
@@ -160,8 +160,8 @@ pub struct Reply {
 
 impl Reply {
     /// A reply and the receiver of its answer.
-    pub fn channel() -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
-        let (tx, rx) = oneshot::channel();
+    pub fn channel() -> (Self, AnswerReceiver) {
+        let (tx, rx) = answer::channel();
         let reply = Self {
             to: Some(To::Channel(tx)),
             in_flight: [const { None }; COUNTERS],
@@ -179,7 +179,7 @@ impl Reply {
 
     /// As [`Reply::channel`], for a job that the counters (at most two count) count already: they go down by one with the
     /// answer, also when the receiver is long gone.
-    pub fn counted(in_flight: &[&Arc<AtomicU32>]) -> (Self, oneshot::Receiver<Result<Outcome, Fault>>) {
+    pub fn counted(in_flight: &[&Arc<AtomicU32>]) -> (Self, AnswerReceiver) {
         let (reply, rx) = Self::channel();
         (reply.count(in_flight), rx)
     }

@@ -13,6 +13,7 @@
 //!   write.
 
 pub mod analytics;
+pub mod answer;
 mod backlog;
 pub mod binding;
 pub mod body;
@@ -35,9 +36,11 @@ pub mod rate_limit;
 pub mod rpc;
 pub mod service;
 pub mod socket;
+pub mod wakes;
 pub mod wire;
 
 pub use analytics::{AnalyticsDataset, DataPoint};
+pub use answer::AnswerReceiver;
 pub use binding::{Binding, BindingError, BindingErrorKind, Environment, Fetcher};
 pub use body::{Body, BodyError, BodyReceiver, BodySender, Frame};
 pub use cache::{CacheKey, ResponseCache};
@@ -59,3 +62,4 @@ pub use rate_limit::{RateLimitAsk, RateLimiter};
 pub use rpc::{RpcChannel, RpcLink, RpcMessage};
 pub use service::{Entry, Props, Service, ServiceStub};
 pub use socket::{WebSocketEnd, WsMessage};
+pub use wakes::Wakes;

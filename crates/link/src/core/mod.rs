@@ -19,7 +19,7 @@ use crate::limits::{CHANNELS_MAX, NOTICES_BYTES_MAX, OUT_PAUSE_BYTES, WIDE_MAX};
 use crate::message::{Attachment, AttachmentWire, Message, Prelude, PropsWire, Received};
 use crate::outbox::Outbox;
 use atoll_worker::{BodyReceiver, BodySender};
-use atoll_worker::{RpcLink, ServiceStub, StartTls, WebSocketEnd};
+use atoll_worker::{RpcLink, ServiceStub, StartTls, WebSocketEnd, wakes};
 use bytes::Bytes;
 use encode::Encoded;
 use futures_util::task::AtomicWaker;
@@ -27,8 +27,8 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -201,6 +201,8 @@ pub(crate) struct Shared {
 }
 
 pub(crate) struct Core {
+    /// For wakes that wait.
+    this: Weak<Self>,
     pub side: Side,
     next: AtomicU64,
     shared: Mutex<Shared>,
@@ -218,10 +220,22 @@ pub(crate) struct Core {
     end: watch::Sender<Option<LinkError>>,
 }
 
+/// Woken, it wakes its driver.
+impl Wake for Core {
+    fn wake(self: Arc<Self>) {
+        self.wake_now();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_now();
+    }
+}
+
 impl Core {
     pub(crate) fn new(side: Side) -> Arc<Self> {
         let base = if side == Side::Child { CHILD_BIT } else { 0 };
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             side,
             next: AtomicU64::new(base + 1),
             shared: Mutex::default(),
@@ -276,7 +290,18 @@ impl Core {
         (std::mem::take(&mut shared.out), std::mem::take(&mut shared.commands))
     }
 
-    pub(crate) fn wake(&self) {
+    /// Wakes the driver. What several events of one turn have queued leaves in one write, unless somebody else wakes it first.
+    pub(crate) fn wake_driver(&self) {
+        if self.scheduled.load(Ordering::Acquire) {
+            return;
+        }
+        match wakes::are_gathered().then(|| self.this.upgrade()).flatten() {
+            Some(this) => wakes::wake(Waker::from(this)),
+            None => self.wake_now(),
+        }
+    }
+
+    fn wake_now(&self) {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
@@ -298,7 +323,7 @@ impl Core {
             }
         };
         if left.is_none() {
-            self.wake();
+            self.wake_driver();
         }
     }
 
@@ -417,7 +442,7 @@ impl Core {
             fits
         };
         if fits {
-            self.wake();
+            self.wake_driver();
         } else {
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -461,7 +486,7 @@ impl Core {
         if let Some(command) = left {
             return Err((self.error(), command));
         }
-        self.wake();
+        self.wake_driver();
         Ok(())
     }
 

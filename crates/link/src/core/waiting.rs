@@ -32,7 +32,7 @@ impl Wake for ChannelWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.core.lock().woken.push(self.id);
-            self.core.wake();
+            self.core.wake_driver();
         }
     }
 }
