@@ -16,7 +16,7 @@ pub(crate) struct Io<S> {
     /// Read before the protocol was known.
     ahead: Bytes,
     connection: Arc<Connection>,
-    /// For HTTP/1: what is known of the head being read.
+    /// Where the HTTP library reads HTTP/1: what is known of the head being read.
     scan: Option<HeadScan>,
     /// Requests that had started when `scan` began.
     scanned_at: u64,
@@ -25,15 +25,23 @@ pub(crate) struct Io<S> {
 }
 
 impl<S> Io<S> {
-    pub(crate) fn new(stream: S, ahead: Bytes, connection: Arc<Connection>, http1: bool) -> Self {
+    pub(crate) fn new(stream: S, ahead: Bytes, connection: Arc<Connection>) -> Self {
         Self {
             stream,
             ahead,
             connection,
-            scan: http1.then(HeadScan::default),
+            scan: None,
             scanned_at: 0,
             stalled: None,
         }
+    }
+
+    /// For the HTTP library, which reads HTTP/1 from here on, and `ahead` first.
+    pub(crate) fn scanned(mut self, ahead: Bytes) -> Self {
+        self.ahead = ahead;
+        self.scan = Some(HeadScan::default());
+        self.scanned_at = self.connection.started();
+        self
     }
 
     fn scan(&mut self, bytes: &mut [u8]) {

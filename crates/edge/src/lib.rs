@@ -17,6 +17,7 @@
 pub mod assets;
 mod body;
 mod connection;
+mod direct;
 mod encode;
 mod error;
 mod fault;

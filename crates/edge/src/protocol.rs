@@ -1,10 +1,11 @@
 //! The protocol of a connection, and its HTTP library.
 
 use crate::connection::{CLOSING_LOOK, Connection, Verdict};
+use crate::direct::{self, Rest};
 use crate::io::Io;
 use crate::limits::{H2_CONNECTION_WINDOW, H2_SEND_BUFFER, H2_STREAM_WINDOW, H2_STREAMS_MAX};
 use crate::route;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -12,6 +13,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
@@ -27,8 +29,8 @@ where
     let front = &connection.front;
     let sniff = tokio::time::timeout(front.options.limits.head_timeout, sniff(&mut stream, &mut start));
     match front.while_served(sniff).await {
-        Some(Ok(Ok(Some(true)))) => http2(Io::new(stream, start.freeze(), connection.clone(), false), connection).await,
-        Some(Ok(Ok(Some(false)))) => http1(Io::new(stream, start.freeze(), connection.clone(), true), connection).await,
+        Some(Ok(Ok(Some(true)))) => http2(Io::new(stream, start.freeze(), connection.clone()), connection).await,
+        Some(Ok(Ok(Some(false)))) => http1(Io::new(stream, Bytes::new(), connection.clone()), start, connection).await,
         // Closed or silent before a first byte, or the server has stopped before it: nothing is owed.
         _ => {}
     }
@@ -39,11 +41,11 @@ pub(crate) async fn serve<S>(stream: S, connection: Arc<Connection>, h2: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let io = Io::new(stream, bytes::Bytes::new(), connection.clone(), !h2);
+    let io = Io::new(stream, Bytes::new(), connection.clone());
     if h2 {
         http2(io, connection).await;
     } else {
-        http1(io, connection).await;
+        http1(io, BytesMut::new(), connection).await;
     }
 }
 
@@ -66,7 +68,20 @@ async fn sniff<S: AsyncRead + Unpin>(stream: &mut S, start: &mut BytesMut) -> st
 /// What may have arrived of a request beside a head of the largest size.
 const HEAD_SLACK_BYTES: usize = 64 * 1024;
 
-async fn http1<S>(io: Io<S>, connection: Arc<Connection>)
+/// `start`: what has been read already.
+async fn http1<S>(io: Io<S>, start: BytesMut, connection: Arc<Connection>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let leaving = AtomicBool::new(false);
+    let plain = direct::converse(io, start, connection.clone(), &leaving);
+    let leave = |_: Pin<&mut _>| leaving.store(true, Ordering::Relaxed);
+    if let Some(Rest::Library(io, ahead)) = drive(pin!(plain), leave, &connection, false).await {
+        http1_library(io.scanned(ahead), connection).await;
+    }
+}
+
+async fn http1_library<S>(io: Io<S>, connection: Arc<Connection>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -78,7 +93,10 @@ where
     let requests = connection.clone();
     let service = service_fn(move |request| {
         let connection = requests.clone();
-        async move { Ok::<_, Infallible>(route::handle(connection, request).await) }
+        async move {
+            let (parts, body) = request.into_parts();
+            Ok::<_, Infallible>(route::handle(connection, parts, Some(body)).await)
+        }
     });
     let served = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     drive(pin!(served), |served| served.graceful_shutdown(), &connection, false).await;
@@ -102,21 +120,30 @@ where
     let requests = connection.clone();
     let service = service_fn(move |request| {
         let connection = requests.clone();
-        async move { Ok::<_, Infallible>(route::handle(connection, request).await) }
+        async move {
+            let (parts, body) = request.into_parts();
+            Ok::<_, Infallible>(route::handle(connection, parts, Some(body)).await)
+        }
     });
     let served = builder.serve_connection(TokioIo::new(io), service);
     drive(pin!(served), |served| served.graceful_shutdown(), &connection, true).await;
 }
 
-/// Polls a connection to its end, under its deadlines and the listener's stop.
+/// Polls a connection to its end, under its deadlines and the listener's stop. `None` if it was cut or broke.
 ///
 /// A stop must not break the request that a client sends at that moment. HTTP/2 has a goodbye that loses nothing: GOAWAY
 /// names the last stream that will be answered, and the library sends it twice with a round trip between (RFC 9113 section
 /// 6.8); it goes out once the connection has carried a request. HTTP/1 has none but `Connection: close` on a response, which
 /// `route` sets from the stop on; an idle connection is kept for the request that may be on its way.
-async fn drive<C>(mut served: Pin<&mut C>, goodbye: impl Fn(Pin<&mut C>), connection: &Connection, http2: bool)
+async fn drive<C, T, E>(
+    mut served: Pin<&mut C>,
+    goodbye: impl Fn(Pin<&mut C>),
+    connection: &Connection,
+    http2: bool,
+) -> Option<T>
 where
-    C: Future<Output = hyper::Result<()>>,
+    C: Future<Output = Result<T, E>>,
+    E: std::fmt::Display,
 {
     let stop = &connection.front.stop;
     let limits = &connection.front.options.limits;
@@ -124,17 +151,20 @@ where
     let mut leaving = false;
     let mut stopped = None;
     let Verdict::Wait(wait) = connection.verdict(stopped) else {
-        return;
+        return None;
     };
     let mut timer = pin!(tokio::time::sleep(wait));
     loop {
         tokio::select! {
             biased;
             ended = poll_fn(|cx| served.as_mut().poll(cx)) => {
-                if let Err(error) = ended {
-                    tracing::debug!(peer = %connection.origin.peer, %error, "connection ended");
-                }
-                return;
+                return match ended {
+                    Ok(rest) => Some(rest),
+                    Err(error) => {
+                        tracing::debug!(peer = %connection.origin.peer, %error, "connection ended");
+                        None
+                    }
+                };
             }
             () = stop.cancelled(), if stopped.is_none() => {
                 stopped = Some(Instant::now());
@@ -154,7 +184,7 @@ where
                     Verdict::Wait(wait) => wait,
                     Verdict::HeadTooSlow => {
                         tracing::debug!(peer = %connection.origin.peer, "a request's head took too long");
-                        return;
+                        return None;
                     }
                     Verdict::Idle => {
                         if !leaving {

@@ -13,7 +13,7 @@ use crate::triggers::{self, Trigger};
 use crate::upload::{self, Room, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{RequestId, WorkerName};
-use atoll_worker::{Event, EventContext, Fault, FaultKind, Outcome, Request};
+use atoll_worker::{Body, Event, EventContext, Fault, FaultKind, Outcome, Request};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
@@ -51,10 +51,14 @@ impl From<Ready> for Answer {
     }
 }
 
-/// Answers one request. Dropped before it returns (the client went away) it cancels the event and logs that.
-pub(crate) async fn handle(connection: Arc<Connection>, request: hyper::Request<Incoming>) -> Response<EdgeBody> {
+/// Answers one request; `body` is `None` if it has none. Dropped before it returns (the client went away) it cancels the event
+/// and logs that.
+pub(crate) async fn handle(
+    connection: Arc<Connection>,
+    mut parts: http::request::Parts,
+    body: Option<Incoming>,
+) -> Response<EdgeBody> {
     let in_flight = connection.start();
-    let (mut parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().cloned();
     let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let http1 = parts.version < http::Version::HTTP_2;
@@ -162,24 +166,31 @@ impl<'c> Exchange<'_, 'c> {
         let id = ctx.request_id;
         pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
-        let room = Room {
-            max: site.body_bytes_max.unwrap_or(front.options.limits.body_bytes_max),
-            exceeded: CancellationToken::new(),
-        };
-        let too_large = || {
-            let reason = format!("the request's body has more than {} bytes", room.max);
+        let too_large = |max: u64| {
+            let reason = format!("the request's body has more than {max} bytes");
             let refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, reason);
             Answer::from(fault::refusal(&refusal, client.head_only))
         };
-        let Ok(body) = upload::receive(body, connection, &ctx.cancel, &room).await else {
-            return too_large();
+        let room = body.may_come().then(|| Room {
+            max: site.body_bytes_max.unwrap_or(front.options.limits.body_bytes_max),
+            exceeded: CancellationToken::new(),
+        });
+        let body = match &room {
+            None => Body::Empty,
+            Some(room) => match upload::receive(body, connection, &ctx.cancel, room).await {
+                Ok(body) => body,
+                Err(upload::TooLarge) => return too_large(room.max),
+            },
         };
         let asked = handshake.map(|handshake| Asked::new(handshake, &head.headers));
-        let event = Event::Fetch(Request { head, body });
-        let outcome = tokio::select! {
-            biased;
-            () = room.exceeded.cancelled() => return too_large(),
-            outcome = front.dispatch.dispatch(worker, ctx, event) => outcome,
+        let dispatched = front.dispatch.dispatch(worker, ctx, Event::Fetch(Request { head, body }));
+        let outcome = match &room {
+            None => dispatched.await,
+            Some(room) => tokio::select! {
+                biased;
+                () = room.exceeded.cancelled() => return too_large(room.max),
+                outcome = dispatched => outcome,
+            },
         };
         let fault = match outcome {
             Ok(Outcome::Fetch(response)) if response.head.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() => {

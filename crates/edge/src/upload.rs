@@ -24,11 +24,13 @@ pub(crate) struct Unread<'a> {
 }
 
 impl<'a> Unread<'a> {
-    pub(crate) fn new(incoming: Incoming, connection: &'a Connection) -> Self {
-        Self {
-            incoming: Some(incoming),
-            connection,
-        }
+    pub(crate) fn new(incoming: Option<Incoming>, connection: &'a Connection) -> Self {
+        Self { incoming, connection }
+    }
+
+    /// Whether there is anything to receive.
+    pub(crate) fn may_come(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|incoming| !incoming.is_end_stream())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod assets;
 mod bodies;
+mod direct;
 mod encoding;
 mod errors;
 mod harness;

@@ -1,0 +1,238 @@
+//! An answer as bytes: its head, and its body as it comes (RFC 9112 sections 4 to 7).
+
+use super::outbox::Outbox;
+use crate::body::EdgeBody;
+use bytes::Bytes;
+use http::header;
+use http::{Response, StatusCode};
+use http_body::Body as _;
+use hyper::ext::ReasonPhrase;
+use std::cell::RefCell;
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+/// Bytes of a body that may wait to be written before more of it is taken.
+const QUEUED_BYTES_MAX: usize = 128 * 1024;
+
+/// How the client finds the body's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// So many bytes are left.
+    Length(u64),
+    Chunked,
+}
+
+/// A body on its way.
+pub(super) struct Streaming {
+    body: EdgeBody,
+    framing: Framing,
+    end: Option<io::Result<()>>,
+}
+
+/// Puts the head into `out`, and the body with it if it is at hand. Otherwise the body comes back. True if this is the
+/// connection's last answer.
+pub(super) fn head(
+    out: &mut Outbox,
+    response: Response<EdgeBody>,
+    head_only: bool,
+    leaving: bool,
+    now_ms: u64,
+) -> (bool, Option<Streaming>) {
+    let (parts, body) = response.into_parts();
+    let status = parts.status;
+    let reason = parts.extensions.get::<ReasonPhrase>();
+    if status == StatusCode::OK && reason.is_none() {
+        out.copy(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.copy(b"HTTP/1.1 ");
+        out.copy(status.as_str().as_bytes());
+        out.copy(b" ");
+        match reason {
+            Some(reason) => out.copy(reason.as_bytes()),
+            None => out.copy(status.canonical_reason().unwrap_or("<none>").as_bytes()),
+        }
+        out.copy(b"\r\n");
+    }
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let (mut dated, mut sized, mut last) = (false, false, leaving);
+    let mut says_last = false;
+    for (name, value) in &parts.headers {
+        match *name {
+            header::DATE => dated = true,
+            header::CONTENT_LENGTH => sized = true,
+            header::CONNECTION => {
+                says_last = value.as_bytes().eq_ignore_ascii_case(b"close");
+                last |= says_last;
+            }
+            header::TRAILER if head_only || bodiless => continue,
+            _ => {}
+        }
+        out.copy(name.as_str().as_bytes());
+        out.copy(b": ");
+        out.copy(value.as_bytes());
+        out.copy(b"\r\n");
+    }
+    if leaving && !says_last {
+        out.copy(b"connection: close\r\n");
+    }
+    let length = if body.is_end_stream() {
+        Some(0)
+    } else {
+        body.size_hint().exact()
+    };
+    if !sized && !bodiless {
+        match length {
+            Some(0) if head_only => {}
+            Some(length) => {
+                let mut digits = [0; 20];
+                out.copy(b"content-length: ");
+                out.copy(decimal(length, &mut digits));
+                out.copy(b"\r\n");
+            }
+            None if head_only => {}
+            None => out.copy(b"transfer-encoding: chunked\r\n"),
+        }
+    }
+    if !dated {
+        date(out, now_ms);
+    }
+    out.copy(b"\r\n");
+    if head_only || bodiless || length == Some(0) {
+        return (last, None);
+    }
+    match body {
+        EdgeBody::Empty => (last, None),
+        EdgeBody::Full(bytes) => {
+            out.push(bytes);
+            (last, None)
+        }
+        EdgeBody::Unsized(bytes) => {
+            chunk(out, bytes);
+            out.copy(b"0\r\n\r\n");
+            (last, None)
+        }
+        EdgeBody::Stream(_) | EdgeBody::Encoded(_) => {
+            let streaming = Streaming {
+                body,
+                framing: length.map_or(Framing::Chunked, Framing::Length),
+                end: None,
+            };
+            (last, Some(streaming))
+        }
+    }
+}
+
+fn chunk(out: &mut Outbox, bytes: Bytes) {
+    // Writing to an array that is long enough does not fail.
+    let mut size = [0; 18];
+    let mut rest = &mut size[..];
+    let _ = write!(rest, "{:x}\r\n", bytes.len());
+    let left = rest.len();
+    out.copy(&size[..size.len() - left]);
+    out.push(bytes);
+    out.copy(b"\r\n");
+}
+
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
+/// Bytes of `date: Sun, 06 Nov 1994 08:49:37 GMT` and its line end.
+const DATE_BYTES: usize = 37;
+
+thread_local! {
+    /// The second, and its line.
+    static DATE: RefCell<(u64, [u8; DATE_BYTES])> = const { RefCell::new((u64::MAX, [0; DATE_BYTES])) };
+}
+
+fn date(out: &mut Outbox, now_ms: u64) {
+    let second = now_ms / 1000;
+    DATE.with_borrow_mut(|(of, line)| {
+        if *of != second {
+            *of = second;
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+            // An IMF-fixdate is as long as the array has room for.
+            let _ = write!(&mut line[..], "date: {}\r\n", httpdate::fmt_http_date(time));
+        }
+        out.copy(line);
+    });
+}
+
+impl Streaming {
+    /// Takes what is there, as far as little waits.
+    pub(super) fn fill(&mut self, out: &mut Outbox, cx: &mut Context<'_>) {
+        while self.end.is_none() && out.len() < QUEUED_BYTES_MAX {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return,
+                Poll::Ready(None) => self.finish(out),
+                Poll::Ready(Some(Err(error))) => self.end = Some(Err(io::Error::other(error))),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => self.data(out, bytes),
+                    // Trailers: who understands them says so, in a request that is not plain.
+                    Err(_) => self.finish(out),
+                },
+            }
+        }
+    }
+
+    /// How it ended, once it has. What was taken is still to be written.
+    pub(super) fn end(&mut self) -> Option<io::Result<()>> {
+        self.end.take()
+    }
+
+    fn data(&mut self, out: &mut Outbox, mut bytes: Bytes) {
+        match &mut self.framing {
+            Framing::Chunked => chunk(out, bytes),
+            Framing::Length(left) => {
+                // What is more than was announced would be read as the next answer.
+                bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= bytes.len() as u64;
+                out.push(bytes);
+                if *left == 0 {
+                    self.end = Some(Ok(()));
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, out: &mut Outbox) {
+        self.end = Some(match self.framing {
+            Framing::Length(0) => Ok(()),
+            Framing::Length(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Framing::Chunked => {
+                out.copy(b"0\r\n\r\n");
+                Ok(())
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_dates() {
+        let mut digits = [0; 20];
+        assert_eq!(decimal(0, &mut digits), b"0");
+        assert_eq!(decimal(u64::MAX, &mut digits), b"18446744073709551615");
+        for _ in 0..2 {
+            let mut line = [0; DATE_BYTES];
+            let mut out = Outbox::default();
+            date(&mut out, 784_111_777_999);
+            assert_eq!(out.len(), DATE_BYTES);
+            DATE.with_borrow(|(_, cached)| line.copy_from_slice(cached));
+            assert_eq!(&line, b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        }
+    }
+}
