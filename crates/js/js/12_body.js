@@ -17,7 +17,7 @@ const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
 const { URLSearchParams } = core.loadExtScript("ext:deno_web/00_url.js");
 const mimesniff = core.loadExtScript("ext:deno_web/01_mimesniff.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
-const { ReadableStream, isReadableStreamDisturbed } = streams;
+const { ReadableStream, isReadableStreamDisturbed, readableStreamDisturb } = streams;
 const { assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { decodeMultipart, decodeUrlEncoded, encodeMultipart, FormData } = core.loadExtScript("ext:atoll_js/11_formdata.js");
 
@@ -33,6 +33,9 @@ const BODY_TYPE = "ReadableStreamSource>";
 
 // Streams whose bytes are counted beforehand (FixedLengthStream): stream -> length.
 const knownLengths = new WeakMap();
+
+// Streams that were made here of content at hand or of a native source: stream -> [kind, value, event].
+const origins = new WeakMap();
 
 class Body {
   constructor(kind, value, length) {
@@ -93,8 +96,26 @@ class Body {
     if (this.used) {
       // Consumed without a stream: show one that is closed and disturbed.
       stream.cancel();
+    } else {
+      origins.set(stream, [kind, value, this.event]);
     }
     return stream;
+  }
+
+  // Gives the whole body away, as { kind, value }. A stream of ours that nobody has read or locked (`new Response(other.body,
+  // other)` carries one over) goes as what it was made of.
+  spend() {
+    let { kind, value, event } = this;
+    if (kind === STREAM) {
+      const origin = origins.get(value);
+      if (origin !== undefined && !value.locked && !isReadableStreamDisturbed(value)) {
+        readableStreamDisturb(value);
+        [kind, value, event] = origin;
+      }
+    }
+    if (event !== null) assertSameEvent(event, BODY_TYPE);
+    this.used = true;
+    return { kind, value };
   }
 
   // A second body with the same content.

@@ -5,7 +5,7 @@
 (function () {
 const { core, primordials } = __bootstrap;
 const { SymbolFor } = primordials;
-const { op_request_canceled, op_request_cf, op_request_headers } = core.ops;
+const { op_event_canceled, op_request_canceled, op_request_cf, op_request_headers } = core.ops;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { AbortSignal, newSignal, signalAbort, createDependentAbortSignal } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
@@ -68,8 +68,25 @@ function parseCf(text) {
   return text === "" ? undefined : JSON.parse(text);
 }
 
+// Of a plain request (src/ops/event.rs): a letter for the versions, then the headers' wire form.
+const PROTOCOLS = ["HTTP/1.0", "HTTP/1.1", "HTTP/2"];
+const TLS_VERSIONS = ["", "TLSv1.2", "TLSv1.3"];
+
+function plainCf(source, headers) {
+  const code = source.charCodeAt(0) - 97;
+  return {
+    clientAcceptEncoding: headers.get("accept-encoding") ?? "",
+    edgeRequestKeepAliveStatus: 1,
+    httpProtocol: PROTOCOLS[Math.trunc(code / TLS_VERSIONS.length)],
+    tlsVersion: TLS_VERSIONS[code % TLS_VERSIONS.length],
+  };
+}
+
 class Request {
+  // Of one from outside: a native source, or the string that a plain one is.
   #source = null;
+  // The event's id, of a plain one.
+  #event = 0;
   #method = "GET";
   #url = "";
   #urlIsPlain = false;
@@ -83,10 +100,10 @@ class Request {
   // What a blob: URL named when the request was made; null for other URLs and names of nothing.
   #blob = null;
 
-  constructor(input, init = undefined, method = undefined, url = undefined, body = undefined) {
+  constructor(input, init = undefined, method = undefined, url = undefined, body = undefined, event = undefined) {
     if (input === NATIVE) {
-      // init: the native source.
       this.#source = init;
+      this.#event = event;
       this.#method = method;
       this.#url = url;
       this.#body = body;
@@ -176,7 +193,8 @@ class Request {
   get headers() {
     if (this.#headers === null) {
       const source = this.#source;
-      this.#headers = freezeHeaders(headersFromWire(() => op_request_headers(source)));
+      const raw = typeof source === "string" ? source.slice(1) : () => op_request_headers(source);
+      this.#headers = freezeHeaders(headersFromWire(raw));
     }
     return this.#headers;
   }
@@ -190,7 +208,7 @@ class Request {
       const signal = newSignal();
       this.#signal = signal;
       if (this.#source !== null && enabled("enable_request_signal")) {
-        const canceled = op_request_canceled(this.#source);
+        const canceled = typeof this.#source === "string" ? op_event_canceled(this.#event) : op_request_canceled(this.#source);
         core.unrefOpPromise(canceled);
         canceled.then((wasCanceled) => {
           if (wasCanceled) signal[signalAbort](new DOMException("The client has disconnected", "AbortError"));
@@ -201,7 +219,10 @@ class Request {
   }
 
   get cf() {
-    if (this.#cf === undefined && this.#source !== null) this.#cf = parseCf(op_request_cf(this.#source));
+    if (this.#cf === undefined && this.#source !== null) {
+      const source = this.#source;
+      this.#cf = typeof source === "string" ? plainCf(source, this.headers) : parseCf(op_request_cf(source));
+    }
     return this.#cf;
   }
 
@@ -225,7 +246,7 @@ class Request {
     if (this.#body !== null && this.#body.isUnusable) {
       throw new TypeError("Cannot clone a Request whose body has already been used.");
     }
-    const copy = new Request(NATIVE, this.#source, this.#method, this.#url, this.#body === null ? null : this.#body.clone());
+    const copy = new Request(NATIVE, this.#source, this.#method, this.#url, this.#body === null ? null : this.#body.clone(), this.#event);
     copy.#urlIsPlain = this.#urlIsPlain;
     copy.#headers = this.#source !== null && this.#headers === null ? null : new Headers(this.headers);
     copy.#redirect = this.#redirect;
@@ -273,9 +294,9 @@ delete Request.signalOf;
 mixinBody(Request.prototype, bodyOf, (request) => request.headers.get("content-type"));
 webidl.configureInterface(Request);
 
-// body: null or a Body.
-function requestFromNative(source, method, url, body) {
-  return new Request(NATIVE, source, method, url, body);
+// source: a native source or a plain request's string; body: null or a Body; event: the event's id.
+function requestFromNative(source, method, url, body, event) {
+  return new Request(NATIVE, source, method, url, body, event);
 }
 
 return { isRequest: is, Request, requestBlob: blobOf, requestBody: bodyOf, requestFromNative, requestSignal: signalOf };

@@ -96,9 +96,7 @@ async function fetchVia(target, input, init) {
   let sent = null;
   if (body !== null) {
     if (body.isUnusable) throw new TypeError(USED);
-    body.assertOwn();
-    const { kind, value } = body;
-    body.used = true;
+    const { kind, value } = body.spend();
     if (kind === TEXT) bytes = core.encode(value);
     else if (kind === BYTES) bytes = value;
     else if (kind === NATIVE) source = value;

@@ -180,7 +180,7 @@ function dispatchFetch(id, source, method, url, hasBody, info) {
   const outer = getAsyncContext();
   setAsyncContext(frameOf(ctx));
   try {
-    const request = requestFromNative(source, method, url, hasBody ? Body.native(source) : null);
+    const request = requestFromNative(source, method, url, hasBody ? Body.native(source) : null, id);
     traceEvent(ctx, info?.[0], () => ({
       request: { url: request.url, method: request.method, headers: Object.fromEntries(request.headers), cf: request.cf },
     }));
@@ -257,9 +257,7 @@ function respond(id, response, ctx) {
     return;
   }
   if (body.isUnusable) throw new TypeError(USED);
-  body.assertOwn();
-  const { kind, value } = body;
-  body.used = true;
+  const { kind, value } = body.spend();
   if (kind === TEXT) op_respond_text(id, status, statusText, wire, manualEncoding, value);
   else if (kind === BYTES) op_respond_bytes(id, status, statusText, wire, manualEncoding, value);
   else if (kind === NATIVE) op_respond_native(id, status, statusText, wire, manualEncoding, value);

@@ -37,6 +37,7 @@ deno_core::extension!(
         ops::event::op_described,
         ops::event::op_fail,
         ops::event::op_report_exception,
+        ops::event::op_event_canceled,
         ops::event::op_request_canceled,
         ops::event::op_request_cf,
         ops::event::op_request_headers,

@@ -16,6 +16,7 @@ use crate::interrupt::{JsInterrupt, Looked};
 use crate::memory::{self, Buffers};
 use crate::modules::{Loader, Worker, url_of};
 use crate::ops::body::Source;
+use crate::ops::event::plain_request;
 use crate::ops::rpc::Link;
 use crate::ops::service::ServiceHandle;
 use crate::prepare::{Bridge, JsPrepared, call};
@@ -70,6 +71,8 @@ pub(crate) struct JsInstance {
     state: Rc<IsolateState>,
     interrupt: Arc<JsInterrupt>,
     bridge: Bridge,
+    /// Where a request's head is put together.
+    wire: Vec<u8>,
     /// Goes before the runtime.
     debugger: Option<Rc<Debugger>>,
     /// When open events' deadlines are looked at again.
@@ -141,6 +144,7 @@ impl JsInstance {
             state,
             interrupt,
             bridge,
+            wire: Vec::new(),
             debugger,
             deadlines: None,
             loader,
@@ -341,8 +345,13 @@ impl JsInstance {
         let url = one_byte(scope, &request.head.url);
         let has_body = v8::Boolean::new(scope, has_body).into();
         let entry = entry_of(scope, &ctx.entry);
-        let source = Source::request(request.head, ctx, request.body);
-        let source = deno_core::cppgc::make_cppgc_object(scope, source).into();
+        self.wire.clear();
+        let source = if plain_request(&request, &mut self.wire) {
+            latin1(scope, &self.wire)
+        } else {
+            let source = Source::request(request.head, ctx, request.body);
+            deno_core::cppgc::make_cppgc_object(scope, source).into()
+        };
         call(scope, &function, &[id, source, method, url, has_body, entry])
     }
 
@@ -470,15 +479,18 @@ impl JsInstance {
     }
 }
 
-/// Methods and URLs are ASCII: no need to look for UTF-8.
-fn one_byte<'a>(scope: &mut v8::PinScope<'a, '_>, text: &str) -> v8::Local<'a, v8::Value> {
-    let string = if text.is_ascii() {
-        v8::String::new_from_one_byte(scope, text.as_bytes(), v8::NewStringType::Normal)
-    } else {
-        v8::String::new(scope, text)
-    };
+fn latin1<'a>(scope: &mut v8::PinScope<'a, '_>, bytes: &[u8]) -> v8::Local<'a, v8::Value> {
+    let string = v8::String::new_from_one_byte(scope, bytes, v8::NewStringType::Normal);
     // Fails only beyond V8's maximum length of half a gigabyte; heads are limited to some kilobytes at the door.
     string.map_or_else(|| v8::String::empty(scope).into(), Into::into)
+}
+
+/// Methods and URLs are ASCII: no need to look for UTF-8.
+fn one_byte<'a>(scope: &mut v8::PinScope<'a, '_>, text: &str) -> v8::Local<'a, v8::Value> {
+    if text.is_ascii() {
+        return latin1(scope, text.as_bytes());
+    }
+    v8::String::new(scope, text).map_or_else(|| v8::String::empty(scope).into(), Into::into)
 }
 
 /// An event's entry as the bridge takes it: undefined for the default one, else `[name or null, props, depth]` with props as

@@ -185,6 +185,11 @@ impl IsolateState {
         self.deadlines_changed.take()
     }
 
+    /// What is cancelled when the event's client goes away; `None` once the event is over.
+    pub fn cancel_of(&self, id: u32) -> Option<CancellationToken> {
+        self.open.borrow().get(&id).map(|open| open.cancel.clone())
+    }
+
     /// Whether events are open.
     pub fn has_open(&self) -> bool {
         !self.open.borrow().is_empty()

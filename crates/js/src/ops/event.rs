@@ -5,7 +5,7 @@ use crate::ops::body::{Sender, Source};
 use crate::ops::isolate;
 use crate::ops::websocket::Socket;
 use atoll_worker::wire::HEADERS_MAX;
-use atoll_worker::{Body, Fault, FaultKind, JsException, Outcome, Response, ResponseHead, WebSocketEnd};
+use atoll_worker::{Body, Fault, FaultKind, JsException, Outcome, Request, Response, ResponseHead, WebSocketEnd};
 use bytes::Bytes;
 use deno_core::convert::ByteString;
 use deno_core::error::JsError;
@@ -17,15 +17,44 @@ use std::borrow::Cow;
 /// A header list as one Latin-1 string: names and values, each followed by NUL but the last.
 pub(crate) fn headers_to_wire(headers: &HeaderMap) -> Vec<u8> {
     let mut wire = Vec::with_capacity(headers.len() * 40);
+    add_headers(headers, &mut wire);
+    wire
+}
+
+fn add_headers(headers: &HeaderMap, wire: &mut Vec<u8>) {
+    let start = wire.len();
     for (name, value) in headers {
-        if !wire.is_empty() {
+        if wire.len() > start {
             wire.push(0);
         }
         wire.extend_from_slice(name.as_str().as_bytes());
         wire.push(0);
         wire.extend_from_slice(value.as_bytes());
     }
-    wire
+}
+
+/// Versions of HTTP and TLS, as `js/13_request.js` has them.
+const PROTOCOLS: [&str; 3] = ["HTTP/1.0", "HTTP/1.1", "HTTP/2"];
+const TLS_VERSIONS: [&str; 3] = ["", "TLSv1.2", "TLSv1.3"];
+
+/// All that JavaScript can ask of a request without a body of which no more is known than its head: a letter for the versions,
+/// then the headers' wire form. Unlike a native source it leaves nothing behind for the garbage collector to end. False, and
+/// `wire` as it was, for any other request.
+pub(crate) fn plain_request(request: &Request, wire: &mut Vec<u8>) -> bool {
+    let head = &request.head;
+    let is_plain = matches!(request.body, Body::Empty) && head.client.is_none() && head.cf.is_none();
+    let place = |list: &[&str], text: &str| list.iter().position(|known| *known == text);
+    let (true, Some(protocol), Some(tls)) = (
+        is_plain,
+        place(&PROTOCOLS, head.protocol),
+        place(&TLS_VERSIONS, head.tls_version),
+    ) else {
+        return false;
+    };
+    // Less than ten.
+    wire.push(b'a' + (protocol * TLS_VERSIONS.len() + tls) as u8);
+    add_headers(&head.headers, wire);
+    true
 }
 
 /// The list in a wire string. JavaScript has checked names and values; what it let through and HTTP does not (control
@@ -101,6 +130,21 @@ pub(crate) fn op_request_cf(#[cppgc] source: &Source) -> String {
 #[op2]
 pub(crate) fn op_request_canceled(#[cppgc] source: &Source) -> impl Future<Output = bool> + use<> {
     let cancel = source.request.as_ref().map(|(_, ctx)| ctx.cancel.clone());
+    async move {
+        match cancel {
+            Some(cancel) => {
+                cancel.cancelled().await;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// As [`op_request_canceled`], of an event by its id.
+#[op2]
+pub(crate) fn op_event_canceled(state: &OpState, #[smi] id: u32) -> impl Future<Output = bool> + use<> {
+    let cancel = isolate(state).cancel_of(id);
     async move {
         match cancel {
             Some(cancel) => {
