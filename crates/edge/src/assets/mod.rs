@@ -4,6 +4,8 @@
 //! directory, so no request path becomes a file path. A file that turns out to have changed when it is opened causes a new
 //! scan by itself. Answers are [`Response`]s: this knows no HTTP library, and serves the worker's assets binding alike.
 
+#[cfg(target_os = "linux")]
+mod at_hand;
 mod error;
 mod read;
 mod scan;

@@ -1,4 +1,5 @@
-//! A file's bytes as a body: small ones at once, others as they are taken.
+//! A file's bytes as a body: small ones at once, others as they are taken. What the kernel has in memory is read without a
+//! change of threads ([`super::at_hand`]).
 //!
 //! A file is only sent if it is still what was hashed: its stamp is compared after it is opened and again before the last
 //! bytes go out. So a body never mixes two states of a file under one entity tag; it ends with an error instead.
@@ -90,23 +91,31 @@ impl Reader {
         } else {
             CHUNK
         });
-        let (file, bytes) = self
-            .read(move || {
-                let mut file = File::open(path)?;
-                let metadata = file.metadata()?;
-                if !metadata.is_file() || Stamp::of(&metadata) != stamp {
-                    return Err(ReadError::Changed);
-                }
-                if range.start > 0 {
-                    file.seek(SeekFrom::Start(range.start))?;
-                }
-                let bytes = read_exactly(&mut file, first)?;
-                if first == length && Stamp::of(&file.metadata()?) != stamp {
-                    return Err(ReadError::Changed);
-                }
-                Ok((file, bytes))
-            })
-            .await?;
+        #[cfg(target_os = "linux")]
+        let at_hand = super::at_hand::read(&path, stamp, range.start, first, first == length);
+        #[cfg(not(target_os = "linux"))]
+        let at_hand: Option<Result<(File, Bytes), ReadError>> = None;
+        let (file, bytes) = match at_hand {
+            Some(read) => read?,
+            None => {
+                self.read(move || {
+                    let mut file = File::open(path)?;
+                    let metadata = file.metadata()?;
+                    if !metadata.is_file() || Stamp::of(&metadata) != stamp {
+                        return Err(ReadError::Changed);
+                    }
+                    if range.start > 0 {
+                        file.seek(SeekFrom::Start(range.start))?;
+                    }
+                    let bytes = read_exactly(&mut file, first)?;
+                    if first == length && Stamp::of(&file.metadata()?) != stamp {
+                        return Err(ReadError::Changed);
+                    }
+                    Ok((file, bytes))
+                })
+                .await?
+            }
+        };
         if first == length {
             return Ok(if length == 0 { Body::Empty } else { Body::Full(bytes) });
         }
