@@ -1,6 +1,7 @@
 //! The binary: it starts V8, makes the I/O runtime and gives the command line what it drives. All wiring of crates that
 //! must not know each other is here.
 
+mod bench_ceiling;
 mod bench_start;
 mod cordon;
 mod cordon_child;
@@ -28,8 +29,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
-/// Threads of the I/O runtime. They move bytes and run no worker's code; a project on one machine needs no more.
+/// Threads of the I/O runtime. They move bytes and run no worker's code; a project on one machine needs no more. On one core
+/// there is one: two would only take each other's tasks.
 const IO_THREADS: usize = 2;
 /// How long what is left on the I/O runtime may take to end, after everything was shut down in order.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
@@ -38,6 +41,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == "__bench-start") {
         return bench_start(&words);
+    }
+    if words.first().is_some_and(|word| word == "__bench-ceiling") {
+        return bench_ceiling(&words);
     }
     if words.first().is_some_and(|word| word == cordon_child::WORD) {
         return cordon_child::run(&words);
@@ -65,22 +71,17 @@ fn main() -> ExitCode {
     let io_threads = match &journal {
         Some(journal) => {
             telemetry::init_server(journal.clone());
-            (cores() / 2).max(IO_THREADS)
+            (cores() / 2).max(IO_THREADS).min(cores())
         }
         None => {
             telemetry::init();
-            IO_THREADS
+            IO_THREADS.min(cores())
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(io_threads)
-        .thread_name("atoll-io")
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    let runtime = match io_runtime(io_threads) {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the system refuses threads or descriptors for the I/O runtime: {error}");
+            eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -91,6 +92,30 @@ fn main() -> ExitCode {
         journal.finish();
     }
     code
+}
+
+fn io_runtime(threads: usize) -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("atoll-io")
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the system refuses threads or descriptors for the I/O runtime: {error}"))
+}
+
+/// The hidden command of the HTTP benchmark.
+fn bench_ceiling(words: &[String]) -> ExitCode {
+    let run = || {
+        let words = bench_ceiling::Words::read(words)?;
+        io_runtime((cores() / 2).max(IO_THREADS).min(cores()))?.block_on(bench_ceiling::run(words))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn cores() -> usize {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench http`: the same small applications on our server, workerd and `deno serve`.
+//! `cargo xtask bench http`: the same small applications on our server, workerd, `deno serve` and Node.
 
 use super::load::{self, Load};
 use super::process::{Server, body, free_port, get, machine_cpu};
@@ -15,6 +15,8 @@ use std::time::Instant;
 
 /// Keep-alive connections of the load.
 const CONNECTIONS: u32 = 32;
+/// Where what a process boundary costs is measured.
+const CONNECTIONS_CORDON: u32 = 64;
 /// Compatibility date that all servers get; the newest that the peer knows.
 const COMPATIBILITY_DATE: &str = "2026-10-01";
 
@@ -41,9 +43,14 @@ pub struct Options {
     atoll: Option<PathBuf>,
 }
 
-/// One application.
+/// One application under one load.
 struct Case {
     name: &'static str,
+    /// The application, in `benches/http`.
+    source: &'static str,
+    connections: u32,
+    /// Who runs it.
+    servers: &'static [Who],
     /// What is requested.
     path: &'static str,
     /// What is requested once before, to make what the case reads.
@@ -51,36 +58,105 @@ struct Case {
     about: &'static str,
 }
 
-const CASES: [Case; 5] = [
+const EVERYBODY: [Who; 6] = [
+    Who::Atoll,
+    Who::Cordon,
+    Who::Ceiling,
+    Who::Workerd,
+    Who::Deno,
+    Who::Node,
+];
+const EVERYBODY_AND_STATIC: [Who; 7] = [
+    Who::Atoll,
+    Who::Cordon,
+    Who::Ceiling,
+    Who::Static,
+    Who::Workerd,
+    Who::Deno,
+    Who::Node,
+];
+
+const CASES: [Case; 9] = [
     Case {
         name: "hello",
+        source: "hello",
+        connections: CONNECTIONS,
+        servers: &EVERYBODY_AND_STATIC,
         path: "/",
         prepare: None,
         about: "a fixed text of 5 bytes",
     },
     Case {
         name: "json",
+        source: "json",
+        connections: CONNECTIONS,
+        servers: &EVERYBODY,
         path: "/api/item?id=7",
         prepare: None,
         about: "URL parsed, an object serialized",
     },
     Case {
         name: "hono",
+        source: "hono",
+        connections: CONNECTIONS,
+        servers: &EVERYBODY,
         path: "/api/v1/users/7/posts/42",
         prepare: None,
         about: "Hono 4.13.19, 20 routes, one middleware",
     },
     Case {
         name: "kv",
+        source: "kv",
+        connections: CONNECTIONS,
+        servers: &EVERYBODY,
         path: "/",
         prepare: Some("/fill"),
         about: "one KV read of 90 bytes; ours from the store, the peers' from memory",
     },
     Case {
+        name: "kv-none",
+        source: "kv-none",
+        connections: CONNECTIONS,
+        servers: &[Who::Atoll, Who::Cordon],
+        path: "/",
+        prepare: None,
+        about: "what the KV case does, without the read",
+    },
+    Case {
         name: "stream",
+        source: "stream",
+        connections: CONNECTIONS,
+        servers: &EVERYBODY_AND_STATIC,
         path: "/",
         prepare: None,
         about: "100 KiB of HTML in 25 pulled pieces",
+    },
+    Case {
+        name: "hello-64",
+        source: "hello",
+        connections: CONNECTIONS_CORDON,
+        servers: &[Who::Atoll, Who::Cordon, Who::Ceiling],
+        path: "/",
+        prepare: None,
+        about: "hello over 64 connections",
+    },
+    Case {
+        name: "json-64",
+        source: "json",
+        connections: CONNECTIONS_CORDON,
+        servers: &[Who::Atoll, Who::Cordon, Who::Ceiling],
+        path: "/api/item?id=7",
+        prepare: None,
+        about: "json over 64 connections",
+    },
+    Case {
+        name: "stream-64",
+        source: "stream",
+        connections: CONNECTIONS_CORDON,
+        servers: &[Who::Atoll, Who::Cordon, Who::Ceiling],
+        path: "/",
+        prepare: None,
+        about: "stream over 64 connections",
     },
 ];
 
@@ -88,20 +164,39 @@ const CASES: [Case; 5] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Who {
+    /// `--isolation shared`.
     Atoll,
-    /// Our server answering with a static asset of the same bytes: no JavaScript, the ceiling.
-    AtollStatic,
+    /// `--isolation cordon`.
+    Cordon,
+    /// Our front over a worker that is not there: no JavaScript, the ceiling.
+    Ceiling,
+    /// Our server answering with a static asset of the same bytes.
+    Static,
     Workerd,
     Deno,
+    Node,
 }
 
 impl Who {
+    const ALL: [Self; 7] = [
+        Self::Atoll,
+        Self::Cordon,
+        Self::Ceiling,
+        Self::Static,
+        Self::Workerd,
+        Self::Deno,
+        Self::Node,
+    ];
+
     fn name(self) -> &'static str {
         match self {
-            Self::Atoll => "atoll",
-            Self::AtollStatic => "atoll, static asset (ceiling)",
+            Self::Atoll => "atoll, shared",
+            Self::Cordon => "atoll, cordon",
+            Self::Ceiling => "atoll, no JavaScript (ceiling)",
+            Self::Static => "atoll, static asset",
             Self::Workerd => "workerd",
             Self::Deno => "deno",
+            Self::Node => "node",
         }
     }
 }
@@ -154,7 +249,7 @@ pub fn command(options: &Options) -> Result<()> {
     let begin = Instant::now();
     for round in 0..options.rounds {
         for case in &cases {
-            let mut servers = servers(case);
+            let mut servers = case.servers.to_vec();
             let count = servers.len();
             // Each server takes each place in the order once in a while.
             servers.rotate_left(round % count);
@@ -190,7 +285,7 @@ pub fn command(options: &Options) -> Result<()> {
     let versions: BTreeMap<_, _> = versions.into_iter().collect();
     let json = json!({
         "date": stamp.date, "commit": stamp.commit, "machine": machine, "versions": versions,
-        "connections": CONNECTIONS, "seconds": options.seconds, "warm_up_seconds": options.warm_up,
+        "connections": cases.iter().map(|case| (case.name, case.connections)).collect::<BTreeMap<_, _>>(), "seconds": options.seconds, "warm_up_seconds": options.warm_up,
         "disturbance_percent": options.disturbance, "runs": runs,
     });
     let path = stamp.keep(&root, "http", &text, &json)?;
@@ -198,22 +293,14 @@ pub fn command(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn servers(case: &Case) -> Vec<Who> {
-    let mut servers = vec![Who::Atoll, Who::Workerd, Who::Deno];
-    if matches!(case.name, "hello" | "stream") {
-        servers.push(Who::AtollStatic);
-    }
-    servers
-}
-
 /// Writes each application as a project of ours, a configuration of workerd and a module of deno.
 fn write_projects(root: &Path, programs: &Programs, scratch: &Path) -> Result<()> {
     let sources = root.join("benches/http");
-    for case in &CASES {
+    for case in CASES.iter().filter(|case| case.name == case.source) {
         let directory = scratch.join(case.name);
         std::fs::create_dir_all(&directory)?;
         let module = directory.join("worker.js");
-        // All three get the same bundled bytes.
+        // All get the same bundled bytes.
         let mut esbuild = Command::new(&programs.esbuild);
         esbuild
             .current_dir(&sources)
@@ -227,7 +314,7 @@ fn write_projects(root: &Path, programs: &Programs, scratch: &Path) -> Result<()
         ]);
         esbuild.arg(format!("--outfile={}", module.display()));
         command::run(&mut esbuild)?;
-        let kv = if case.name == "kv" {
+        let kv = if case.source == "kv" {
             r#", "kv_namespaces": [{ "binding": "KV", "id": "00000000000000000000000000000001" }]"#
         } else {
             ""
@@ -237,10 +324,15 @@ fn write_projects(root: &Path, programs: &Programs, scratch: &Path) -> Result<()
             case.name
         );
         std::fs::write(directory.join("wrangler.jsonc"), config)?;
-        for file in ["kv-service.js", "kv-deno.js"] {
+        for file in ["kv-service.js", "kv-deno.js", "node.mjs"] {
             // The module that wraps the handler for deno imports it by the handler's own name.
             let text = std::fs::read_to_string(sources.join(file))?.replace("./kv.js", "./worker.js");
             std::fs::write(directory.join(file), text)?;
+        }
+        std::fs::write(directory.join("package.json"), "{ \"type\": \"module\" }\n")?;
+        let modules = directory.join("node_modules");
+        if modules.symlink_metadata().is_err() {
+            std::os::unix::fs::symlink(root.join(super::PEERS).join("node_modules"), modules)?;
         }
     }
     let directory = scratch.join("static");
@@ -265,32 +357,56 @@ fn command_line(
     port: u16,
 ) -> Result<(Vec<String>, PathBuf, &'static str)> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let directory = scratch.join(case.name);
-    let atoll = |directory: &Path| {
+    let directory = scratch.join(case.source);
+    let atoll = |directory: &Path, isolation: &str| {
         // Each run starts on an empty store.
         let state = scratch.join("state");
         if state.exists() {
             std::fs::remove_dir_all(&state)?;
         }
-        let arguments = [
-            "--port",
-            &port.to_string(),
-            "--no-watch",
-            "--log-level",
-            "error",
-            "--persist-to",
-        ];
-        let mut line = vec![text(&programs.atoll), "dev".to_owned(), text(directory)];
-        line.extend(arguments.map(str::to_owned));
+        let mut line = vec![text(&programs.atoll), "serve".to_owned(), text(directory)];
+        line.extend(
+            [
+                "--host",
+                "127.0.0.1",
+                "--port",
+                &port.to_string(),
+                "--log-level",
+                "error",
+            ]
+            .map(str::to_owned),
+        );
+        line.extend(["--isolation", isolation, "--persist-to"].map(str::to_owned));
         line.push(text(&state));
         anyhow::Ok(line)
     };
+    let answer = scratch.join("static/public").join(if case.source == "stream" {
+        "stream.html"
+    } else {
+        "hello.txt"
+    });
     Ok(match who {
-        Who::Atoll => (atoll(&directory)?, directory, case.path),
-        Who::AtollStatic => {
+        Who::Atoll => (atoll(&directory, "shared")?, directory, case.path),
+        Who::Cordon => (atoll(&directory, "cordon")?, directory, case.path),
+        Who::Ceiling => {
+            let mut line = vec![text(&programs.atoll), "__bench-ceiling".to_owned()];
+            line.extend(["--port", &port.to_string(), "--body", &text(&ceiling(scratch, case))].map(str::to_owned));
+            let (content_type, pieces) = match case.source {
+                "stream" => ("text/html", "25"),
+                "json" | "hono" => ("application/json", "1"),
+                _ => ("text/plain;charset=UTF-8", "1"),
+            };
+            line.extend(["--type", content_type, "--pieces", pieces].map(str::to_owned));
+            (line, directory, case.path)
+        }
+        Who::Static => {
             let directory = scratch.join("static");
-            let path = if case.name == "hello" { "/hello.txt" } else { "/stream" };
-            (atoll(&directory)?, directory, path)
+            let path = if answer.ends_with("hello.txt") {
+                "/hello.txt"
+            } else {
+                "/stream"
+            };
+            (atoll(&directory, "shared")?, directory, path)
         }
         Who::Workerd => {
             std::fs::write(directory.join("config.capnp"), workerd_config(case, port))?;
@@ -303,14 +419,26 @@ fn command_line(
         Who::Deno => {
             let mut line = vec![text(&programs.deno), "serve".to_owned()];
             line.extend(["--host", "127.0.0.1", "--port", &port.to_string(), "--unstable-kv"].map(str::to_owned));
-            line.push(if case.name == "kv" { "kv-deno.js" } else { "worker.js" }.to_owned());
+            line.push(if case.source == "kv" { "kv-deno.js" } else { "worker.js" }.to_owned());
             (line, directory, case.path)
         }
+        Who::Node => (
+            ["node", "node.mjs", case.source, &port.to_string()]
+                .map(str::to_owned)
+                .to_vec(),
+            directory,
+            case.path,
+        ),
     })
 }
 
+/// The bytes that every server of the case answers with; the first answer of our worker is kept for the ceiling.
+fn ceiling(scratch: &Path, case: &Case) -> PathBuf {
+    scratch.join(case.source).join("answer")
+}
+
 fn workerd_config(case: &Case, port: u16) -> String {
-    let kv = case.name == "kv";
+    let kv = case.source == "kv";
     let service = if kv {
         r#", (name = "store", worker = .store)"#
     } else {
@@ -351,17 +479,22 @@ fn measure(
         &line,
         &directory,
         port,
-        case.prepare.filter(|_| who != Who::AtollStatic).unwrap_or(path),
+        case.prepare
+            .filter(|_| !matches!(who, Who::Static | Who::Ceiling))
+            .unwrap_or(path),
         &scratch.join("server.log"),
     )?;
     let body = body(&get(server.address, path)?)?;
+    if who == Who::Atoll {
+        std::fs::write(ceiling(scratch, case), &body)?;
+    }
     let url = format!("http://{}{path}", server.address);
-    load::run(&url, options.warm_up, CONNECTIONS)?;
+    load::run(&url, options.warm_up, case.connections)?;
 
     let begin = Instant::now();
     let (machine_before, steal_before) = machine_cpu()?;
     let before = server.usage()?;
-    let load = load::run(&url, options.seconds, CONNECTIONS)?;
+    let load = load::run(&url, options.seconds, case.connections)?;
     let after = server.usage()?;
     let (machine_after, steal_after) = machine_cpu()?;
     let elapsed_us = begin.elapsed().as_micros() as f64;
@@ -403,7 +536,7 @@ fn report(
         text += &format!("{name}: {version}\n");
     }
     text += &format!(
-        "\n`taskset -c 1 wrk -t1 -c{CONNECTIONS} -d{}s`, server on CPU 0, fresh server a run, {} s warm-up, {} rounds over all servers.\n\
+        "\n`taskset -c 1 wrk -t1 -c{CONNECTIONS} -d{}s` (cases in \"-{CONNECTIONS_CORDON}\": that many connections), server on CPU 0, fresh server a run, {} s warm-up, {} rounds over all servers.\n\
          CPU us = user and system time of the server's process tree over the answers that the generator counted.\n\
          Cells: median (min-max) of n runs. {dropped} of {} runs dropped: others used over {} % of a CPU.\n",
         options.seconds,
@@ -419,6 +552,7 @@ fn report(
         "server CPU us/request",
         "CPU: ratio to workerd",
         "to deno",
+        "to node",
         "requests/s",
         "p50 ms",
         "p99 ms",
@@ -427,7 +561,7 @@ fn report(
     ];
     let mut rows = Vec::new();
     for case in cases {
-        for who in [Who::Atoll, Who::Workerd, Who::Deno, Who::AtollStatic] {
+        for who in Who::ALL {
             let kept: Vec<&Run> = runs
                 .iter()
                 .filter(|run| run.case == case.name && run.server == who && !run.dropped)
@@ -457,6 +591,7 @@ fn report(
                 show(|run| run.cpu_us_per_request),
                 ratio(Who::Workerd),
                 ratio(Who::Deno),
+                ratio(Who::Node),
                 show(|run| run.load.requests_per_second),
                 show(|run| run.load.p50_ms),
                 show(|run| run.load.p99_ms),

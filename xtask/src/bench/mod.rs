@@ -6,6 +6,7 @@
 
 mod http;
 mod load;
+mod neighbour;
 mod process;
 mod report;
 mod start;
@@ -28,8 +29,10 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum What {
-    /// Server CPU per request: hello, JSON, Hono, KV read, streamed HTML; against workerd and deno.
+    /// Server CPU per request: hello, JSON, Hono, KV read, streamed HTML; against workerd, deno and Node.
     Http(http::Options),
+    /// Latency of a worker while another one spins.
+    Neighbour(neighbour::Options),
     /// Start of an isolate and memory of idle ones; against workerd.
     Start(start::Options),
 }
@@ -38,6 +41,7 @@ enum What {
 pub fn command(options: &Options) -> CommandResult {
     match &options.what {
         What::Http(options) => http::command(options),
+        What::Neighbour(options) => neighbour::command(options),
         What::Start(options) => start::command(options),
     }
 }
@@ -89,7 +93,13 @@ impl Programs {
     /// What each says of its version.
     fn versions(&self) -> Result<Vec<(String, String)>> {
         let mut versions = Vec::new();
-        for (name, path) in [("atoll", &self.atoll), ("workerd", &self.workerd), ("deno", &self.deno)] {
+        let node = PathBuf::from("node");
+        for (name, path) in [
+            ("atoll", &self.atoll),
+            ("workerd", &self.workerd),
+            ("deno", &self.deno),
+            ("node", &node),
+        ] {
             let text = command::output(Command::new(path).arg("--version"))?;
             versions.push((name.to_owned(), text.lines().next().unwrap_or("").to_owned()));
         }
