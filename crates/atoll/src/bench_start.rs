@@ -1,19 +1,24 @@
-//! `atoll __bench-start --isolates N --bundle FILE`: what `cargo xtask bench start` asks. It starts N isolates of one
-//! module, one after the other, through the same pool and engine as a server, keeps them all, and prints one JSON object:
-//! how long each took from "no isolate" to "modules evaluated" (microseconds), and the resident memory before and after.
+//! `atoll __bench-start --isolates N --bundle FILE [--code-cache] [--idle SECONDS]`: what `cargo xtask bench start` asks. It
+//! starts N isolates of one module, one after the other, through the same pool and engine as a server, has each answer one
+//! request, keeps them all, and prints one JSON object: how long each took from "no isolate" to "modules evaluated" and to
+//! the answer (microseconds), and the resident memory before, and after so many seconds without an event.
+//!
+//! With `--code-cache` an isolate that is not counted fills the cache first.
 
 use async_trait::async_trait;
+use atoll_host::{CODE_MEMORY_MAX, CodeStore};
+use atoll_js::JsEngine;
 use atoll_model::{CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, WorkerName, WorkerVersion};
-use atoll_pool::Pool;
+use atoll_pool::{Answer, Pool, WorkerSlot};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    BindingError, Engine, Environment, EventContext, JsException, LogRecord, LogSink, Outbound, OutboundRequest,
-    Response,
+    BindingError, Body, Engine, Entry, Environment, Event, EventContext, JsException, LogRecord, LogSink, Outbound,
+    OutboundRequest, Request, RequestHead, Response,
 };
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// The isolates' network and console: nothing is asked of either.
 struct Nowhere;
@@ -35,28 +40,37 @@ impl LogSink for Nowhere {
 pub(crate) struct Words {
     isolates: usize,
     bundle: String,
+    code_cache: bool,
+    idle: Duration,
 }
 
+/// How long the warm-up may take until its code is kept.
+const WARM_UP_MAX: Duration = Duration::from_secs(10);
+
 impl Words {
-    /// `--isolates N --bundle FILE`, in any order.
+    /// The words, in any order.
     pub fn read(words: &[String]) -> Result<Self, String> {
         let value = |name: &str| {
             let at = words.iter().position(|word| word == name);
             at.and_then(|at| words.get(at + 1))
                 .ok_or_else(|| format!("__bench-start needs {name} and a value"))
         };
-        let isolates = value("--isolates")?;
+        let given = |name: &str| words.iter().any(|word| word == name);
+        let number = |name: &str| {
+            let text = value(name)?;
+            text.parse::<u32>().map_err(|_| format!("{name} {text}: not a number"))
+        };
         Ok(Self {
-            isolates: isolates
-                .parse()
-                .map_err(|_| format!("--isolates {isolates}: not a number"))?,
+            isolates: number("--isolates")? as usize,
             bundle: value("--bundle")?.clone(),
+            code_cache: given("--code-cache"),
+            idle: Duration::from_secs(if given("--idle") { number("--idle")?.into() } else { 0 }),
         })
     }
 }
 
 /// Runs it and returns the JSON text.
-pub(crate) async fn run(words: &Words, engine: Arc<dyn Engine>, pool: &Pool) -> Result<String, String> {
+pub(crate) async fn run(words: &Words, mut engine: JsEngine, pool: &Pool) -> Result<String, String> {
     let code = std::fs::read(Path::new(&words.bundle)).map_err(|error| format!("{}: {error}", words.bundle))?;
     let version = Arc::new(WorkerVersion {
         tenant: TenantId::new("bench"),
@@ -87,23 +101,75 @@ pub(crate) async fn run(words: &Words, engine: Arc<dyn Engine>, pool: &Pool) -> 
         logs: Arc::new(Nowhere),
         clock: Arc::new(SystemClock),
     };
+    let code = CodeStore::in_memory(CODE_MEMORY_MAX);
+    if words.code_cache {
+        engine = engine.with_code_cache(code.clone());
+    }
+    let engine: Arc<dyn Engine> = Arc::new(engine);
+    if words.code_cache {
+        let slot = pool.start(engine.clone(), version.clone(), environment.clone());
+        ask(&slot)?.await.map_err(|fault| fault.to_string())?;
+        let begin = Instant::now();
+        while code.stats().kept == 0 {
+            if begin.elapsed() > WARM_UP_MAX {
+                return Err("the warm-up's code is not kept".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
     let rss_before = resident_bytes()?;
     let mut slots = Vec::with_capacity(words.isolates);
-    let mut start_us = String::new();
-    for index in 0..words.isolates {
-        let start = Instant::now();
+    let (mut start_us, mut answer_us) = (Vec::new(), Vec::new());
+    for _ in 0..words.isolates {
+        let begin = Instant::now();
         let slot = pool.start(engine.clone(), version.clone(), environment.clone());
+        let answer = ask(&slot)?;
         slot.ready().await.map_err(|fault| fault.to_string())?;
-        let comma = if index == 0 { "" } else { "," };
-        // Writing to a String cannot fail.
-        let _ = write!(start_us, "{comma}{:.1}", start.elapsed().as_secs_f64() * 1e6);
+        start_us.push(begin.elapsed().as_secs_f64() * 1e6);
+        answer.await.map_err(|fault| fault.to_string())?;
+        answer_us.push(begin.elapsed().as_secs_f64() * 1e6);
         slots.push(slot);
     }
+    tokio::time::sleep(words.idle).await;
     let rss_after = resident_bytes()?;
-    Ok(format!(
-        "{{\"isolates\": {}, \"start_us\": [{start_us}], \"rss_before\": {rss_before}, \"rss_after\": {rss_after}}}",
-        slots.len()
-    ))
+    Ok(serde_json::json!({
+        "isolates": slots.len(),
+        "start_us": start_us,
+        "answer_us": answer_us,
+        "rss_before": rss_before,
+        "rss_after": rss_after,
+        "code_used": code.stats().used,
+    })
+    .to_string())
+}
+
+/// A plain request.
+fn ask(slot: &WorkerSlot) -> Result<Answer, String> {
+    let ctx = EventContext {
+        tenant: TenantId::new("bench"),
+        worker: WorkerName::new("bench"),
+        request_id: RequestId(1),
+        cancel: CancellationToken::new(),
+        traceparent: None,
+        entry: Entry::default(),
+    };
+    let head = RequestHead {
+        method: http::Method::GET,
+        url: "http://localhost/".to_owned(),
+        headers: http::HeaderMap::new(),
+        protocol: "HTTP/1.1",
+        tls_version: "",
+        client: None,
+        peer: None,
+        upgrade_websocket: false,
+        cf: None,
+    };
+    let event = Event::Fetch(Request {
+        head,
+        body: Body::Empty,
+    });
+    slot.submit(ctx, event)
+        .map_err(|_| "the pool takes no request".to_owned())
 }
 
 /// Resident memory of this process, from `/proc/self/status`.

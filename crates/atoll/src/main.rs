@@ -132,7 +132,7 @@ fn bench_start(words: &[String]) -> ExitCode {
             .build()
             .map_err(|error| error.to_string())?;
         let pool = Pool::new(PoolOptions::default()).map_err(|error| error.to_string())?;
-        runtime.block_on(bench_start::run(&words, Arc::new(engine()), &pool))
+        runtime.block_on(bench_start::run(&words, engine(), &pool))
     };
     match run() {
         Ok(json) => {

@@ -30,9 +30,9 @@ function currentEvent() {
 // True while the worker's modules are being evaluated: no I/O, timers or random values then, as the platform has it.
 let atGlobalScope = true;
 
-function leaveGlobalScope() {
+const leaveGlobalScope = (function leaveGlobalScope() {
   atGlobalScope = false;
-}
+});
 
 const GLOBAL_SCOPE_MESSAGE = "Disallowed operation called within global scope. Asynchronous I/O (ex: fetch() or connect()), " +
   "setting a timeout, and generating random values are not allowed within global scope. To fix this error, perform this " +

@@ -19,9 +19,9 @@ let timersMax = Infinity;
 let waitUntilsMax = Infinity;
 
 // Before the worker's first line.
-function readLimits() {
+const readLimits = (function readLimits() {
   [subrequestsMax, connectionsMax, timersMax, waitUntilsMax] = op_limits();
-}
+});
 
 // Pending timers: a number (of the global scope's functions) or an object (of node:timers) -> the account that pays for it.
 const timers = new Map();

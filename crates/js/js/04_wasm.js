@@ -10,7 +10,7 @@ const { getOwnPropertyDescriptors } = Object;
 const Weak = WeakRef;
 
 // Before the worker's first line. Under a suite's tests nothing changes.
-function limitMemories() {
+const limitMemories = (function limitMemories() {
   const pagesMax = op_wasm_pages_max();
   const Real = WebAssembly.Memory;
   // The memories that this constructor made, while they live.
@@ -48,7 +48,7 @@ function limitMemories() {
   Object.defineProperties(Limited, { name, length, prototype: { value: prototype, writable: false, enumerable: false, configurable: false } });
   Object.defineProperty(prototype, "constructor", { value: Limited, writable: true, enumerable: false, configurable: true });
   Object.defineProperty(WebAssembly, "Memory", { value: Limited, writable: true, enumerable: false, configurable: true });
-}
+});
 
 return { limitMemories };
 })();

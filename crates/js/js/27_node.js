@@ -1,7 +1,7 @@
 // The Node.js modules of a worker with nodejs_compat: a registry that compiles each at its first use (crates/node).
 (function () {
 const { core } = __bootstrap;
-const { op_node_cache, op_node_compile } = core.ops;
+const { op_load_ext_script, op_node_cache, op_node_compile } = core.ops;
 const { env } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const context = core.loadExtScript("ext:atoll_js/00_context.js");
@@ -37,6 +37,14 @@ function require(specifier) {
   const name = bare(`${specifier}`);
   const known = loaded.get(name);
   if (known !== undefined) return known.exports;
+  if (loaded.size === 0) {
+    try {
+      // Any script will do: at the first one that is asked for, the ops of the snapshot get their fast calls.
+      op_load_ext_script("ext:atoll_js/28_compat.js");
+    } catch {
+      // It is loaded already.
+    }
+  }
   const compiled = op_node_compile(name);
   if (compiled === undefined) {
     const error = new Error(`No such module "${specifier}".`);
@@ -63,7 +71,7 @@ function nodeModule(specifier) {
 }
 
 // A global that loads its module at first use and becomes a plain value then.
-function lazy(name, get) {
+const lazy = (function lazy(name, get) {
   Object.defineProperty(globalThis, name, {
     get() {
       const value = get();
@@ -76,10 +84,10 @@ function lazy(name, get) {
     enumerable: false,
     configurable: true,
   });
-}
+});
 
 // Node's globals. Runs before the worker's modules.
-function installNode(date) {
+const installNode = (function installNode(date) {
   internal.compatibilityDate = date;
   if (!enabled("nodejs_compat") || !enabled("nodejs_compat_v2")) return;
   Object.defineProperty(globalThis, "global", { value: globalThis, writable: true, enumerable: false, configurable: true });
@@ -93,7 +101,7 @@ function installNode(date) {
       lazy(name, () => require("timers")[name]);
     }
   }
-}
+});
 
 return { installNode, nodeModule };
 })();

@@ -4,9 +4,9 @@
 const { core } = __bootstrap;
 const { op_compat_enabled, op_compat_flags } = core.ops;
 
-function enabled(name) {
+const enabled = (function enabled(name) {
   return op_compat_enabled(name);
-}
+});
 
 // Flag, and the globals that are there only while it is on.
 const GLOBALS = [
@@ -16,7 +16,7 @@ const GLOBALS = [
 ];
 
 // Runs before the worker's modules.
-function applyCompat() {
+const applyCompat = (function applyCompat() {
   for (const [flag, names] of GLOBALS) {
     if (enabled(flag)) continue;
     for (const name of names) delete globalThis[name];
@@ -38,7 +38,7 @@ function applyCompat() {
     configurable: true,
   });
   Object.defineProperty(globalThis, "Cloudflare", { value: Cloudflare, writable: true, enumerable: true, configurable: true });
-}
+});
 
 // The cache option of Request and fetch().
 function cacheMode(value) {

@@ -176,13 +176,13 @@ const handler = {
 
 const targets = new WeakMap();
 
-function expose(target, handle, traps) {
+const expose = (function expose(target, handle, traps) {
   Object.setPrototypeOf(target, Fetcher.prototype);
   const proxy = new Proxy(target, traps);
   targets.set(target, handle);
   handles.set(proxy, handle);
   return proxy;
-}
+});
 
 // A service from its native handle.
 function makeService(handle) {
@@ -205,7 +205,7 @@ function serviceBinding(index) {
 }
 
 // One of the worker's own entrypoints: a service, and a function that gives one with props.
-function makeLoopback(name) {
+const makeLoopback = (function makeLoopback(name) {
   const target = () => {};
   delete target.length;
   delete target.name;
@@ -220,7 +220,7 @@ function makeLoopback(name) {
   });
   loopbacks.add(loopback);
   return loopback;
-}
+});
 
 // Props as a structured clone, or null.
 function encodeProps(props) {

@@ -151,7 +151,7 @@ const handlers = {
 };
 
 // The handlers of the events that the script listens to; null for a worker of modules.
-function scriptHandlers() {
+const scriptHandlers = (function scriptHandlers() {
   if (!isScript) return null;
   const entry = {};
   for (const name of Object.keys(handlers)) {
@@ -159,7 +159,7 @@ function scriptHandlers() {
   }
   if (listened.size === 0) throw new Error("No event handlers were registered. This script does nothing.");
   return entry;
-}
+});
 
 // True if the exception belongs to an event that is being dispatched here.
 function takesException(error) {

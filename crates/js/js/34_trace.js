@@ -18,7 +18,7 @@ let scriptName = null;
 const items = new WeakMap();
 
 // Before the worker's first line.
-function beginTracing() {
+const beginTracing = (function beginTracing() {
   scriptName = op_trace_name();
   if (scriptName === null) return;
   setPrintHook(traceLog);
@@ -32,7 +32,7 @@ function beginTracing() {
       traceException(error, true, ctx);
     },
   });
-}
+});
 
 // describe(): what the event is, or null for one that is not traced.
 function traceEvent(ctx, entrypoint, describe) {

@@ -275,14 +275,14 @@ function clonedBinding(bytes, table, services) {
 }
 
 // Before the worker's first line.
-function beginOutbound() {
+const beginOutbound = (function beginOutbound() {
   const route = op_outbound_route();
   if (route === DENIED) setOutbound(true, null);
   else if (route === SERVICE) {
     const handle = op_outbound_service();
     setOutbound(false, (request, init) => serviceFetch(handle, request, init));
   }
-}
+});
 
 return { beginOutbound, clonedBinding, loaderBinding };
 })();

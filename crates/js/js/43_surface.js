@@ -9,7 +9,7 @@ const event = core.loadExtScript("ext:deno_web/02_event.js");
 const BROWSERS = ["BroadcastChannel", "FileList", "FileReader", "FileReaderSync", "ProgressEvent"];
 
 // Runs before the worker's modules, outside of the snapshot.
-function hideInternals(conformance) {
+const hideInternals = (function hideInternals(conformance) {
   if (!conformance) {
     for (const name of BROWSERS) delete globalThis[name];
   }
@@ -32,7 +32,7 @@ function hideInternals(conformance) {
   const { fromCloneData } = CryptoKey;
   core.getCloneableDeserializers().CryptoKey = (data) => fromCloneData.call(CryptoKey, data);
   delete CryptoKey.fromCloneData;
-}
+});
 
 return { hideInternals };
 })();

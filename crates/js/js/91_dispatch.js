@@ -55,8 +55,11 @@ const NO_HANDLER = 2;
 let entry;
 const entries = new Map();
 
+// Functions that every start calls stand in parentheses, here and in other scripts: V8 compiles such with the script, so that
+// the startup snapshot has them compiled.
+
 // What is the same for every worker. Runs when an isolate is made, before it is known whose it will be.
-function prepare(conformance) {
+const prepare = (function prepare(conformance) {
   if (conformance) liftClock();
   hideInternals(conformance);
   // The engine keeps this handler outside of the snapshot.
@@ -70,10 +73,10 @@ function prepare(conformance) {
   }
   delete globalThis.Deno;
   delete globalThis.__bootstrap;
-}
+});
 
 // bindings: [[name, kind, value, extra, more], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
-function bootstrap(bindings, date, conformance) {
+const bootstrap = (function bootstrap(bindings, date, conformance) {
   for (const [name, kind, value, extra, more] of bindings) {
     let binding;
     switch (kind) {
@@ -119,10 +122,10 @@ function bootstrap(bindings, date, conformance) {
   installNode(date);
   performance.setTimeOrigin();
   if (!conformance) limitMemories();
-}
+});
 
 // namespace: the main module's exports.
-function start(namespace) {
+const start = (function start(namespace) {
   entry = scriptHandlers() ?? namespace.default;
   const names = Object.keys(namespace).sort((a, b) => (b === "default") - (a === "default"));
   for (const name of names) {
@@ -137,7 +140,7 @@ function start(namespace) {
     });
   }
   leaveGlobalScope();
-}
+});
 
 function isEntrypoint(value) {
   return value === WorkerEntrypoint || value.prototype instanceof WorkerEntrypoint;
@@ -418,6 +421,23 @@ function dispatchRpc(id, link, info) {
   }
 }
 
+// Two plain requests, while the startup snapshot is made: V8 keeps in it what it compiled for them.
+function warmUp(first, second) {
+  entry = {
+    fetch(request) {
+      return new Response(new URL(request.url).pathname);
+    },
+  };
+  dispatchFetch(first, undefined, "GET", "http://localhost/", false, undefined);
+  entry = {
+    async fetch(request) {
+      return Response.json({ method: request.method }, { status: 200, headers: { "x-a": "b" } });
+    },
+  };
+  dispatchFetch(second, undefined, "GET", "http://localhost/", false, undefined);
+  entry = undefined;
+}
+
 core.setReportExceptionCallback((error) => {
   const event = new ErrorEvent("error", { cancelable: true, error, message: `${error?.message ?? error}` });
   if (globalThis.dispatchEvent(event)) {
@@ -452,7 +472,7 @@ for (
 install();
 Object.defineProperty(globalThis, "__atoll", {
   value: {
-    beginScript, bootstrap, describe, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, dispatchTest, expireEvent, mirrorConsole, prepare, start,
+    beginScript, bootstrap, describe, dispatchFetch, dispatchRpc, dispatchScheduled, dispatchTail, dispatchTest, expireEvent, mirrorConsole, prepare, start, warmUp,
   },
   configurable: true,
 });

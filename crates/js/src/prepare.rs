@@ -59,6 +59,8 @@ impl JsPrepared {
             module_loader: Some(loader.clone()),
             extensions: extensions(),
             startup_snapshot: options.startup_snapshot,
+            // The snapshot has them. Binding a thousand functions anew takes half a millisecond.
+            skip_op_registration: options.startup_snapshot.is_some(),
             // Without a store, structuredClone would not detach what it transfers.
             shared_array_buffer_store: Some(deno_core::SharedArrayBufferStore::default()),
             create_params: Some(

@@ -1,22 +1,139 @@
 //! The startup snapshot: V8's heap after the extensions' scripts ran, made once per build.
+//!
+//! V8 compiles a function at its first call, and a snapshot holds what is compiled. So two requests are handled before it is
+//! taken, and functions that every start calls are marked in the scripts (`js/91_dispatch.js`).
 
 use crate::extension::extensions;
+use crate::prepare::call;
+use crate::state::IsolateState;
+use async_trait::async_trait;
+use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
+use atoll_stdx::SystemClock;
+use atoll_worker::{
+    BindingError, Entry, Environment, Event, EventContext, JsException, LogRecord, LogSink, Outbound, OutboundRequest,
+    OutboundRoute, Outcome, Reply, Response, ServiceStub,
+};
 use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
+use deno_core::{JsRuntime, v8};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Makes the startup snapshot. A process that made one cannot run workers: call it from a build script.
 ///
 /// # Errors
 /// The message of the script that failed; that is a defect of this crate.
 pub fn create_startup_snapshot(cargo_manifest_dir: &'static str) -> Result<Box<[u8]>, String> {
+    let warmed = Rc::new(RefCell::new(Err("the scripts were not warmed up".to_owned())));
+    let result = warmed.clone();
     let options = CreateSnapshotOptions {
         cargo_manifest_dir,
         startup_snapshot: None,
         skip_op_registration: false,
         extensions: extensions(),
         extension_transpiler: None,
-        with_runtime_cb: None,
+        with_runtime_cb: Some(Box::new(move |runtime| {
+            *result.borrow_mut() = warm_up(runtime);
+        })),
     };
-    create_snapshot(options, None)
+    let output = create_snapshot(options, None)
         .map(|snapshot| snapshot.output)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    warmed.borrow().clone()?;
+    Ok(output)
+}
+
+/// Has the scripts handle two requests, as a worker's isolate would.
+fn warm_up(runtime: &mut JsRuntime) -> Result<(), String> {
+    let state = IsolateState::new(environment(), version());
+    runtime.op_state().borrow_mut().put(state.clone());
+    let answers = [(); 2].map(|()| {
+        let (reply, answer) = Reply::channel();
+        (state.add(reply, &context(), &Event::Describe), answer)
+    });
+    {
+        deno_core::scope!(scope, runtime);
+        let function = v8::String::new(scope, "__atoll")
+            .and_then(|key| scope.get_current_context().global(scope).get(scope, key.into()))
+            .and_then(|bridge| v8::Local::<v8::Object>::try_from(bridge).ok())
+            .and_then(|bridge| {
+                let key = v8::String::new(scope, "warmUp")?;
+                bridge.get(scope, key.into())
+            })
+            .and_then(|function| v8::Local::<v8::Function>::try_from(function).ok())
+            .ok_or("the bridge has no warmUp")?;
+        let function = v8::Global::new(scope, function);
+        let ids = [&answers[0].0, &answers[1].0].map(|id| v8::Integer::new_from_unsigned(scope, *id).into());
+        call(scope, &function, &ids).map_err(|exception| exception.message)?;
+        scope.perform_microtask_checkpoint();
+    }
+    for (_, mut answer) in answers {
+        match answer.try_recv() {
+            Ok(Ok(Outcome::Fetch(_))) => {}
+            other => return Err(format!("a request of the warm-up was not answered: {other:?}")),
+        }
+    }
+    // Nothing of it may be left: the isolates of the snapshot are other workers'.
+    runtime.op_state().borrow_mut().try_take::<Rc<IsolateState>>();
+    Ok(())
+}
+
+fn version() -> Arc<WorkerVersion> {
+    Arc::new(WorkerVersion {
+        tenant: TenantId::new("atoll"),
+        name: WorkerName::new("snapshot"),
+        id: "snapshot".to_owned(),
+        main_module: "worker.js".to_owned(),
+        modules: Vec::new(),
+        compat_date: CompatDate::NEWEST,
+        compat_flags: Vec::new(),
+        bindings: Vec::new(),
+        crons: Vec::new(),
+        tail_consumers: Vec::new(),
+        limits: Limits::default(),
+        outbound: Default::default(),
+        created_ms: 0,
+    })
+}
+
+fn context() -> EventContext {
+    EventContext {
+        tenant: TenantId::new("atoll"),
+        worker: WorkerName::new("snapshot"),
+        request_id: RequestId(0),
+        cancel: CancellationToken::new(),
+        traceparent: None,
+        entry: Entry::default(),
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        bindings: Vec::new(),
+        own: ServiceStub::nowhere(),
+        outbound: Arc::new(Nowhere),
+        outbound_route: OutboundRoute::Network,
+        cache: Arc::new(atoll_worker::cache::NoCache),
+        logs: Arc::new(Nowhere),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+/// Network and console while the snapshot is made: nothing is asked of either.
+struct Nowhere;
+
+#[async_trait]
+impl Outbound for Nowhere {
+    async fn fetch(&self, _ctx: &EventContext, _request: OutboundRequest) -> Result<Response, BindingError> {
+        Err(BindingError::unavailable(
+            "there is no network while the snapshot is made",
+        ))
+    }
+}
+
+impl LogSink for Nowhere {
+    fn log(&self, _record: LogRecord) {}
+
+    fn exception(&self, _request_id: Option<RequestId>, _exception: JsException) {}
 }
