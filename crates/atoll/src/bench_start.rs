@@ -1,9 +1,10 @@
-//! `atoll __bench-start --isolates N --bundle FILE [--code-cache] [--idle SECONDS]`: what `cargo xtask bench start` asks. It
+//! `atoll __bench-start --isolates N --bundle FILE [--code-cache] [--distinct] [--idle SECONDS]`: what `cargo xtask bench start` asks. It
 //! starts N isolates of one module, one after the other, through the same pool and engine as a server, has each answer one
 //! request, keeps them all, and prints one JSON object: how long each took from "no isolate" to "modules evaluated" and to
 //! the answer (microseconds), and the resident memory before, and after so many seconds without an event.
 //!
-//! With `--code-cache` an isolate that is not counted fills the cache first.
+//! With `--code-cache` an isolate that is not counted fills the cache first. With `--distinct` each isolate is another worker's,
+//! with a text of its own.
 
 use async_trait::async_trait;
 use atoll_host::{CODE_MEMORY_MAX, CodeStore};
@@ -41,6 +42,7 @@ pub(crate) struct Words {
     isolates: usize,
     bundle: String,
     code_cache: bool,
+    distinct: bool,
     idle: Duration,
 }
 
@@ -64,6 +66,7 @@ impl Words {
             isolates: number("--isolates")? as usize,
             bundle: value("--bundle")?.clone(),
             code_cache: given("--code-cache"),
+            distinct: given("--distinct"),
             idle: Duration::from_secs(if given("--idle") { number("--idle")?.into() } else { 0 }),
         })
     }
@@ -120,9 +123,14 @@ pub(crate) async fn run(words: &Words, mut engine: JsEngine, pool: &Pool) -> Res
     let rss_before = resident_bytes()?;
     let mut slots = Vec::with_capacity(words.isolates);
     let (mut start_us, mut answer_us) = (Vec::new(), Vec::new());
-    for _ in 0..words.isolates {
+    for index in 0..words.isolates {
+        let version = if words.distinct {
+            other(&version, index)
+        } else {
+            version.clone()
+        };
         let begin = Instant::now();
-        let slot = pool.start(engine.clone(), version.clone(), environment.clone());
+        let slot = pool.start(engine.clone(), version, environment.clone());
         let answer = ask(&slot)?;
         slot.ready().await.map_err(|fault| fault.to_string())?;
         start_us.push(begin.elapsed().as_secs_f64() * 1e6);
@@ -141,6 +149,16 @@ pub(crate) async fn run(words: &Words, mut engine: JsEngine, pool: &Pool) -> Res
         "code_used": code.stats().used,
     })
     .to_string())
+}
+
+/// Another worker with the same text, of which it has a copy.
+fn other(version: &WorkerVersion, index: usize) -> Arc<WorkerVersion> {
+    let mut other = version.clone();
+    other.name = WorkerName::new(format!("bench-{index}"));
+    for module in &mut other.modules {
+        module.content = module.content.to_vec().into();
+    }
+    Arc::new(other)
 }
 
 /// A plain request.

@@ -15,6 +15,7 @@ use atoll_worker::{
 };
 use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
 use deno_core::{JsRuntime, v8};
+use futures_util::FutureExt as _;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,9 +69,9 @@ fn warm_up(runtime: &mut JsRuntime) -> Result<(), String> {
         call(scope, &function, &ids).map_err(|exception| exception.message)?;
         scope.perform_microtask_checkpoint();
     }
-    for (_, mut answer) in answers {
-        match answer.try_recv() {
-            Ok(Ok(Outcome::Fetch(_))) => {}
+    for (_, answer) in answers {
+        match answer.now_or_never() {
+            Some(Ok(Ok(Outcome::Fetch(_)))) => {}
             other => return Err(format!("a request of the warm-up was not answered: {other:?}")),
         }
     }

@@ -1,11 +1,14 @@
 //! `cargo xtask bench start`: how long an isolate takes to start and what an idle one weighs, against workerd.
 //!
-//! Ours is asked through the binary itself: `atoll __bench-start --isolates N --bundle FILE` starts N isolates of the bundle,
-//! one after the other, keeps them, and prints one JSON object:
-//! `{"isolates": N, "start_us": [...], "rss_before": bytes, "rss_after": bytes}`, where a start is everything from "no isolate"
-//! to "its modules are evaluated". workerd has no such entry: a worker with a loader binding loads the bundle under N names, each
-//! into an isolate of its own at the first request for that name; a start is the time of that request. What the same request
-//! takes when the isolate is there already is measured too, and shown.
+//! Ours is asked through the binary itself: `atoll __bench-start --isolates N --bundle FILE ...` starts N isolates of the bundle,
+//! one after the other, has each answer one request, keeps them, and prints one JSON object:
+//! `{"isolates": N, "start_us": [...], "answer_us": [...], "rss_before": bytes, "rss_after": bytes, ...}`, where a start is
+//! everything from "no isolate" to "its modules are evaluated" and an answer everything from there to the handler's response.
+//! It is asked in two ways: bare, and with the code cache. workerd has no such entry: a worker with a loader binding loads the bundle under N names, each into an isolate of its own at the first request
+//! for that name; an answer is the time of that request. What the same request takes when the isolate is there already is
+//! measured too, and shown.
+//!
+//! At last, many workers in one process, each its own, all idle: what each of them costs.
 
 use super::process::{Server, free_port, get};
 use super::report::{Spread, Stamp, machine, number, percentile, table};
@@ -17,7 +20,7 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Compatibility date that both get.
 const COMPATIBILITY_DATE: &str = "2026-10-01";
@@ -35,6 +38,9 @@ pub struct Options {
     /// Numbers of isolates.
     #[arg(long, value_delimiter = ',', default_values_t = [100, 500])]
     isolates: Vec<usize>,
+    /// Number of idle workers in one process; 0 for none.
+    #[arg(long, default_value_t = 2_000)]
+    idle: usize,
     /// This binary instead of a fresh release build.
     #[arg(long, value_name = "FILE")]
     atoll: Option<PathBuf>,
@@ -44,6 +50,8 @@ pub struct Options {
 #[derive(Deserialize)]
 struct Answer {
     start_us: Vec<f64>,
+    answer_us: Vec<f64>,
+    code_used: u64,
     rss_before: u64,
     rss_after: u64,
 }
@@ -55,10 +63,25 @@ struct Run {
     bundle: &'static str,
     server: &'static str,
     isolates: usize,
+    /// To evaluated modules. Nobody can ask workerd.
     start_us: Vec<f64>,
-    /// What of a start is the asking, not the start: the median of the same request to isolates that are there. 0 for ours.
+    /// To the handler's answer.
+    answer_us: Vec<f64>,
+    /// What of an answer is the asking, not the start: the median of the same request to isolates that are there. 0 for ours.
     asking_us: f64,
     rss_per_isolate: f64,
+}
+
+/// Seconds without an event until isolates have been told to give memory back.
+const REST_SECONDS: u64 = 13;
+
+/// The ways in which ours is asked: name, words.
+const WAYS: [(&str, &[&str]); 2] = [("atoll", &[]), ("atoll, code cache", &["--code-cache"])];
+/// The peer.
+const WORKERD: &str = "workerd";
+
+fn servers() -> impl Iterator<Item = &'static str> {
+    WAYS.iter().map(|(name, _)| *name).chain([WORKERD])
 }
 
 /// `cargo xtask bench start`.
@@ -81,16 +104,17 @@ pub fn command(options: &Options) -> Result<()> {
     for round in 1..=options.rounds {
         for bundle in ["hello", "large"] {
             for &isolates in &options.isolates {
-                for server in ["atoll", "workerd"] {
-                    let run = match server {
-                        "atoll" => ours(&programs, &scratch, bundle, isolates, round),
-                        _ => workerd(&programs, &scratch, bundle, isolates, round),
+                for server in servers() {
+                    let way = WAYS.iter().find(|(name, _)| *name == server);
+                    let run = match way {
+                        Some(way) => ours(&programs, &scratch, bundle, isolates, round, *way),
+                        None => workerd(&programs, &scratch, bundle, isolates, round),
                     };
                     let run = run.with_context(|| format!("{isolates} isolates of {bundle} in {server}"))?;
                     println!(
-                        "round {round} {bundle:<6} {isolates:>4} isolates {server:<8} p50 {:>6} ms, p99 {:>6} ms, {:>6} MB each",
-                        milliseconds(&run.start_us, 0.5),
-                        milliseconds(&run.start_us, 0.99),
+                        "round {round} {bundle:<6} {isolates:>4} isolates {server:<24} p50 {:>6} ms, p99 {:>6} ms, {:>6} MB each",
+                        milliseconds(&run.answer_us, 0.5),
+                        milliseconds(&run.answer_us, 0.99),
                         number(run.rss_per_isolate / 1e6)
                     );
                     runs.push(run);
@@ -109,10 +133,11 @@ pub fn command(options: &Options) -> Result<()> {
     let _ = write!(
         text,
         "\nOn CPU 0, {} rounds; cells: median (min-max) over the rounds of each round's p50 and p99. `large` is a module of {} bytes\n\
-         of which a hundredth runs. A start of ours is from no isolate to evaluated modules; one of workerd is the first request for a name\n\
-         that its loader binding does not know, HTTP included: `of it asking` is what the same request takes once the isolate is there.\n\
-         Its loader hands the bundle over as text at each start and compiles it anew; it has no code cache there.\n\
-         RSS per isolate: growth of the process over N isolates.\n\n",
+         of which a hundredth runs. `start` is from no isolate to evaluated modules, `answer` from there to the response of the handler.\n\
+         An answer of workerd is the first request for a name that its loader\n\
+         binding does not know, HTTP included: `of it asking` is what the same request takes once the isolate is there. Its loader hands\n\
+         the bundle over as text at each start and compiles it anew; it has no code cache there.\n\
+         RSS per isolate: growth of the process over N isolates, {REST_SECONDS} s after the last event.\n\n",
         options.rounds, LARGE_BYTES
     );
     let head = [
@@ -120,31 +145,34 @@ pub fn command(options: &Options) -> Result<()> {
         "isolates",
         "server",
         "start p50 ms",
-        "start p99 ms",
+        "answer p50 ms",
+        "answer p99 ms",
         "of it asking ms",
         "RSS MB per isolate",
     ];
     let mut rows = Vec::new();
     for bundle in ["hello", "large"] {
         for &isolates in &options.isolates {
-            for server in ["atoll", "workerd"] {
+            for server in servers() {
                 let of = |value: &dyn Fn(&Run) -> f64| {
                     let kept = runs
                         .iter()
                         .filter(|run| run.bundle == bundle && run.isolates == isolates && run.server == server);
                     Spread::of(kept.map(value)).map_or("-".to_owned(), |spread| spread.show())
                 };
-                let part = |part: f64| move |run: &Run| percentile(&run.start_us, part).unwrap_or(f64::NAN) / 1000.0;
+                let part = |part: f64| move |run: &Run| percentile(&run.answer_us, part).unwrap_or(f64::NAN) / 1000.0;
+                let start = |run: &Run| percentile(&run.start_us, 0.5).unwrap_or(f64::NAN) / 1000.0;
                 rows.push(vec![
                     bundle.to_owned(),
                     isolates.to_string(),
                     server.to_owned(),
+                    if server == WORKERD { "-".to_owned() } else { of(&start) },
                     of(&part(0.5)),
                     of(&part(0.99)),
-                    if server == "atoll" {
-                        "-".to_owned()
-                    } else {
+                    if server == WORKERD {
                         of(&|run: &Run| run.asking_us / 1000.0)
+                    } else {
+                        "-".to_owned()
                     },
                     of(&|run: &Run| run.rss_per_isolate / 1e6),
                 ]);
@@ -152,8 +180,33 @@ pub fn command(options: &Options) -> Result<()> {
         }
     }
     text += &table(&head, &rows);
+    let mut idle = Vec::new();
+    if options.idle > 0 {
+        for run in [
+            ours(
+                &programs,
+                &scratch,
+                "hello",
+                options.idle,
+                1,
+                ("atoll", &["--distinct"]),
+            )?,
+            workerd(&programs, &scratch, "hello", options.idle, 1)?,
+        ] {
+            let _ = write!(
+                text,
+                "\n{} idle workers in one process, {}: {} MB each; answer p50 {} ms, p99 {} ms.\n",
+                run.isolates,
+                run.server,
+                number(run.rss_per_isolate / 1e6),
+                milliseconds(&run.answer_us, 0.5),
+                milliseconds(&run.answer_us, 0.99)
+            );
+            idle.push(run);
+        }
+    }
     println!("\n{text}");
-    let json = json!({ "date": stamp.date, "commit": stamp.commit, "machine": machine, "runs": runs });
+    let json = json!({ "date": stamp.date, "commit": stamp.commit, "machine": machine, "runs": runs, "idle": idle });
     let path = stamp.keep(&root, "start", &text, &json)?;
     println!("kept in {} and .json beside it", path.display());
     Ok(())
@@ -163,26 +216,42 @@ fn milliseconds(start_us: &[f64], part: f64) -> String {
     percentile(start_us, part).map_or("-".to_owned(), |value| number(value / 1000.0))
 }
 
-fn ours(programs: &Programs, scratch: &Path, bundle: &'static str, isolates: usize, round: usize) -> Result<Run> {
+fn ours(
+    programs: &Programs,
+    scratch: &Path,
+    bundle: &'static str,
+    isolates: usize,
+    round: usize,
+    (server, words): (&'static str, &[&str]),
+) -> Result<Run> {
     let mut atoll = Command::new("taskset");
     atoll.args(["-c", "0"]).arg(&programs.atoll).args([
         "__bench-start",
         "--isolates",
         &isolates.to_string(),
+        "--idle",
+        &REST_SECONDS.to_string(),
         "--bundle",
     ]);
-    atoll.arg(scratch.join(format!("{bundle}.js")));
+    atoll.arg(scratch.join(format!("{bundle}.js"))).args(words);
     let text = command::output(&mut atoll)?;
     let answer: Answer = serde_json::from_str(&text).with_context(|| format!("read what it printed:\n{text}"))?;
-    if answer.start_us.len() != isolates {
+    if answer.start_us.len() != isolates || answer.answer_us.len() != isolates {
         bail!("it started {} isolates", answer.start_us.len());
+    }
+    if words.contains(&"--code-cache") && answer.code_used < isolates as u64 {
+        bail!(
+            "only {} of {isolates} isolates took their code from the cache",
+            answer.code_used
+        );
     }
     Ok(Run {
         round,
         bundle,
-        server: "atoll",
+        server,
         isolates,
         start_us: answer.start_us,
+        answer_us: answer.answer_us,
         asking_us: 0.0,
         rss_per_isolate: (answer.rss_after as f64 - answer.rss_before as f64) / isolates as f64,
     })
@@ -215,9 +284,10 @@ fn workerd(programs: &Programs, scratch: &Path, bundle: &'static str, isolates: 
         }
         Ok(begin.elapsed().as_secs_f64() * 1e6)
     };
-    let start_us = (0..isolates)
+    let answer_us = (0..isolates)
         .map(|n| ask(&format!("/{n}")))
         .collect::<Result<Vec<_>>>()?;
+    std::thread::sleep(Duration::from_secs(REST_SECONDS));
     let after = server.usage()?;
     let again = (0..isolates.min(WARM_REQUESTS))
         .map(|n| ask(&format!("/{n}")))
@@ -225,9 +295,10 @@ fn workerd(programs: &Programs, scratch: &Path, bundle: &'static str, isolates: 
     Ok(Run {
         round,
         bundle,
-        server: "workerd",
+        server: WORKERD,
         isolates,
-        start_us,
+        start_us: Vec::new(),
+        answer_us,
         asking_us: percentile(&again, 0.5).unwrap_or(0.0),
         rss_per_isolate: (after.rss as f64 - before.rss as f64) / isolates as f64,
     })
