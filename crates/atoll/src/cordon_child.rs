@@ -33,6 +33,8 @@ use tokio::net::UnixStream;
 pub(crate) const WORD: &str = "cordon-child";
 /// The end of the link.
 const LINK: i32 = 0;
+/// How long the process lives on for what it has to say to its parent, when it has to end.
+const FAREWELL: Duration = Duration::from_millis(50);
 /// What the parent tells a child, as JSON in its one word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Settings {
@@ -103,6 +105,8 @@ fn serve(settings: &Settings) -> Result<(), String> {
                 "{WORD}: worker {}: {fault}; its turn cannot be ended, the process ends with it",
                 version.name
             );
+            // The answers of those who asked for it are on their way.
+            std::thread::sleep(FAREWELL);
             std::process::exit(1)
         }))),
         ..PoolOptions::default()

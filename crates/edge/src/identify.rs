@@ -268,7 +268,7 @@ fn target<'a>(
         return Err(refuse(
             StatusCode::URI_TOO_LONG,
             format!(
-                "the request target has {} bytes; the limit is {}",
+                "the request target has {} bytes (limit url_bytes_max = {})",
                 target.len(),
                 limits.url_bytes_max
             ),
@@ -298,7 +298,7 @@ fn check_size(method: &Method, target: &str, headers: &HeaderMap, limits: &EdgeL
     Err(refuse(
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         format!(
-            "the request's head has {bytes} bytes; the limit is {}",
+            "the request's head has {bytes} bytes (limit head_bytes_max = {})",
             limits.head_bytes_max
         ),
     ))

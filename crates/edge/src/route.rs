@@ -167,7 +167,7 @@ impl<'c> Exchange<'_, 'c> {
         pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
         let too_large = |max: u64| {
-            let reason = format!("the request's body has more than {max} bytes");
+            let reason = format!("the request's body has more than {max} bytes (limit request_body_bytes_max = {max})");
             let refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, reason);
             Answer::from(fault::refusal(&refusal, client.head_only))
         };
@@ -183,7 +183,9 @@ impl<'c> Exchange<'_, 'c> {
             },
         };
         let asked = handshake.map(|handshake| Asked::new(handshake, &head.headers));
-        let dispatched = front.dispatch.dispatch(worker, ctx, Event::Fetch(Request { head, body }));
+        let dispatched = front
+            .dispatch
+            .dispatch(worker, ctx, Event::Fetch(Request { head, body }));
         let outcome = match &room {
             None => dispatched.await,
             Some(room) => tokio::select! {

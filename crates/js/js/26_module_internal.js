@@ -2,7 +2,7 @@
 (function () {
 const { core } = __bootstrap;
 const { nodeModule } = core.loadExtScript("ext:atoll_js/27_node.js");
-const { op_cjs_resolve, op_module_bytes, op_module_text, op_wasm_allow } = core.ops;
+const { op_cjs_resolve, op_module_bytes, op_module_text, op_wasm_allow, op_wasm_bytes } = core.ops;
 // WebAssembly is not there yet when the startup snapshot is made.
 let Module;
 
@@ -18,7 +18,7 @@ function data(name) {
 }
 
 function wasm(name) {
-  const bytes = op_module_bytes(name);
+  const bytes = op_wasm_bytes(name);
   Module ??= WebAssembly.Module;
   // A worker compiles nothing but the modules that it was deployed with.
   const before = op_wasm_allow(true);

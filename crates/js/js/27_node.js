@@ -2,6 +2,8 @@
 (function () {
 const { core } = __bootstrap;
 const { op_load_ext_script, op_node_cache, op_node_compile } = core.ops;
+const { op_crypto_job_start } = core.ops;
+const { helped } = core.loadExtScript("ext:atoll_js/04_helpers.js");
 const { env } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const context = core.loadExtScript("ext:atoll_js/00_context.js");
@@ -9,8 +11,10 @@ const context = core.loadExtScript("ext:atoll_js/00_context.js");
 // What every module's function gets as `internal`.
 const internal = {
   core,
-  // The ops of all extensions.
-  ops: core.ops,
+  // The ops of all extensions; those that give work to another thread have it paid for.
+  ops: Object.create(core.ops, {
+    op_crypto_job_start: { value: (job) => helped(() => op_crypto_job_start(job)) },
+  }),
   // The scripts of the extensions, e.g. load("ext:deno_web/06_streams.js"); those that the startup snapshot holds.
   load: core.loadExtScript,
   // The worker's bindings.

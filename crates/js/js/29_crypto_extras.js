@@ -3,6 +3,7 @@
 (function () {
 const { core } = __bootstrap;
 const { op_digest_create, op_digest_finish, op_digest_update, op_timing_safe_equal } = core.ops;
+const { helped } = core.loadExtScript("ext:atoll_js/04_helpers.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 
@@ -120,7 +121,7 @@ function install({ Crypto, SubtleCrypto }) {
   // Each method rejects, never throws, as the standard's do.
   function wrap(name, make) {
     const original = prototype[name];
-    const method = make((self, args) => original.apply(self, args));
+    const method = make((self, args) => helped(() => original.apply(self, args)));
     Object.defineProperty(method, "name", { value: name, configurable: true });
     Object.defineProperty(method, "length", { value: original.length, configurable: true });
     Object.defineProperty(prototype, name, { value: method, writable: true, enumerable: true, configurable: true });
@@ -155,6 +156,13 @@ function install({ Crypto, SubtleCrypto }) {
     wrap(name, (original) => async function (algorithm, ...rest) {
       const plain = standard(algorithm, false);
       return original(this, plain === null ? arguments : [plain, ...rest]);
+    });
+  }
+  // What else may take long goes to helpers' threads, too.
+  for (const name of ["decrypt", "encrypt", "exportKey", "unwrapKey", "wrapKey", "decapsulateBits", "decapsulateKey", "encapsulateBits", "encapsulateKey"]) {
+    if (typeof prototype[name] !== "function") continue;
+    wrap(name, (original) => async function () {
+      return original(this, arguments);
     });
   }
   Object.defineProperty(prototype, "timingSafeEqual", { value: timingSafeEqual, writable: true, enumerable: true, configurable: true });

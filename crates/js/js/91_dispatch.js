@@ -70,13 +70,14 @@ const prepare = (function prepare(conformance) {
     // V8 has them, the platform does not.
     delete WebAssembly.compileStreaming;
     delete WebAssembly.instantiateStreaming;
+    limitMemories();
   }
   delete globalThis.Deno;
   delete globalThis.__bootstrap;
 });
 
 // bindings: [[name, kind, value, extra, more], ...]; date: "YYYY-MM-DD". Runs before the worker's modules.
-const bootstrap = (function bootstrap(bindings, date, conformance) {
+const bootstrap = (function bootstrap(bindings, date) {
   for (const [name, kind, value, extra, more] of bindings) {
     let binding;
     switch (kind) {
@@ -121,7 +122,6 @@ const bootstrap = (function bootstrap(bindings, date, conformance) {
   applyCompat();
   installNode(date);
   performance.setTimeOrigin();
-  if (!conformance) limitMemories();
 });
 
 // namespace: the main module's exports.

@@ -12,8 +12,9 @@
 use crate::code::Code;
 use crate::exception::from_core_error;
 use crate::inspect::Debugger;
-use crate::interrupt::{JsInterrupt, Looked};
+use crate::interrupt::{JsInterrupt, Looked, in_main_context};
 use crate::memory::{self, Buffers};
+use crate::meter::HELPERS_LOOK;
 use crate::modules::{Loader, Worker, url_of};
 use crate::ops::body::Source;
 use crate::ops::event::plain_request;
@@ -22,6 +23,7 @@ use crate::ops::service::ServiceHandle;
 use crate::prepare::{Bridge, JsPrepared, call};
 use crate::state::IsolateState;
 use crate::text::Texts;
+use crate::wasm;
 use atoll_model::WorkerVersion;
 use atoll_worker::{
     Binding, Body, CpuGauge, Entry, Environment, Event, Fault, FaultKind, Inspections, Instance, InstanceState,
@@ -75,6 +77,8 @@ pub(crate) struct JsInstance {
     wire: Vec<u8>,
     /// Goes before the runtime.
     debugger: Option<Rc<Debugger>>,
+    /// When helpers' threads are looked at again, while they work.
+    helpers: Option<Pin<Box<Sleep>>>,
     /// When open events' deadlines are looked at again.
     deadlines: Option<Pin<Box<Sleep>>>,
     loader: Rc<Loader>,
@@ -112,6 +116,7 @@ impl JsInstance {
         let texts = engine.texts().of(&version);
         let state = IsolateState::new(env, version.clone());
         let _ = state.interrupt.set(interrupt.clone());
+        let _ = state.buffers.set(buffers.clone());
         runtime.v8_isolate().set_slot(Looked(state.clone()));
         runtime.op_state().borrow_mut().put(state.clone());
         let code = engine
@@ -146,6 +151,7 @@ impl JsInstance {
             bridge,
             wire: Vec::new(),
             debugger,
+            helpers: None,
             deadlines: None,
             loader,
             buffers,
@@ -285,9 +291,7 @@ impl JsInstance {
         let list = v8::Array::new_with_elements(scope, &list).into();
         let version = &self.state.version;
         let date = one_byte(scope, &version.compat_date.to_string());
-        let conformance = v8::Boolean::new(scope, self.conformance).into();
-        call(scope, &function, &[list, date, conformance])
-            .map_err(|exception| Fault::exception(FaultKind::Startup, exception))
+        call(scope, &function, &[list, date]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
     }
 
     fn call_start(&mut self, module: deno_core::ModuleId) -> Result<(), Fault> {
@@ -340,6 +344,7 @@ impl JsInstance {
         let function = self.bridge.fetch.clone();
         deno_core::scope!(scope, self.runtime);
         let has_body = !matches!(request.body, Body::Empty);
+        let event = id;
         let id = v8::Integer::new_from_unsigned(scope, id).into();
         let method = one_byte(scope, request.head.method.as_str());
         let url = one_byte(scope, &request.head.url);
@@ -350,6 +355,9 @@ impl JsInstance {
             latin1(scope, &self.wire)
         } else {
             let source = Source::request(request.head, ctx, request.body);
+            if let Some(body) = source.stream() {
+                self.state.comes_with(event, body);
+            }
             deno_core::cppgc::make_cppgc_object(scope, source).into()
         };
         call(scope, &function, &[id, source, method, url, has_body, entry])
@@ -609,10 +617,25 @@ impl JsInstance {
         let state = self.turn_ready(cx);
         self.state.meter.rests(Instant::now());
         self.offer_code(state, with_event);
+        self.state.tell_refused_buffers();
+        if state != InstanceState::Broken {
+            self.look_after_helpers(cx);
+        }
         if state != InstanceState::Broken && self.state.meter.take_exceeded().is_some() {
             // Many short turns: nobody saw one that was too long.
             let fault = self.state.cpu_fault();
             return self.break_with(fault);
+        }
+        if state != InstanceState::Broken && self.state.wasm.any() {
+            // What a short turn let grow, nobody looked at.
+            let isolate = self.state.clone();
+            let mut too_large = false;
+            in_main_context(self.runtime.v8_isolate(), |scope| {
+                too_large = isolate.wasm.too_many(scope, 0).is_some()
+            });
+            if too_large {
+                return self.break_with(wasm::fault(&isolate.version.limits));
+            }
         }
         state
     }
@@ -630,6 +653,21 @@ impl JsInstance {
             && self.interrupt.fault().is_none()
         {
             code.offer(&mut self.runtime);
+        }
+    }
+
+    /// Charges what helpers' threads use, and comes back while they work.
+    fn look_after_helpers(&mut self, cx: &mut Context<'_>) {
+        if !self.state.meter.is_helped() {
+            self.helpers = None;
+            return;
+        }
+        self.state.meter.charge_helpers();
+        let sleep = self
+            .helpers
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(HELPERS_LOOK)));
+        while sleep.as_mut().poll(cx).is_ready() {
+            sleep.as_mut().reset(tokio::time::Instant::now() + HELPERS_LOOK);
         }
     }
 

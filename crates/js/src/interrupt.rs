@@ -12,6 +12,7 @@ use deno_core::error::JsError;
 use deno_core::v8;
 use std::ffi::c_void;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -30,6 +31,8 @@ struct Condemned {
 pub(crate) struct JsInterrupt {
     isolate: v8::IsolateHandle,
     condemned: Mutex<Condemned>,
+    /// A look is asked for and not over. Further ones would only queue, and a look may take longer than they are apart.
+    looking: AtomicBool,
     /// The isolate's debugger, if it has one.
     debugger: OnceLock<Arc<Handle>>,
     /// For the callback, which gets a bare pointer.
@@ -41,6 +44,7 @@ impl JsInterrupt {
         Arc::new_cyclic(|this| Self {
             isolate,
             condemned: Mutex::default(),
+            looking: AtomicBool::new(false),
             debugger: OnceLock::new(),
             this: this.clone(),
         })
@@ -98,6 +102,9 @@ impl Interrupt for JsInterrupt {
     }
 
     fn look(&self) {
+        if self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
         // Without data: nothing is lost if the isolate is gone.
         self.isolate.request_interrupt(on_look, std::ptr::null_mut());
     }
@@ -117,6 +124,22 @@ unsafe extern "C" fn on_look(isolate: v8::UnsafeRawIsolatePtr, _: *mut c_void) {
         state.meter.found(id, Instant::now());
         state.stop_if_exceeded();
     }
+    if state.wasm.any() {
+        in_main_context(&mut isolate, |scope| state.stop_if_wasm_too_large(scope));
+    }
+    if let Some(interrupt) = state.interrupt.get() {
+        interrupt.looking.store(false, Ordering::Release);
+    }
+}
+
+/// Runs `f` in the isolate's context.
+pub(crate) fn in_main_context(isolate: &mut v8::Isolate, f: impl FnOnce(&mut v8::PinScope<'_, '_>)) {
+    let Some(context) = isolate.get_slot::<MainContext>().map(|context| context.0.clone()) else {
+        return;
+    };
+    v8::scope!(let scope, isolate);
+    let context = v8::Local::new(scope, context);
+    f(&mut v8::ContextScope::new(scope, context));
 }
 
 /// The id in the frame of the continuation that runs (`js/00_context.js`): `frame.account.id`.

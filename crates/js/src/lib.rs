@@ -30,6 +30,7 @@ mod prepare;
 mod snapshot;
 mod state;
 mod text;
+mod wasm;
 
 pub use engine::{JsEngine, JsEngineOptions};
 pub use snapshot::create_startup_snapshot;

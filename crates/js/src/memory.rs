@@ -2,14 +2,14 @@
 //!
 //! - Array buffers: a counting allocator. Above the limit it gives none; V8 collects garbage, asks again, and throws a
 //!   `RangeError`.
-//! - All that V8 counts as external (array buffers, bytes that ops hand over, WebAssembly memories): looked at after each
-//!   garbage collection, which V8 itself begins when that grows. Too much ends the isolate.
-//! - A single WebAssembly memory ends at [`WASM_PAGES_MAX`] by V8's flag (`crate::init`); the constructor's stand-in
-//!   (`js/04_wasm.js`) holds it to the worker's limit.
+//! - All that V8 counts as external (array buffers, resizable ones and bytes that ops hand over among them, WebAssembly
+//!   memories): looked at after each garbage collection, which V8 itself begins when that grows. Too much ends the isolate.
+//! - A single WebAssembly memory ends at [`WASM_PAGES_MAX`] by V8's flag (`crate::init`); all of them are held in sum by
+//!   [`crate::wasm`].
 
 use crate::interrupt::JsInterrupt;
 use atoll_model::{Limit, Limits};
-use atoll_worker::{Fault, FaultKind};
+use atoll_worker::{Fault, FaultKind, JsException};
 use deno_core::v8;
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ffi::c_void;
@@ -27,6 +27,11 @@ const PASSES_MAX: usize = 64;
 /// See [`PASSES_MAX`].
 pub(crate) const PASS_BYTES: usize = 1 << 20;
 
+/// V8's message for a buffer that it could not get.
+const REFUSED: &str = "Array buffer allocation failed";
+/// After so many refusals V8 gives up.
+const REFUSALS: usize = 3;
+
 /// The array buffers of one isolate. V8 frees them on other threads, too.
 pub(crate) struct Buffers {
     used: AtomicUsize,
@@ -34,6 +39,8 @@ pub(crate) struct Buffers {
     max: AtomicUsize,
     /// The last request was refused.
     refused: AtomicBool,
+    /// Requests that were refused, one after the other: V8 collects garbage and asks again before it throws.
+    refusals: AtomicUsize,
     /// How often V8 was told that its heap is not full although it thought so.
     passes: AtomicUsize,
 }
@@ -50,6 +57,7 @@ impl Buffers {
             used: AtomicUsize::new(0),
             max: AtomicUsize::new(max),
             refused: AtomicBool::new(false),
+            refusals: AtomicUsize::new(0),
             passes: AtomicUsize::new(0),
         }
     }
@@ -63,6 +71,22 @@ impl Buffers {
     /// Bytes that they hold.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether a buffer was refused for good since the last call.
+    pub(crate) fn take_hit(&self) -> bool {
+        // The common case costs a load.
+        self.refusals.load(Ordering::Relaxed) >= REFUSALS && self.refusals.swap(0, Ordering::Relaxed) >= REFUSALS
+    }
+
+    /// V8's words for a buffer that could not be had name no limit.
+    pub(crate) fn explain(&self, exception: &mut JsException) {
+        if exception.name != "RangeError" || exception.message != REFUSED {
+            return;
+        }
+        let explained = format!("{REFUSED} (limit buffer_bytes = {})", self.max.load(Ordering::Relaxed));
+        exception.stack = exception.stack.replacen(REFUSED, &explained, 1);
+        exception.message = explained;
     }
 
     /// Books `len` bytes; false if they are too many.
@@ -82,6 +106,7 @@ impl Buffers {
         let booked = self.book(len);
         self.refused.store(!booked, Ordering::Relaxed);
         if !booked {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
             return std::ptr::null_mut();
         }
         // SAFETY: the layout is not of size 0.
@@ -143,10 +168,11 @@ pub(crate) struct Watched {
 
 /// Ends the isolate when what V8 counts beside its heap is more than the limits allow. What is returned must outlive it.
 pub(crate) fn watch(isolate: &mut v8::Isolate, limits: &Limits, interrupt: Arc<JsInterrupt>) -> Box<Watched> {
-    let value = limits.buffer_bytes.saturating_add(limits.wasm_bytes);
+    // Both are counted as one, and buffers that are dead already may be among them.
+    let both = limits.buffer_bytes.saturating_add(limits.wasm_bytes);
     let watched = Box::new(Watched {
-        external_max: usize::try_from(value).unwrap_or(usize::MAX),
-        value,
+        external_max: usize::try_from(both).unwrap_or(usize::MAX),
+        value: limits.buffer_bytes,
         interrupt,
     });
     let data = std::ptr::from_ref::<Watched>(&watched).cast_mut().cast::<c_void>();
@@ -176,12 +202,10 @@ pub(crate) fn heap_fault(limit: u64) -> Fault {
     Fault::limit(FaultKind::ExceededMemory, Limit::Heap, limit, &text)
 }
 
+/// WebAssembly memories are held by themselves, so what is too much is buffers.
 fn external_fault(limit: u64) -> Fault {
-    let text = format!(
-        "the worker's buffers and WebAssembly memories reached their limit of {} MiB",
-        limit >> 20
-    );
-    Fault::limit(FaultKind::ExceededMemory, Limit::WasmMemory, limit, &text)
+    let text = format!("the worker's array buffers came to more than {limit} bytes");
+    Fault::limit(FaultKind::ExceededMemory, Limit::Buffers, limit, &text)
 }
 
 #[cfg(test)]

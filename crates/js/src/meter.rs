@@ -8,17 +8,25 @@
 //! Marks read the wall clock, which is cheap and an upper bound. When enough has gathered ([`SETTLE`]) the thread's CPU
 //! clock, a system call, says how much of it was really used, and the shares are settled with that.
 //!
-//! Helpers' threads (key generation, password hashes) are not charged.
+//! Work on helpers' threads (key generation, password hashes) is charged to the events that asked: as many pieces run at a
+//! time as there are threads, in the order in which they were asked for, and share what the threads used. Nobody interrupts
+//! it; while there is any, the instance looks every [`HELPERS_LOOK`]. An event whose work goes on is not forgotten when it
+//! ends.
 
 use atoll_worker::CpuGauge;
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Wall time after which shares are settled.
 const SETTLE: Duration = Duration::from_millis(1);
+
+/// How often helpers' threads are looked at while they work.
+pub(crate) const HELPERS_LOOK: Duration = Duration::from_millis(5);
+/// Pieces of work that run at a time, as the pool has it (`BLOCKING_THREADS_MAX`).
+const HELPERS_MAX: usize = 4;
 
 /// Ids are consecutive numbers: spreading them is enough.
 #[derive(Default)]
@@ -63,6 +71,12 @@ struct Inner {
     /// CPU of open events, nanoseconds.
     used_ns: ById<u64>,
     exceeded: Option<u32>,
+    /// Pieces of work on helpers' threads, oldest first: each one's number, and the event that asked.
+    helping: VecDeque<(u32, u32)>,
+    /// Events that are over but for such work.
+    closed: Vec<u32>,
+    last_help: u32,
+    helpers_seen_ns: u64,
 }
 
 /// Charges events. See the module.
@@ -70,6 +84,8 @@ pub(crate) struct Meter {
     gauge: Arc<CpuGauge>,
     hard_ns: u64,
     soft_ns: u64,
+    /// The watchdog looks at every turn, whoever runs.
+    looks_always: Cell<bool>,
     inner: RefCell<Inner>,
 }
 
@@ -80,6 +96,7 @@ impl Meter {
             gauge: Arc::default(),
             hard_ns: ns(hard_ms),
             soft_ns: ns(soft_ms),
+            looks_always: Cell::new(false),
             inner: RefCell::new(Inner {
                 running: Running::Nothing,
                 since: Instant::now(),
@@ -88,6 +105,10 @@ impl Meter {
                 settled_cpu_ns: 0,
                 used_ns: ById::default(),
                 exceeded: None,
+                helping: VecDeque::new(),
+                closed: Vec::new(),
+                last_help: 0,
+                helpers_seen_ns: 0,
             }),
         }
     }
@@ -103,6 +124,13 @@ impl Meter {
         }
     }
 
+    /// From now on the watchdog looks at every turn: something is to be held that only a look shows.
+    pub fn look_always(&self) {
+        if !self.looks_always.replace(true) {
+            self.gauge.want_look(true);
+        }
+    }
+
     /// An event begins.
     pub fn open(&self, id: u32) {
         self.inner.borrow_mut().used_ns.insert(id, 0);
@@ -110,7 +138,79 @@ impl Meter {
 
     /// An event is over.
     pub fn close(&self, id: u32) {
-        self.inner.borrow_mut().used_ns.remove(&id);
+        let mut inner = self.inner.borrow_mut();
+        if inner.helping.iter().all(|(_, event)| *event != id) {
+            inner.used_ns.remove(&id);
+        } else {
+            inner.closed.push(id);
+        }
+    }
+
+    /// Work for the event begins, or waits to begin, on a helper's thread. Gives its number.
+    pub fn help_begins(&self, id: u32) -> u32 {
+        self.charge_helpers();
+        let mut inner = self.inner.borrow_mut();
+        inner.last_help = inner.last_help.wrapping_add(1);
+        let number = inner.last_help;
+        inner.helping.push_back((number, id));
+        number
+    }
+
+    /// It is done.
+    pub fn help_ends(&self, number: u32) {
+        self.charge_helpers();
+        let mut inner = self.inner.borrow_mut();
+        let Some(at) = inner.helping.iter().position(|(own, _)| *own == number) else {
+            return;
+        };
+        let Some((_, event)) = inner.helping.remove(at) else {
+            return;
+        };
+        if inner.helping.iter().any(|(_, other)| *other == event) {
+            return;
+        }
+        if let Some(at) = inner.closed.iter().position(|closed| *closed == event) {
+            inner.closed.swap_remove(at);
+            inner.used_ns.remove(&event);
+        }
+    }
+
+    /// Whether there is work on helpers' threads.
+    pub fn is_helped(&self) -> bool {
+        !self.inner.borrow().helping.is_empty()
+    }
+
+    /// Charges what helpers' threads have used since the last time.
+    pub fn charge_helpers(&self) {
+        let now_ns = self.gauge.helpers_ns();
+        let mut inner = self.inner.borrow_mut();
+        let used = now_ns.saturating_sub(inner.helpers_seen_ns);
+        inner.helpers_seen_ns = now_ns;
+        let Inner {
+            helping,
+            used_ns,
+            exceeded,
+            ..
+        } = &mut *inner;
+        let sharing = helping.len().min(HELPERS_MAX) as u64;
+        if used == 0 || sharing == 0 || self.gauge.is_suspended() {
+            return;
+        }
+        for (_, id) in helping.iter().take(HELPERS_MAX) {
+            self.charge(used_ns, exceeded, *id, used / sharing);
+        }
+    }
+
+    /// Adds to what an event has used.
+    fn charge(&self, used_ns: &mut ById<u64>, exceeded: &mut Option<u32>, id: u32, charge_ns: u64) {
+        let Some(used_ns) = used_ns.get_mut(&id) else { return };
+        *used_ns = used_ns.saturating_add(charge_ns);
+        if *used_ns > self.hard_ns {
+            exceeded.get_or_insert(id);
+        }
+        if *used_ns > self.soft_ns {
+            self.gauge.set_spent();
+        }
     }
 
     /// The event with this id runs from now on; 0 or one that is over: nobody known.
@@ -185,7 +285,8 @@ impl Meter {
                 self.hard_ns.saturating_sub(used_ns)
             }
         };
-        self.gauge.want_look(running == Running::Unknown);
+        self.gauge
+            .want_look(running == Running::Unknown || self.looks_always.get());
         self.gauge.begin(left_ns);
     }
 
@@ -225,16 +326,9 @@ impl Meter {
             ..
         } = inner;
         for (id, share) in shares.drain(..) {
-            let Some(used_ns) = used_ns.get_mut(&id) else { continue };
             // Shares add up to no more than `wall_ns`, which is not 0 where there is a share that is not.
             let charge_ns = share.as_nanos() * cpu_ns / wall_ns.max(1);
-            *used_ns = used_ns.saturating_add(u64::try_from(charge_ns).unwrap_or(u64::MAX));
-            if *used_ns > self.hard_ns {
-                exceeded.get_or_insert(id);
-            }
-            if *used_ns > self.soft_ns {
-                self.gauge.set_spent();
-            }
+            self.charge(used_ns, exceeded, id, u64::try_from(charge_ns).unwrap_or(u64::MAX));
         }
     }
 }
@@ -257,7 +351,6 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
 
     /// A meter whose wall time is what the test says.
     struct World {
@@ -360,6 +453,55 @@ mod tests {
         assert_eq!(left_ns, 20_000_000);
         world.meter.runs(2, world.now);
         assert_eq!(world.meter.gauge().spell().1, 30_000_000);
+    }
+
+    #[derive(Debug, Default)]
+    struct FakeHelpers(std::sync::atomic::AtomicU64);
+
+    impl atoll_worker::HelperClock for FakeHelpers {
+        fn cpu_ns(&self) -> u64 {
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn work_of_helpers_is_charged_to_those_who_asked() {
+        let world = World::new(30, 30, &[1, 2]);
+        let clock = Arc::new(FakeHelpers::default());
+        world.meter.gauge().set_helpers(clock.clone());
+        let worked = |ms: u64| {
+            clock.0.fetch_add(ms * 1_000_000, std::sync::atomic::Ordering::Relaxed);
+        };
+        // Before anybody asked it was nobody's.
+        worked(100);
+        let first = world.meter.help_begins(1);
+        worked(6);
+        world.meter.charge_helpers();
+        assert_eq!((world.used_ms(1), world.used_ms(2)), (6.0, 0.0));
+        let second = world.meter.help_begins(2);
+        worked(8);
+        world.meter.help_ends(first);
+        assert_eq!((world.used_ms(1), world.used_ms(2)), (10.0, 4.0));
+        // What waits behind the threads that there are costs nothing yet.
+        let waiting: Vec<u32> = (0..HELPERS_MAX).map(|_| world.meter.help_begins(1)).collect();
+        worked(8);
+        world.meter.charge_helpers();
+        assert_eq!((world.used_ms(1), world.used_ms(2)), (16.0, 6.0));
+        // An event that is over goes on paying, and can exceed its limit.
+        world.meter.close(1);
+        world.meter.help_ends(second);
+        worked(14);
+        world.meter.charge_helpers();
+        assert_eq!(world.meter.take_exceeded(), None);
+        worked(1);
+        world.meter.charge_helpers();
+        assert_eq!(world.meter.take_exceeded(), Some(1));
+        for number in waiting {
+            assert!(world.meter.is_helped());
+            world.meter.help_ends(number);
+        }
+        assert!(!world.meter.is_helped());
+        assert_eq!(world.used_ms(1), 0.0);
     }
 
     thread_local! {

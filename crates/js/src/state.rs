@@ -5,11 +5,15 @@
 
 use crate::inspect::Debugger;
 use crate::interrupt::JsInterrupt;
+use crate::memory::Buffers;
 use crate::meter::{ById, Meter};
+use crate::wasm::{self, Memories};
 use atoll_model::{CompatFlags, Limit, RequestId, WorkerVersion};
 use atoll_worker::{
-    Environment, Event, EventContext, Fault, FaultKind, JsException, LimitHit, LogLevel, LogRecord, Outcome, Reply,
+    Body, Environment, Event, EventContext, Fault, FaultKind, JsException, LimitHit, LogLevel, LogRecord, Outcome,
+    Reply,
 };
+use deno_core::v8;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -35,6 +39,19 @@ struct Open {
     logged: u64,
     /// What is told of it if the isolate ends first: the platform's trace item, as JSON.
     trace: Option<String>,
+    /// The body of its request, if it came piece by piece.
+    upload: Option<Rc<RefCell<Option<Body>>>>,
+}
+
+impl Drop for Open {
+    /// Whoever sends the body is told that nobody reads on, and not only once V8 has collected what could.
+    fn drop(&mut self) {
+        if let Some(upload) = &self.upload
+            && let Ok(mut body) = upload.try_borrow_mut()
+        {
+            *body = None;
+        }
+    }
 }
 
 /// One isolate's state, in its op state.
@@ -54,6 +71,10 @@ pub(crate) struct IsolateState {
     logged_outside: Cell<u64>,
     /// Charges events.
     pub meter: Meter,
+    /// WebAssembly memories.
+    pub wasm: Memories,
+    /// Array buffers.
+    pub buffers: OnceLock<Arc<Buffers>>,
     /// Ends the isolate.
     pub interrupt: OnceLock<Arc<JsInterrupt>>,
     /// What was thrown while the modules were evaluated and no answer carries; the first. `None` once start-up is over.
@@ -74,6 +95,7 @@ impl IsolateState {
     pub fn new(env: Environment, version: Arc<WorkerVersion>) -> Rc<Self> {
         let compat = CompatFlags::resolve(version.compat_date, &version.compat_flags);
         let meter = Meter::new(version.limits.cpu_ms, version.limits.cpu_soft_ms);
+        let wasm = Memories::new(&version.limits);
         Rc::new(Self {
             env,
             version,
@@ -84,6 +106,8 @@ impl IsolateState {
             deadlines_changed: Cell::new(false),
             logged_outside: Cell::new(0),
             meter,
+            wasm,
+            buffers: OnceLock::new(),
             interrupt: OnceLock::new(),
             startup_exception: RefCell::new(Some(None)),
             asking: Cell::new(0),
@@ -120,6 +144,7 @@ impl IsolateState {
             over: false,
             logged: 0,
             trace: None,
+            upload: None,
         };
         self.open.borrow_mut().insert(id, open);
         self.owed.set(self.owed.get() + 1);
@@ -151,6 +176,13 @@ impl IsolateState {
     /// Whether an answer is owed.
     pub fn owes(&self) -> bool {
         self.owed.get() > 0
+    }
+
+    /// The event's request has this body, which nobody reads once the event is over.
+    pub fn comes_with(&self, id: u32, body: Rc<RefCell<Option<Body>>>) {
+        if let Some(open) = self.open.borrow_mut().get_mut(&id) {
+            open.upload = Some(body);
+        }
     }
 
     /// JavaScript is done with an event.
@@ -249,6 +281,13 @@ impl IsolateState {
         });
     }
 
+    /// Tells of array buffers that were refused since the last turn.
+    pub fn tell_refused_buffers(&self) {
+        if self.buffers.get().is_some_and(|buffers| buffers.take_hit()) {
+            self.hit(Limit::Buffers, 0);
+        }
+    }
+
     /// The event runs from now on.
     pub fn runs(&self, id: u32) {
         self.meter.runs(id, Instant::now());
@@ -261,6 +300,14 @@ impl IsolateState {
             && let Some(interrupt) = self.interrupt.get()
         {
             atoll_worker::Interrupt::terminate(&**interrupt, self.cpu_fault());
+        }
+    }
+
+    /// Ends the isolate if its WebAssembly memories grew beyond their limit.
+    pub fn stop_if_wasm_too_large(&self, scope: &mut v8::PinScope<'_, '_>) {
+        let Some(interrupt) = self.interrupt.get() else { return };
+        if interrupt.fault().is_none() && self.wasm.too_many(scope, 0).is_some() {
+            atoll_worker::Interrupt::terminate(&**interrupt, wasm::fault(&self.version.limits));
         }
     }
 
@@ -388,18 +435,27 @@ impl IsolateState {
         });
     }
 
+    /// The pool has answered in this isolate's place, and told of the limit.
+    fn was_given_up(&self) -> bool {
+        let open = self.open.borrow();
+        let mut replies = open.values().filter_map(|open| open.reply.as_ref());
+        replies.any(Reply::is_answered)
+    }
+
     /// The isolate ends: answers everything that is owed, and tells of the limit behind it.
     pub fn answer_all(&self, fault: &Fault) {
         self.parked.borrow_mut().clear();
-        if let Some(hit) = fault.limit {
+        if let Some(hit) = fault.limit
+            && !self.was_given_up()
+        {
             self.env.logs.limit(hit);
         }
         self.tell_traces(fault);
         self.owed.set(0);
         let all = std::mem::take(&mut *self.open.borrow_mut());
-        for (id, open) in all {
+        for (id, mut open) in all {
             self.meter.close(id);
-            if let Some(reply) = open.reply {
+            if let Some(reply) = open.reply.take() {
                 let _ = reply.send(Err(fault.clone()));
             }
         }

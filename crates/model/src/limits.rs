@@ -168,6 +168,8 @@ limits! {
         TenantInFlight "tenant_in_flight_max",
         /// [`AccountLimits::log_bytes_per_second`].
         LogRate "log_bytes_per_second",
+        /// Threads of one worker whose work could not be ended and goes on.
+        LeftBehind "threads_left_max",
         /// Isolates that this process can hold.
         Isolates "isolates_max",
     }

@@ -1,9 +1,12 @@
 //! An isolate's thread: it makes an instance, drives it turn by turn, and ends with it.
 //!
 //! The thread runs a tokio runtime of its own, with time and without an I/O driver, because engines use timers and
-//! spawn local helpers; their sockets are elsewhere. A panic in the instance breaks the instance, not the process.
+//! spawn local helpers; their sockets are elsewhere. Blocking work runs on a few threads beside it, whose CPU is counted
+//! ([`crate::helpers`]); what of it goes on after the isolate broke is given up as a turn that cannot be ended is. A panic in the
+//! instance breaks the instance, not the process.
 
-use crate::options::{BATCH_MAX, BLOCKING_THREADS_MAX};
+use crate::helpers::Helpers;
+use crate::options::{BATCH_MAX, BLOCKING_THREADS_MAX, TERMINATION_GRACE};
 use crate::permits::{Member, startup_fault};
 use crate::slot::{Next, Slot};
 use crate::sys;
@@ -16,6 +19,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
+
+/// How often it is looked whether helpers that were left behind have ended.
+const HELPERS_LOOK: Duration = Duration::from_millis(100);
 
 /// How an isolate ended.
 #[derive(Debug)]
@@ -34,25 +40,43 @@ pub(crate) enum End {
 /// The thread's main function.
 pub(crate) fn run(slot: &Arc<Slot>, id: u64) {
     sys::wake_without_preempting();
+    let helpers = Arc::<Helpers>::default();
+    let (begins, ends) = (helpers.clone(), helpers.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .on_thread_start(move || begins.begin())
+        .on_thread_stop(move || ends.end())
         .build();
-    let end = match runtime {
-        Ok(runtime) => {
-            let end = runtime.block_on(live(slot, id));
-            runtime.shutdown_background();
-            end
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let fault = Fault::new(
+                FaultKind::Internal,
+                format!("no runtime for the worker's isolate: {error}"),
+            );
+            return slot.ended(id, End::NotStarted(fault));
         }
-        Err(error) => End::NotStarted(Fault::new(
-            FaultKind::Internal,
-            format!("no runtime for the worker's isolate: {error}"),
-        )),
     };
+    let end = runtime.block_on(live(slot, id, &helpers));
+    let broken = !matches!(end, End::Finished);
+    // The next isolate does not wait for what this one's helpers still do.
     slot.ended(id, end);
+    if broken && helpers.count() > 0 {
+        runtime.shutdown_timeout(TERMINATION_GRACE);
+        if helpers.count() > 0 {
+            slot.leave_helpers();
+            while helpers.count() > 0 {
+                std::thread::sleep(HELPERS_LOOK);
+            }
+            slot.helpers_ended();
+        }
+    } else {
+        runtime.shutdown_background();
+    }
 }
 
-async fn live(slot: &Arc<Slot>, id: u64) -> End {
+async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>) -> End {
     let version = slot.version();
     let mut member = slot
         .permits()
@@ -67,6 +91,9 @@ async fn live(slot: &Arc<Slot>, id: u64) -> End {
     };
     slot.count_started();
     let interrupt = instance.interrupt();
+    if let Some(gauge) = instance.gauge() {
+        gauge.set_helpers(helpers.clone());
+    }
     slot.attach(id, interrupt.clone());
     member.starting(interrupt.clone(), instance.gauge());
     let startup_ms = version.limits.startup_ms;

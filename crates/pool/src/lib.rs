@@ -13,6 +13,7 @@
 
 mod capacity;
 mod fair;
+mod helpers;
 mod isolate;
 mod options;
 mod permits;
@@ -23,8 +24,8 @@ mod sys;
 pub use capacity::{Capacity, DESCRIPTORS_PER_ISOLATE, MAPPINGS_PER_ISOLATE, THREADS_PER_ISOLATE};
 pub use options::{
     AbandonHook, BACKOFF_FIRST, BACKOFF_MAX, BATCH_MAX, BLOCKING_THREADS_MAX, BREAKS_WITHOUT_PAUSE, DEBT_MAX,
-    INSIST_AFTER, ISOLATES_COMFORTABLE, OnAbandon, PoolOptions, PoolStats, QUANTUM, STACK_BYTES, TERMINATION_GRACE,
-    TURN_MAX_DEFAULT,
+    INSIST_AFTER, ISOLATES_COMFORTABLE, LEFT_MAX, OnAbandon, PoolOptions, PoolStats, QUANTUM, STACK_BYTES,
+    TERMINATION_GRACE, TURN_MAX_DEFAULT,
 };
 pub use pool::Pool;
 pub use slot::{Answer, Refusal, SlotStats, WorkerSlot};

@@ -23,6 +23,9 @@ pub const BATCH_MAX: usize = 128;
 pub const INSIST_AFTER: Duration = Duration::from_millis(10);
 /// How long a terminated turn may go on before its thread is given up and the worker gets a new isolate.
 pub const TERMINATION_GRACE: Duration = Duration::from_millis(250);
+/// Isolates of one worker version that were given up because what they do cannot be ended, and go on. With so many it gets no
+/// further one until one of them has ended.
+pub const LEFT_MAX: u32 = 2;
 /// Threads of one isolate for the engine's blocking helpers (key generation and the like).
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// The first pause between start attempts of a worker that does not start, or breaks again and again. It doubles up to

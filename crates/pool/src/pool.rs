@@ -97,6 +97,13 @@ impl Shared {
         }
     }
 
+    /// Tells whoever wants to know that work of a worker could not be ended.
+    pub(crate) fn tell_abandoned(&self, version: &WorkerVersion, fault: &Fault) {
+        if let Some(hook) = &self.on_abandon {
+            (hook.0)(version, fault);
+        }
+    }
+
     fn watch(&self, turn_max: Duration) {
         let period = (turn_max / SCANS_PER_TURN).max(SCAN_MIN);
         while !self.stop.load(Ordering::Acquire) {
@@ -129,9 +136,6 @@ impl Shared {
             Verdict::Wake(wakes) => wakes.give(),
             Verdict::Abandon(slot, isolate, fault) => {
                 if let Some(slot) = slot.upgrade() {
-                    if let Some(hook) = &self.on_abandon {
-                        (hook.0)(slot.version(), &fault);
-                    }
                     slot.abandon(isolate, fault);
                 }
             }
@@ -150,6 +154,9 @@ fn spawn(slot: Arc<Slot>) {
     let id = slot.register();
     if !slot.has_room() {
         return slot.ended(id, End::NotStarted(slot.no_room()));
+    }
+    if let Some(fault) = slot.too_much_left() {
+        return slot.ended(id, End::NotStarted(fault));
     }
     let name: String = slot.version().name.as_str().chars().take(15).collect();
     let isolate_slot = slot.clone();

@@ -10,13 +10,13 @@
 //! ```
 
 use crate::isolate::End;
-use crate::options::{BACKOFF_FIRST, BACKOFF_MAX, BREAKS_WITHOUT_PAUSE};
+use crate::options::{BACKOFF_FIRST, BACKOFF_MAX, BREAKS_WITHOUT_PAUSE, LEFT_MAX};
 use crate::permits::Permits;
 use crate::pool::{Shared, TenantLoad};
 use atoll_model::{Limit, WorkerVersion};
 use atoll_worker::{
-    AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt, Job, LimitHit,
-    Outcome, Reply,
+    AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt,
+    Job, LimitHit, Outcome, Reply, ReplyInstead,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,6 +27,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// Replies of an isolate that are remembered before the answered ones among them are forgotten.
+const GIVEN_KEPT: usize = 256;
 
 /// How long a retired isolate may take to go after it was told to stop at once.
 const KILL_GRACE: Duration = Duration::from_millis(500);
@@ -77,6 +80,8 @@ struct Isolate {
     /// Set while the isolate waits.
     waker: Option<Waker>,
     interrupt: Option<Arc<dyn Interrupt>>,
+    /// What it was given and may not have answered.
+    given: Vec<ReplyInstead>,
 }
 
 #[derive(Default)]
@@ -121,6 +126,8 @@ pub(crate) struct Slot {
     tenant: Arc<TenantLoad>,
     state: Mutex<State>,
     next_id: AtomicU64,
+    /// Isolates that were given up and whose thread, or whose helpers', still runs.
+    left: AtomicU32,
     ready: watch::Sender<Option<Result<(), Fault>>>,
     /// Isolates that are there or asked for.
     live: watch::Sender<usize>,
@@ -149,6 +156,7 @@ impl Slot {
             in_flight: Arc::default(),
             state: Mutex::default(),
             next_id: AtomicU64::new(0),
+            left: AtomicU32::new(0),
             ready: watch::Sender::new(None),
             live: watch::Sender::new(0),
         })
@@ -234,6 +242,7 @@ impl Slot {
             killed,
             waker: None,
             interrupt: None,
+            given: Vec::new(),
         });
         id
     }
@@ -263,6 +272,12 @@ impl Slot {
             if isolate.serving {
                 let count = queue.len().min(max);
                 batch.extend(queue.drain(..count));
+                if isolate.given.len() + count > GIVEN_KEPT {
+                    isolate.given.retain(|reply| !reply.is_answered());
+                }
+                isolate
+                    .given
+                    .extend(batch[batch.len() - count..].iter().map(|job| job.reply.instead()));
             }
         }
     }
@@ -310,12 +325,21 @@ impl Slot {
         }
     }
 
-    /// A terminated turn did not end: its thread is given up.
+    /// A terminated turn did not end: its thread is given up. What it was given is answered with the fault.
     pub(crate) fn abandon(self: &Arc<Self>, id: u64, fault: Fault) {
-        if !self.lock().isolates.iter().any(|isolate| isolate.id == id) {
-            return;
-        }
+        let given = match self.lock().isolates.iter_mut().find(|isolate| isolate.id == id) {
+            Some(isolate) => std::mem::take(&mut isolate.given),
+            None => return,
+        };
         self.shared.counters.abandoned.fetch_add(1, Ordering::Relaxed);
+        self.left.fetch_add(1, Ordering::Relaxed);
+        if let Some(hit) = fault.limit {
+            self.environment.logs.limit(hit);
+        }
+        for reply in given {
+            reply.send(Err(fault.clone()));
+        }
+        self.shared.tell_abandoned(&self.version, &fault);
         let worker = &self.version.name;
         tracing::error!(%worker, "a terminated turn did not end; its thread is left behind");
         let end = if self.ready.borrow().is_none() {
@@ -326,6 +350,36 @@ impl Slot {
         self.ended(id, end);
     }
 
+    /// Blocking work of an isolate that broke goes on: its threads are given up.
+    pub(crate) fn leave_helpers(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+        self.shared.counters.abandoned.fetch_add(1, Ordering::Relaxed);
+        let worker = &self.version.name;
+        tracing::error!(%worker, "blocking work of an isolate that was ended goes on; its threads are left behind");
+        self.shared
+            .tell_abandoned(&self.version, &Fault::exceeded_cpu(self.version.limits.cpu_ms));
+    }
+
+    /// They ended.
+    pub(crate) fn helpers_ended(&self) {
+        self.left.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Why it gets no further isolate, if what could not be ended has become too much.
+    pub(crate) fn too_much_left(&self) -> Option<Fault> {
+        if self.left.load(Ordering::Relaxed) < LEFT_MAX {
+            return None;
+        }
+        self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
+        let value = LEFT_MAX.into();
+        self.hit(Limit::LeftBehind, value);
+        let text = format!(
+            "work in {LEFT_MAX} of the worker's isolates was to end, could not be ended and goes on: it gets no further isolate before \
+             one of them has ended"
+        );
+        Some(Fault::limit(FaultKind::Overloaded, Limit::LeftBehind, value, &text))
+    }
+
     /// The thread of isolate `id` is over (or was never made).
     pub(crate) fn ended(self: &Arc<Self>, id: u64, end: End) {
         let mut refused = VecDeque::new();
@@ -333,6 +387,8 @@ impl Slot {
         let mut start = None;
         let mut state = self.lock();
         let Some(at) = state.isolates.iter().position(|isolate| isolate.id == id) else {
+            // It was given up, and ended after all.
+            self.left.fetch_sub(1, Ordering::Relaxed);
             return;
         };
         state.isolates.swap_remove(at);

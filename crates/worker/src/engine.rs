@@ -15,8 +15,8 @@ use crate::binding::Environment;
 use crate::{CpuGauge, Event, EventContext, Fault, FaultKind, Outcome};
 use async_trait::async_trait;
 use atoll_model::{WorkerName, WorkerVersion};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 
 /// What the front calls.
@@ -150,31 +150,69 @@ impl To {
     }
 }
 
-/// Answers a job exactly once. Dropped unanswered it answers [`FaultKind::Internal`].
+/// What is left of a reply until it is answered.
 #[derive(Debug)]
-pub struct Reply {
-    to: Option<To>,
+struct Owed {
+    to: To,
     /// Each goes down by one when the job is answered.
     in_flight: [Option<Arc<AtomicU32>>; COUNTERS],
 }
 
+impl Owed {
+    fn send(self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
+        for in_flight in self.in_flight.iter().flatten() {
+            in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.to.send(answer)
+    }
+}
+
+type SharedOwed = Arc<Mutex<Option<Owed>>>;
+
+fn take(owed: &SharedOwed) -> Option<Owed> {
+    // Under the lock is this move alone.
+    owed.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Answers a job exactly once. Dropped unanswered it answers [`FaultKind::Internal`].
+#[derive(Debug)]
+pub struct Reply(SharedOwed);
+
+/// Answers in a [`Reply`]'s place where whoever has that cannot: its thread does not come back.
+#[derive(Debug)]
+pub struct ReplyInstead(SharedOwed);
+
+impl ReplyInstead {
+    /// Answers, unless the reply has answered.
+    pub fn send(&self, answer: Result<Outcome, Fault>) {
+        if let Some(owed) = take(&self.0) {
+            let _ = owed.send(answer);
+        }
+    }
+
+    /// Whether there is nothing to answer any more.
+    pub fn is_answered(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
 impl Reply {
+    fn new(to: To) -> Self {
+        Self(Arc::new(Mutex::new(Some(Owed {
+            to,
+            in_flight: [const { None }; COUNTERS],
+        }))))
+    }
+
     /// A reply and the receiver of its answer.
     pub fn channel() -> (Self, AnswerReceiver) {
         let (tx, rx) = answer::channel();
-        let reply = Self {
-            to: Some(To::Channel(tx)),
-            in_flight: [const { None }; COUNTERS],
-        };
-        (reply, rx)
+        (Self::new(To::Channel(tx)), rx)
     }
 
     /// A reply that calls `sink`.
     pub fn to(sink: Box<dyn AnswerSink>) -> Self {
-        Self {
-            to: Some(To::Sink(sink)),
-            in_flight: [const { None }; COUNTERS],
-        }
+        Self::new(To::Sink(sink))
     }
 
     /// As [`Reply::channel`], for a job that the counters (at most two count) count already: they go down by one with the
@@ -185,26 +223,40 @@ impl Reply {
     }
 
     /// Has the counters (at most two), which count the job already, go down by one with the answer.
-    pub fn count(mut self, in_flight: &[&Arc<AtomicU32>]) -> Self {
-        for (place, counter) in self.in_flight.iter_mut().zip(in_flight) {
-            *place = Some(Arc::clone(counter));
+    pub fn count(self, in_flight: &[&Arc<AtomicU32>]) -> Self {
+        if let Some(owed) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            for (place, counter) in owed.in_flight.iter_mut().zip(in_flight) {
+                *place = Some(Arc::clone(counter));
+            }
         }
         self
     }
 
+    /// Whether the job was answered by another way.
+    pub fn is_answered(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Another way to answer the same job.
+    pub fn instead(&self) -> ReplyInstead {
+        ReplyInstead(self.0.clone())
+    }
+
     /// Answers. Gives the outcome back if nobody waits for it any more.
-    pub fn send(mut self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
-        match self.to.take() {
-            Some(to) => to.send(answer),
+    pub fn send(self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
+        match take(&self.0) {
+            Some(owed) => owed.send(answer),
             None => Err(answer),
         }
     }
 
     /// True once nobody waits for the answer.
     pub fn is_closed(&self) -> bool {
-        match &self.to {
-            Some(To::Channel(tx)) => tx.is_closed(),
-            Some(To::Sink(sink)) => sink.is_closed(),
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(Owed {
+                to: To::Channel(tx), ..
+            }) => tx.is_closed(),
+            Some(Owed { to: To::Sink(sink), .. }) => sink.is_closed(),
             None => true,
         }
     }
@@ -212,12 +264,9 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        for in_flight in self.in_flight.iter().flatten() {
-            in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
-        if let Some(to) = self.to.take() {
+        if let Some(owed) = take(&self.0) {
             let fault = Fault::new(FaultKind::Internal, "the worker's isolate went away before it answered");
-            let _ = to.send(Err(fault));
+            let _ = owed.send(Err(fault));
         }
     }
 }

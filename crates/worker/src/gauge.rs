@@ -7,16 +7,23 @@
 //! Where the instance does not know, it asks to be looked at ([`CpuGauge::wants_look`]): the watchdog interrupts it
 //! ([`crate::Interrupt::look`]) and it sees for itself.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Reads the calling thread's CPU clock, nanoseconds.
 pub type ReadCpu = fn() -> u64;
+
+/// CPU of the threads beside the instance's own that work for it.
+pub trait HelperClock: Send + Sync + std::fmt::Debug {
+    /// All of it so far, nanoseconds. Never goes back.
+    fn cpu_ns(&self) -> u64;
+}
 
 /// See the module. One per instance; written by its thread, read by the watchdog's.
 #[derive(Debug)]
 pub struct CpuGauge {
     clock: OnceLock<ReadCpu>,
+    helpers: OnceLock<Arc<dyn HelperClock>>,
     spell: AtomicU64,
     left_ns: AtomicU64,
     wants_look: AtomicBool,
@@ -28,6 +35,7 @@ impl Default for CpuGauge {
     fn default() -> Self {
         Self {
             clock: OnceLock::new(),
+            helpers: OnceLock::new(),
             spell: AtomicU64::new(0),
             left_ns: AtomicU64::new(u64::MAX),
             wants_look: AtomicBool::new(false),
@@ -46,6 +54,16 @@ impl CpuGauge {
     /// CPU the calling thread has used, nanoseconds.
     pub fn cpu_ns(&self) -> Option<u64> {
         self.clock.get().map(|read| read())
+    }
+
+    /// Gives the instance the clock of its helpers' threads. The first one counts. Without one they cost nothing.
+    pub fn set_helpers(&self, helpers: Arc<dyn HelperClock>) {
+        let _ = self.helpers.set(helpers);
+    }
+
+    /// CPU that threads beside the instance's own have used for it, nanoseconds.
+    pub fn helpers_ns(&self) -> u64 {
+        self.helpers.get().map_or(0, |helpers| helpers.cpu_ns())
     }
 
     /// Something else runs from now on, and may use `left_ns`.

@@ -48,10 +48,12 @@ pub use client::ClientInfo;
 pub use code_cache::{CodeCache, CodeKey};
 pub use connection::{ConnectError, ConnectErrorKind, ConnectRequest, Connection, SecureTransport, StartTls};
 pub use context::EventContext;
-pub use engine::{AnswerSink, Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Prepared, Reply};
+pub use engine::{
+    AnswerSink, Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Prepared, Reply, ReplyInstead,
+};
 pub use event::{Event, Export, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
 pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};
-pub use gauge::{CpuGauge, ReadCpu};
+pub use gauge::{CpuGauge, HelperClock, ReadCpu};
 pub use inspect::{Inspections, Inspector, InspectorPeer, InspectorSession, InspectorTarget, InspectorTargets};
 pub use kv::{KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut};
 pub use limit::{LimitCounts, LimitHit};

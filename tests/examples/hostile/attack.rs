@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// How long an attack may go on before its client gives up.
 const ATTACK_DEADLINE: Duration = Duration::from_secs(90);
 /// How long the client that does not read waits.
-const STALL: Duration = Duration::from_secs(2);
+const STALL: Duration = Duration::from_secs(1);
 /// A client that reads everything stops here.
 const READ_MAX: u64 = 1 << 30;
 /// As much of an answer is looked at.
@@ -215,7 +215,7 @@ pub fn recovered(address: SocketAddr, kind: &Kind, within: Duration) -> Result<(
         let answer = get(address, &request, Duration::from_secs(20));
         match answer {
             Ok((200, body)) if body == b"pong" => return Ok(()),
-            _ if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            _ if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
             Ok((status, body)) => bail!("{status} {:?}", String::from_utf8_lossy(&body[..body.len().min(200)])),
             Err(error) => return Err(error),
         }

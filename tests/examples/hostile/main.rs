@@ -8,8 +8,9 @@
 //! - the memory of the server and its children comes back under a bound;
 //! - the server is the same process, and says that it is well.
 //!
-//! A round is every kind once, in an order that the seed chooses; a server lives for [`RUNS_PER_SERVER`] runs. Kinds that need
-//! a cordon are left out of `shared`, and said so.
+//! A round is every kind once, in an order that the seed chooses; a server lives for [`RUNS_PER_SERVER`] runs, and `--parallel`
+//! servers live at a time. Kinds that need a cordon are left out of `shared`, and said so. With `--resume` what a run of the same
+//! seed has done already is left out.
 
 mod attack;
 mod kinds;
@@ -21,17 +22,21 @@ use atoll_stdx::SplitMix64;
 use kinds::{Expected, Isolation, Kind};
 use neighbour::Neighbour;
 use server::Server;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Runs that one server has to stand.
-const RUNS_PER_SERVER: usize = 8;
+const RUNS_PER_SERVER: usize = 16;
 /// How long a limit may take to show, once the client has its answer.
 const LIMIT_DEADLINE: Duration = Duration::from_secs(60);
 /// How long is waited for a limit that need not show.
-const HARMLESS_WAIT: Duration = Duration::from_millis(700);
+const HARMLESS_WAIT: Duration = Duration::from_millis(200);
+/// Between two looks at what shows by itself.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long a worker may take until it answers again: its isolate is made anew.
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long memory may take to come back.
@@ -44,6 +49,8 @@ struct Arguments {
     seed: u64,
     isolation: Isolation,
     resume: bool,
+    /// Servers at a time.
+    parallel: usize,
     /// This kind alone.
     kind: Option<String>,
     binary: PathBuf,
@@ -58,6 +65,7 @@ fn arguments() -> Result<Arguments> {
         seed: 1,
         isolation: Isolation::Shared,
         resume: false,
+        parallel: 1,
         kind: None,
         binary: std::env::var_os("ATOLL_BIN").map_or(beside, PathBuf::from),
     };
@@ -69,6 +77,7 @@ fn arguments() -> Result<Arguments> {
             "--seed" => arguments.seed = value()?.parse().context("--seed")?,
             "--isolation" => arguments.isolation = value()?.parse()?,
             "--kind" => arguments.kind = Some(value()?),
+            "--parallel" => arguments.parallel = value()?.parse().context("--parallel")?,
             "--resume" => arguments.resume = true,
             other => bail!("no such argument: {other}"),
         }
@@ -144,44 +153,105 @@ fn campaign(arguments: &Arguments) -> Result<usize> {
         arguments.seed
     );
     let progress = std::env::temp_dir().join(format!("atoll-hostile-{isolation}-{}", arguments.seed));
-    let mut first = 0;
-    if arguments.resume
-        && let Ok(text) = std::fs::read_to_string(&progress)
-    {
-        first = text.trim().parse().unwrap_or(0);
-        println!("going on with run {first}");
-    }
-    let mut by_limit: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut done, mut wrong) = (0, 0);
-    let mut number = 0;
+    let done_before = match arguments.resume {
+        true => std::fs::read_to_string(&progress).unwrap_or_default(),
+        false => String::new(),
+    };
+    let done_before: HashSet<&str> = done_before.lines().collect();
+    // Without it a resumed run does more, no worse.
+    let _ = std::fs::write(
+        &progress,
+        done_before.iter().map(|line| format!("{line}\n")).collect::<String>(),
+    );
+    let rounds = Mutex::new(plan(arguments, &mut kinds, &done_before));
+    let totals = Mutex::new(Totals::default());
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.parallel.max(1) {
+            scope.spawn(|| {
+                // A temporary: the lock is gone before the batch is served.
+                while let Some(batch) = { rounds.lock().unwrap().pop_front() } {
+                    let mut run = batch.first;
+                    let end = serve(arguments, &batch.kinds, |kind, outcome| {
+                        totals.lock().unwrap().add(run, kind, &outcome);
+                        run += 1;
+                    });
+                    match end {
+                        Ok(()) => note(&progress, batch.first),
+                        Err(error) => totals.lock().unwrap().broken(run, &error),
+                    }
+                }
+            });
+        }
+    });
+    let totals = totals.into_inner().unwrap();
+    println!(
+        "{} runs, {} wrong; stopped by: {:?}",
+        totals.done, totals.wrong, totals.by_limit
+    );
+    println!("by kind: {:?}", totals.by_kind);
+    Ok(totals.wrong)
+}
+
+/// What one server has to stand.
+struct Batch {
+    first: usize,
+    kinds: Vec<Kind>,
+}
+
+fn plan(arguments: &Arguments, kinds: &mut [Kind], done_before: &HashSet<&str>) -> VecDeque<Batch> {
+    let mut batches = VecDeque::new();
     let mut rng = SplitMix64::new(arguments.seed);
+    let mut number = 0;
     while number < arguments.count {
-        shuffle(&mut rng, &mut kinds);
+        shuffle(&mut rng, kinds);
         for batch in kinds.chunks(RUNS_PER_SERVER) {
             let batch = &batch[..batch.len().min(arguments.count.saturating_sub(number))];
-            if batch.is_empty() {
-                break;
+            if !batch.is_empty() && !done_before.contains(number.to_string().as_str()) {
+                batches.push_back(Batch {
+                    first: number,
+                    kinds: batch.to_vec(),
+                });
             }
-            let runs = number..number + batch.len();
-            number = runs.end;
-            if runs.end <= first {
-                continue;
-            }
-            let mut run = runs.start;
-            let tell = |kind: &Kind, outcome: Outcome| {
-                done += 1;
-                let limits = outcome.tell(run, kind);
-                run += 1;
-                wrong += usize::from(!outcome.wrong.is_empty());
-                *by_limit.entry(limits).or_default() += 1;
-            };
-            serve(arguments, batch, tell).with_context(|| format!("runs {runs:?}"))?;
-            // Without it a resumed run begins earlier, no more.
-            let _ = std::fs::write(&progress, runs.end.to_string());
+            number += batch.len();
         }
     }
-    println!("{done} runs, {wrong} wrong; stopped by: {by_limit:?}");
-    Ok(wrong)
+    batches
+}
+
+/// The batch that begins with this run is done.
+fn note(progress: &Path, first: usize) {
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(progress);
+    // Without it a resumed run does more, no worse.
+    if let Ok(mut file) = file {
+        let _ = writeln!(file, "{first}");
+    }
+}
+
+/// What all runs found.
+#[derive(Default)]
+struct Totals {
+    done: usize,
+    wrong: usize,
+    by_limit: BTreeMap<String, usize>,
+    by_kind: BTreeMap<String, BTreeMap<String, usize>>,
+}
+
+impl Totals {
+    fn add(&mut self, run: usize, kind: &Kind, outcome: &Outcome) {
+        let limits = outcome.tell(run, kind);
+        self.done += 1;
+        self.wrong += usize::from(!outcome.wrong.is_empty());
+        let by_kind = self.by_kind.entry(kind.name.clone()).or_default();
+        *by_kind.entry(limits.clone()).or_default() += 1;
+        *self.by_limit.entry(limits).or_default() += 1;
+    }
+
+    /// A server, or what watches it, did not get through a run.
+    fn broken(&mut self, run: usize, error: &anyhow::Error) {
+        println!("run {run}\n  WRONG: {error:#}");
+        self.done += 1;
+        self.wrong += 1;
+    }
 }
 
 fn shuffle(rng: &mut SplitMix64, kinds: &mut [Kind]) {
@@ -232,7 +302,7 @@ fn run(server: &mut Server, neighbour: &Neighbour, base: u64, kind: &Kind, expec
         if !found.is_empty() || Instant::now() >= deadline || server.has_ended()? {
             break found;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(LOOK);
     };
     let took = start.elapsed();
     if limits.is_empty() {
@@ -258,7 +328,7 @@ fn run(server: &mut Server, neighbour: &Neighbour, base: u64, kind: &Kind, expec
     let deadline = Instant::now() + MEMORY_DEADLINE;
     let mut more = memory(server)?;
     while more > MEMORY_BOUND as i64 && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(LOOK);
         more = memory(server)?;
     }
     if more > MEMORY_BOUND as i64 {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How long a start, a reload or a stop may take. Generous: a debug build on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// CPU of an event here, milliseconds.
-const CPU_MS: u64 = 500;
+const CPU_MS: u64 = 100;
 /// A `kind.toml` may set those of `limits` and those of `atoll.limits` by the same name.
 const PLATFORM_LIMITS: [(&str, &str); 2] = [("cpu_ms", "cpu_ms"), ("subrequests_max", "subrequests")];
 

@@ -243,6 +243,13 @@ async fn the_head_ends_exactly_at_its_limit() {
     let max = EdgeLimits::default().head_bytes_max;
     assert_eq!(server.ask(&head(max)).await.text(), "hello");
     refused(&server, &head(max + 1), 431).await;
+    let answer = server.ask(&head(max + 1)).await;
+    let text = answer.text();
+    assert!(text.ends_with("(limit head_bytes_max = 131072)"), "{text}");
+    let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(16 * 1024));
+    let answer = server.ask(&target).await;
+    let text = answer.text();
+    assert!(text.ends_with("has 16385 bytes (limit url_bytes_max = 16384)"), "{text}");
 }
 
 #[tokio::test]

@@ -47,6 +47,11 @@ impl Source {
         }
     }
 
+    /// The body's place, while it comes piece by piece.
+    pub fn stream(&self) -> Option<Rc<RefCell<Option<Body>>>> {
+        matches!(*self.body.borrow(), Some(Body::Stream(_))).then(|| self.body.clone())
+    }
+
     /// Takes the body away, to travel on without JavaScript.
     pub fn take(&self) -> Body {
         self.body.borrow_mut().take().unwrap_or_default()

@@ -324,7 +324,7 @@ pub(crate) fn op_fail(
     if kind == FaultKind::Exception {
         show(scope, state, error);
     }
-    let exception = exception(scope, error);
+    let exception = explained(scope, state, error);
     let mut fault = match kind {
         FaultKind::NoHandler => Fault::new(kind, exception.message),
         _ => Fault::exception(kind, exception),
@@ -333,11 +333,20 @@ pub(crate) fn op_fail(
     isolate(state).answer(id, Err(fault));
 }
 
+/// The exception, with the limit behind it where V8 does not say.
+fn explained(scope: &mut v8::PinScope<'_, '_>, state: &OpState, error: v8::Local<'_, v8::Value>) -> JsException {
+    let mut exception = exception(scope, error);
+    if let Some(buffers) = isolate(state).buffers.get() {
+        buffers.explain(&mut exception);
+    }
+    exception
+}
+
 /// An exception that no answer carries.
 #[op2(fast)]
 pub(crate) fn op_report_exception(scope: &mut v8::PinScope<'_, '_>, state: &OpState, error: v8::Local<'_, v8::Value>) {
     show(scope, state, error);
-    let exception = exception(scope, error);
+    let exception = explained(scope, state, error);
     isolate(state).report(exception);
 }
 

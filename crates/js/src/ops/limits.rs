@@ -1,6 +1,5 @@
 //! The limits that JavaScript counts itself (`js/03_account.js`), and the events' lives.
 
-use crate::memory::WASM_PAGES_MAX;
 use crate::ops::isolate;
 use atoll_model::Limit;
 use deno_core::{OpState, op2};
@@ -45,9 +44,15 @@ pub(crate) fn op_event_cpu(state: &OpState, #[smi] event: u32) -> f64 {
     isolate(state).meter.cpu_ms(event, Instant::now())
 }
 
-/// Pages of 64 KiB that one WebAssembly memory of this worker may have.
+/// Work for the event goes to a helper's thread: the number by which it ends.
 #[op2(fast)]
-pub(crate) fn op_wasm_pages_max(state: &OpState) -> u32 {
-    let pages = isolate(state).version.limits.wasm_bytes >> 16;
-    u32::try_from(pages).unwrap_or(u32::MAX).min(WASM_PAGES_MAX)
+#[smi]
+pub(crate) fn op_help_begins(state: &OpState, #[smi] event: u32) -> u32 {
+    isolate(state).meter.help_begins(event)
+}
+
+/// It is done.
+#[op2(fast)]
+pub(crate) fn op_help_ends(state: &OpState, #[smi] number: u32) {
+    isolate(state).meter.help_ends(number);
 }

@@ -20,6 +20,7 @@ pub(crate) mod rpc;
 pub(crate) mod service;
 pub(crate) mod socket;
 pub(crate) mod trace;
+pub(crate) mod wasm;
 pub(crate) mod websocket;
 
 use crate::state::IsolateState;

@@ -8,7 +8,7 @@ use deno_core::{OpState, op2, v8};
 use deno_error::JsErrorBox;
 use std::cell::Cell;
 
-fn with_module<T>(state: &OpState, name: &str, f: impl FnOnce(&Module) -> T) -> Result<T, JsErrorBox> {
+pub(crate) fn with_module<T>(state: &OpState, name: &str, f: impl FnOnce(&Module) -> T) -> Result<T, JsErrorBox> {
     let isolate = isolate(state);
     let module = isolate.version.modules.iter().find(|module| module.name == name);
     module

@@ -14,3 +14,4 @@ mod node;
 mod ready;
 mod reference;
 mod streams;
+mod wasm;

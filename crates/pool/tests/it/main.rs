@@ -4,13 +4,13 @@
 mod fake;
 
 use atoll_model::{Limit, Limits};
-use atoll_pool::{AbandonHook, Pool, PoolOptions, Priority, Refusal, ThreadId, WorkerSlot};
+use atoll_pool::{AbandonHook, LEFT_MAX, Pool, PoolOptions, Priority, Refusal, ThreadId, WorkerSlot};
 use atoll_worker::{Fault, FaultKind, Outcome};
 use fake::{FakeEngine, Stage, context, environment, event, until, version};
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
@@ -211,11 +211,41 @@ fn a_turn_that_hears_no_interrupt_is_left_behind() {
         let limits = Limits { cpu_ms: 5, ..limits() };
         let slot = world.ready("a", limits).await;
         let lost = slot.submit(context(), event("deaf")).unwrap();
+        // Its thread does not come back, and who waits does not wait for that.
+        let fault = lost.await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::ExceededCpu);
+        let hit = fault.limit.unwrap();
+        assert_eq!((hit.limit, hit.value), (Limit::Cpu, 5));
         until(|| world.pool.stats().abandoned == 1).await;
+        assert_eq!(slot.stats().in_flight, 0);
         echo(&slot).await;
         world.stage.open();
-        lost.await.unwrap();
         until(|| world.pool.stats().isolates == 1).await;
+    });
+}
+
+#[test]
+fn what_cannot_be_ended_is_bounded() {
+    check(options(1), |world| async move {
+        let limits = Limits { cpu_ms: 5, ..limits() };
+        let slot = world.ready("a", limits.clone()).await;
+        let neighbour = world.ready("b", limits).await;
+        for count in 1..=u64::from(LEFT_MAX) {
+            run(&slot, "deaf").await.unwrap_err();
+            until(|| world.pool.stats().abandoned == count).await;
+        }
+        let fault = run(&slot, "echo").await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Overloaded);
+        let hit = fault.limit.unwrap();
+        assert_eq!((hit.limit, hit.value), (Limit::LeftBehind, LEFT_MAX.into()));
+        echo(&neighbour).await;
+        // It gets another as soon as one has ended.
+        world.stage.open();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while run(&slot, "echo").await.is_err() {
+            assert!(Instant::now() < deadline);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
 }
 
@@ -262,8 +292,8 @@ fn a_process_made_for_it_is_told_that_a_turn_does_not_end() {
         let lost = slot.submit(context(), event("deaf")).unwrap();
         until(|| !told.lock().unwrap().is_empty()).await;
         assert_eq!(*told.lock().unwrap(), [("w".to_owned(), Some(Limit::Cpu))]);
+        lost.await.unwrap_err();
         world.stage.open();
-        lost.await.unwrap();
     });
 }
 
