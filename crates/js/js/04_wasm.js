@@ -4,7 +4,7 @@
 (function () {
 const { core } = __bootstrap;
 const {
-  op_wasm_begin, op_wasm_enter, op_wasm_facts, op_wasm_keep, op_wasm_keep_hidden, op_wasm_leave, op_wasm_room,
+  op_wasm_begin, op_wasm_enter, op_wasm_facts, op_wasm_grow, op_wasm_keep, op_wasm_keep_hidden, op_wasm_leave, op_wasm_room,
 } = core.ops;
 
 const { apply, construct } = Reflect;
@@ -153,7 +153,7 @@ const limitMemories = (function limitMemories() {
     if (pages <= PAGES) {
       // Throws for what is no memory.
       apply(bufferGetter, this, []);
-      op_wasm_room(toNumber(pages));
+      op_wasm_grow(this, toNumber(pages));
     }
     return arguments.length === 0 ? apply(grow, this, []) : apply(grow, this, [pages]);
   }

@@ -138,6 +138,7 @@ deno_core::extension!(
         ops::wasm::op_wasm_bytes,
         ops::wasm::op_wasm_enter,
         ops::wasm::op_wasm_facts,
+        ops::wasm::op_wasm_grow,
         ops::wasm::op_wasm_keep,
         ops::wasm::op_wasm_keep_hidden,
         ops::wasm::op_wasm_leave,

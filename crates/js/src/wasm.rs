@@ -122,6 +122,18 @@ impl Memories {
         sum
     }
 
+    /// What a memory counts more once it has so many pages more.
+    pub fn more(&self, scope: &mut v8::PinScope<'_, '_>, memory: v8::Local<'_, v8::Object>, delta: u64) -> u64 {
+        let now = match self.buffer.get() {
+            Some(getter) => {
+                let getter = v8::Local::new(scope, getter);
+                pages_of(scope, getter, memory)
+            }
+            None => 0,
+        };
+        now.saturating_add(delta).max(MEMORY_PAGES_LEAST) - now.max(MEMORY_PAGES_LEAST)
+    }
+
     /// What `more` pages would come to, if that is too much.
     pub fn too_many(&self, scope: &mut v8::PinScope<'_, '_>, more: u64) -> Option<u64> {
         let mut all = self.pages(scope).saturating_add(more);

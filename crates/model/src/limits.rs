@@ -236,6 +236,15 @@ mod tests {
         assert_eq!(limits.get(Limit::Isolates), None);
     }
 
+    /// The page says of each how it was tested.
+    #[test]
+    fn every_limit_has_its_row_in_the_documentation() {
+        let page = include_str!("../../../docs/operations/limits.md");
+        for limit in Limit::ALL {
+            assert!(page.contains(&format!("`{}`", limit.key())), "{}", limit.key());
+        }
+    }
+
     #[test]
     fn an_account_caps_its_workers() {
         let worker = Limits {

@@ -59,8 +59,9 @@ pub struct PoolOptions {
 /// What is told that a turn did not end.
 pub type OnAbandon = dyn Fn(&WorkerVersion, &Fault) + Send + Sync;
 
-/// See [`PoolOptions::on_abandon`]. Called on the watchdog's thread with the worker's version and the fault that ended the
-/// turn; until it returns nothing is watched.
+/// See [`PoolOptions::on_abandon`]. Called with the worker's version and the fault that ended the turn, once the events of its
+/// isolate are answered: on the watchdog's thread, where nothing is watched until it returns, or, for blocking work that goes on,
+/// on the isolate's.
 #[derive(Clone)]
 pub struct AbandonHook(pub Arc<OnAbandon>);
 

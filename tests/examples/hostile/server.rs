@@ -196,10 +196,9 @@ impl Server {
         Ok(found.into_iter().collect())
     }
 
-    /// What was recorded since, shortened.
+    /// What was recorded since.
     pub fn records_since(&self, mark: &Mark) -> String {
-        let records = self.records.lock().unwrap()[mark.records..].join(" | ");
-        records.chars().take(1500).collect()
+        self.records.lock().unwrap()[mark.records..].join(" | ")
     }
 
     /// Did the process end?

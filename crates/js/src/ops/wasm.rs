@@ -1,6 +1,7 @@
 //! What the stand-ins of WebAssembly's constructors ask (`js/04_wasm.js`, [`crate::wasm`]).
 
 use crate::ops::isolate;
+use crate::state::IsolateState;
 use crate::wasm::{capped, facts, pages_max};
 use atoll_model::Limit;
 use deno_core::convert::Uint8Array;
@@ -49,8 +50,11 @@ pub(crate) fn op_wasm_facts(state: &OpState, module: v8::Local<'_, v8::Value>) -
 /// Throws unless there is room for so many pages more.
 #[op2(fast)]
 pub(crate) fn op_wasm_room(scope: &mut v8::PinScope<'_, '_>, state: &OpState, more: f64) -> Result<(), JsErrorBox> {
-    let isolate = isolate(state);
-    let Some(all) = isolate.wasm.too_many(scope, pages(more)) else {
+    room(scope, &isolate(state), pages(more))
+}
+
+fn room(scope: &mut v8::PinScope<'_, '_>, isolate: &IsolateState, more: u64) -> Result<(), JsErrorBox> {
+    let Some(all) = isolate.wasm.too_many(scope, more) else {
         return Ok(());
     };
     isolate.hit(Limit::WasmMemory, 0);
@@ -59,6 +63,19 @@ pub(crate) fn op_wasm_room(scope: &mut v8::PinScope<'_, '_>, state: &OpState, mo
         "WebAssembly: could not allocate memory: {all} pages are more than {} (limit wasm_bytes = {bytes})",
         bytes >> 16
     )))
+}
+
+/// Throws unless a memory has room to grow by so many pages.
+#[op2(fast)]
+pub(crate) fn op_wasm_grow(
+    scope: &mut v8::PinScope<'_, '_>,
+    state: &OpState,
+    memory: v8::Local<'_, v8::Object>,
+    delta: f64,
+) -> Result<(), JsErrorBox> {
+    let isolate = isolate(state);
+    let more = isolate.wasm.more(scope, memory, pages(delta));
+    room(scope, &isolate, more)
 }
 
 /// An instance is being made whose memories can have so many pages.
