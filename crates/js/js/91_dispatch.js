@@ -33,6 +33,7 @@ const { KvNamespace } = core.loadExtScript("ext:atoll_js/21_kv.js");
 const { installNode } = core.loadExtScript("ext:atoll_js/27_node.js");
 const { applyCompat } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const { AnalyticsEngineDataset, Ratelimit, StoreSecret } = core.loadExtScript("ext:atoll_js/29_bindings.js");
+const { limitBuffers } = core.loadExtScript("ext:atoll_js/04_buffer.js");
 const { limitMemories } = core.loadExtScript("ext:atoll_js/04_wasm.js");
 const { readLimits, enter } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { env, eventAccount, eventAnswered, eventOver, expireEvent, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
@@ -71,6 +72,7 @@ const prepare = (function prepare(conformance) {
     delete WebAssembly.compileStreaming;
     delete WebAssembly.instantiateStreaming;
     limitMemories();
+    limitBuffers();
   }
   delete globalThis.Deno;
   delete globalThis.__bootstrap;

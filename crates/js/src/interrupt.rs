@@ -31,6 +31,8 @@ struct Condemned {
 pub(crate) struct JsInterrupt {
     isolate: v8::IsolateHandle,
     condemned: Mutex<Condemned>,
+    /// It was terminated from within.
+    doomed: AtomicBool,
     /// A look is asked for and not over. Further ones would only queue, and a look may take longer than they are apart.
     looking: AtomicBool,
     /// The isolate's debugger, if it has one.
@@ -44,6 +46,7 @@ impl JsInterrupt {
         Arc::new_cyclic(|this| Self {
             isolate,
             condemned: Mutex::default(),
+            doomed: AtomicBool::new(false),
             looking: AtomicBool::new(false),
             debugger: OnceLock::new(),
             this: this.clone(),
@@ -72,6 +75,7 @@ impl JsInterrupt {
     /// Ends the execution without noting where it is: for callers inside the garbage collector, which may not look.
     pub fn terminate_blindly(&self, fault: Fault) {
         self.lock().fault.get_or_insert(fault);
+        self.doomed.store(true, Ordering::Release);
         self.isolate.terminate_execution();
     }
 }
@@ -94,6 +98,14 @@ impl Interrupt for JsInterrupt {
 
     fn is_exempt(&self) -> bool {
         self.debugger.get().is_some_and(|debugger| debugger.is_attached())
+    }
+
+    fn doomed(&self) -> Option<Fault> {
+        // Asked often.
+        self.doomed
+            .load(Ordering::Acquire)
+            .then(|| self.lock().fault.clone())
+            .flatten()
     }
 
     fn insist(&self) {

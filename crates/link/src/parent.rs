@@ -22,9 +22,9 @@ use crate::error::CallError;
 use crate::message::{Attachment, Message, Received};
 use crate::wire::{BindingWire, CallHead, CallWire, StartWire, StartedWire};
 use crate::{LinkError, code, convert, service};
-use atoll_model::WorkerVersion;
+use atoll_model::{Limit, WorkerVersion};
 use atoll_stdx::TaskGroup;
-use atoll_worker::{Binding, Environment, Event, EventContext, Fault, FaultKind, Outcome};
+use atoll_worker::{Binding, Environment, Event, EventContext, Fault, FaultKind, LimitHit, LogSink, Outcome};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -81,6 +81,7 @@ impl ParentLink {
     /// Starts `version` in the child and returns at once; [`RemoteSlot::ready`] says when it runs.
     pub fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> RemoteSlot {
         let core = self.inner.core.clone();
+        let logs = environment.logs.clone();
         let slot = self.inner.capabilities.insert(&version, environment.clone());
         let ready = Arc::new(watch::Sender::new(None));
         let told = ready.clone();
@@ -104,6 +105,7 @@ impl ParentLink {
             link: self.inner.clone(),
             slot,
             version,
+            logs,
             in_flight: Arc::default(),
             closing: RwLock::new(false),
             ready,
@@ -201,6 +203,7 @@ pub struct RemoteSlot {
     link: Arc<Inner>,
     slot: u64,
     version: Arc<WorkerVersion>,
+    logs: Arc<dyn LogSink>,
     in_flight: Arc<AtomicU32>,
     /// Set by retiring. Held for reading while an event is queued: none may come to stand behind the retirement, where the
     /// child would refuse it.
@@ -235,8 +238,15 @@ impl RemoteSlot {
         let limit = self.version.limits.in_flight_max;
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            let text = format!("{limit} events are in flight for this worker already (limit in_flight_max)");
-            return Err(RemoteRefusal::Fault(Fault::new(FaultKind::Overloaded, text)));
+            let value = limit.into();
+            self.logs.limit(LimitHit {
+                limit: Limit::InFlight,
+                value,
+                request_id: None,
+            });
+            let text = format!("{limit} events are in flight for this worker already");
+            let fault = Fault::limit(FaultKind::Overloaded, Limit::InFlight, value, &text);
+            return Err(RemoteRefusal::Fault(fault));
         }
         let counted = InFlight(self.in_flight.clone());
         let message = service::event_message(None, Some(self.slot), &ctx, event);

@@ -28,6 +28,8 @@ const SETTLE_TURN: Duration = Duration::from_micros(200);
 const SETTLE_TOTAL: Duration = Duration::from_millis(2);
 /// Scans without a turn after which the watchdog sleeps until the next turn begins.
 const QUIET_SCANS: u32 = 40;
+/// See [`Terminated::had`].
+const PATIENCE: u32 = 8;
 /// `Seat::start_base_ns` outside of start-up.
 const NOT_STARTING: u64 = u64::MAX;
 
@@ -67,13 +69,38 @@ impl std::fmt::Debug for Interrupter {
     }
 }
 
+/// A turn that was told to end.
+#[derive(Debug)]
+struct Terminated {
+    since: Instant,
+    /// The thread's CPU then.
+    cpu_ns: u64,
+    fault: Fault,
+}
+
+impl Terminated {
+    /// Whether it has had `time`, on a core, to end. A thread that gets no core, because the machine is busy, has not refused
+    /// to; one that waits for something, without using any, is given [`PATIENCE`] times as long.
+    fn had(&self, time: Duration, seat: &Seat, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(self.since);
+        if waited < time {
+            return false;
+        }
+        let Some(cpu_ns) = seat.clock.and_then(CpuClock::read_ns) else {
+            return true;
+        };
+        let used = Duration::from_nanos(cpu_ns.saturating_sub(self.cpu_ns));
+        used >= time / 2 || waited >= time * PATIENCE
+    }
+}
+
 #[derive(Debug)]
 struct Turn {
     since: Instant,
     permit: bool,
     /// The thread's CPU when the watchdog first saw what runs in this turn, and which spell of the gauge that is.
     first_seen: Option<(u64, u64)>,
-    terminated: Option<(Instant, Fault)>,
+    terminated: Option<Terminated>,
     insisted: bool,
     abandoned: bool,
 }
@@ -332,22 +359,30 @@ fn unpark(seats: impl IntoIterator<Item = Arc<Seat>>) {
 
 /// Holds a running turn against its worker's limits.
 fn judge(turn: &mut Turn, seat: &Seat, now: Instant) -> Option<Verdict> {
-    if let Some((since, fault)) = &turn.terminated {
-        let waited = now.saturating_duration_since(*since);
-        if !turn.insisted && waited >= INSIST_AFTER {
+    if let Some(terminated) = &turn.terminated {
+        if !turn.insisted && terminated.had(INSIST_AFTER, seat, now) {
             turn.insisted = true;
             return seat
                 .interrupt
                 .get()
                 .map(|interrupt| Verdict::Insist(interrupt.0.clone()));
         }
-        let overdue = !turn.abandoned && waited >= TERMINATION_GRACE;
+        let overdue = !turn.abandoned && terminated.had(TERMINATION_GRACE, seat, now);
         turn.abandoned |= overdue;
-        return overdue.then(|| Verdict::Abandon(seat.slot.clone(), seat.isolate, fault.clone()));
+        return overdue.then(|| Verdict::Abandon(seat.slot.clone(), seat.isolate, terminated.fault.clone()));
     }
     let interrupt = seat.interrupt.get()?;
     let gauge = seat.gauge.get();
     let cpu_ns = seat.clock?.read_ns()?;
+    let terminated = |fault| Terminated {
+        since: now,
+        cpu_ns,
+        fault,
+    };
+    if let Some(fault) = interrupt.0.doomed() {
+        turn.terminated = Some(terminated(fault));
+        return None;
+    }
     if interrupt.0.is_exempt() {
         // The limits begin anew when it ends.
         turn.first_seen = None;
@@ -376,7 +411,7 @@ fn judge(turn: &mut Turn, seat: &Seat, now: Instant) -> Option<Verdict> {
         let unsure = gauge.is_some_and(|gauge| gauge.wants_look());
         return unsure.then(|| Verdict::Look(interrupt.0.clone()));
     };
-    turn.terminated = Some((now, fault.clone()));
+    turn.terminated = Some(terminated(fault.clone()));
     Some(Verdict::Terminate(interrupt.0.clone(), fault))
 }
 

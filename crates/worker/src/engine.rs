@@ -92,6 +92,12 @@ pub trait Interrupt: Send + Sync {
         false
     }
 
+    /// Why the instance is to end by its own doing (its heap is full), if it is: a turn that goes on all the same is treated as
+    /// one that was terminated.
+    fn doomed(&self) -> Option<Fault> {
+        None
+    }
+
     /// The turn goes on although [`Interrupt::terminate`] was called a while ago: ends it by whatever else there is.
     fn insist(&self) {}
 

@@ -42,6 +42,8 @@ pub struct Kind {
     pub folder: PathBuf,
     /// It attacks while its modules are evaluated, so it is deployed in the place of a good version.
     pub startup: bool,
+    /// Work goes on after it was ended; its process may end a little later.
+    pub lingers: bool,
     pub client: Client,
     /// Over the defaults of this campaign.
     pub limits: BTreeMap<String, u64>,
@@ -91,6 +93,9 @@ struct File {
     shared: Option<Words>,
     #[serde(default)]
     startup: bool,
+    /// Work goes on after it was ended, for which its process may have to end.
+    #[serde(default)]
+    lingers: bool,
     client: Option<String>,
     read_bytes: Option<u64>,
     upload_bytes: Option<u64>,
@@ -144,6 +149,7 @@ pub fn load() -> Result<Vec<Kind>> {
             name,
             folder,
             startup: file.startup,
+            lingers: file.lingers,
             client,
             limits: file.limits,
             everywhere: file.limit,

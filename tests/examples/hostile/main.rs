@@ -37,6 +37,8 @@ const LIMIT_DEADLINE: Duration = Duration::from_secs(60);
 const HARMLESS_WAIT: Duration = Duration::from_millis(200);
 /// What a child process says before it ends because a turn cannot be ended.
 const PROCESS_ENDS: &str = "the process ends with it";
+/// How long work may go on that cannot be ended, before the process ends that it runs in.
+const LINGER: Duration = Duration::from_millis(600);
 /// Between two looks at what shows by itself.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a worker may take until it answers again: its isolate is made anew.
@@ -319,6 +321,9 @@ fn run(server: &mut Server, neighbour: &Neighbour, base: u64, kind: &Kind, expec
         }
     } else if !limits.iter().any(|limit| expected.limits.contains(limit)) {
         wrong.push(format!("stopped by {limits:?}, not by one of {:?}", expected.limits));
+    }
+    if kind.lingers {
+        std::thread::sleep(LINGER);
     }
     if let Err(error) = attack::recovered(server.address, kind, RECOVERY_DEADLINE) {
         wrong.push(format!("it does not answer again: {error:#}"));

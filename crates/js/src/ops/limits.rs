@@ -3,6 +3,7 @@
 use crate::ops::isolate;
 use atoll_model::Limit;
 use deno_core::{OpState, op2};
+use deno_error::JsErrorBox;
 use std::time::Instant;
 
 /// In the order of the numbers in `js/03_account.js`.
@@ -56,3 +57,21 @@ pub(crate) fn op_help_begins(state: &OpState, #[smi] event: u32) -> u32 {
 pub(crate) fn op_help_ends(state: &OpState, #[smi] number: u32) {
     isolate(state).meter.help_ends(number);
 }
+
+/// Throws if a buffer may not become this large.
+#[op2(fast)]
+pub(crate) fn op_buffer_reserve(state: &OpState, max: f64) -> Result<(), JsErrorBox> {
+    let isolate = isolate(state);
+    let limit = isolate.version.limits.buffer_bytes;
+    // What is no length is V8's to refuse.
+    if max <= limit as f64 || max > MAX_SAFE_INTEGER {
+        return Ok(());
+    }
+    isolate.hit(Limit::Buffers, 0);
+    Err(JsErrorBox::range_error(format!(
+        "Array buffer allocation failed: maxByteLength is {max}, more than a worker's buffers may have (limit buffer_bytes = {limit})"
+    )))
+}
+
+/// The largest integer that is exact in JavaScript. ECMAScript, section 21.1.2.6.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;

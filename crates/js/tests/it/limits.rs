@@ -343,6 +343,7 @@ fn buffers_are_refused_at_the_limit() {
     };
     let mut driver = handler(limits, body);
     let text = driver.get("/");
+    assert_eq!(reached(&driver, Limit::Buffers), 1);
     let [full, name, message, again]: [serde_json::Value; 4] = serde_json::from_str::<Vec<serde_json::Value>>(&text)
         .unwrap()
         .try_into()
@@ -353,6 +354,36 @@ fn buffers_are_refused_at_the_limit() {
         "{message}"
     );
     assert!(full.as_u64().is_some_and(|full| (31..=32).contains(&full)), "{text}");
+}
+
+#[test]
+fn a_resizable_buffer_cannot_become_larger_than_all_buffers() {
+    let body = "const max = 32 << 20, text = (f) => { try { return f(); } catch (e) { return e.name + ': ' + e.message; } }; \
+        const b = new ArrayBuffer(8, { maxByteLength: max }); b.resize(max); \
+        class Own extends ArrayBuffer {} \
+        return new Response([b.byteLength, text(() => new ArrayBuffer(8, { maxByteLength: max + 1 })), text(() => new Own(0, { maxByteLength: 2 ** 40 })), \
+          text(() => new b.constructor(0, { get maxByteLength() { return { valueOf: () => max + 1 }; } })), \
+          new Own(3) instanceof ArrayBuffer, new Own(3).byteLength, b.constructor === ArrayBuffer, ArrayBuffer.name, ArrayBuffer.length, \
+          ArrayBuffer.isView(new Uint8Array(1)), new Uint8Array(2).buffer instanceof ArrayBuffer, new ArrayBuffer(9).slice(2).byteLength, \
+          text(() => ArrayBuffer(1)), text(() => new ArrayBuffer(-1)), structuredClone(new ArrayBuffer(5)).byteLength, \
+          new ArrayBuffer(6, {}).resizable, ArrayBuffer[Symbol.species] === ArrayBuffer].join('|'));";
+    let too_large = |max: u64| {
+        format!(
+            "RangeError: Array buffer allocation failed: maxByteLength is {max}, more than a worker's buffers may have \
+             (limit buffer_bytes = 33554432)"
+        )
+    };
+    let one_more = too_large((32 << 20) + 1);
+    let mut driver = handler(small(), body);
+    assert_eq!(
+        driver.get("/"),
+        format!(
+            "33554432|{one_more}|{}|{one_more}|true|3|true|ArrayBuffer|1|true|true|7|TypeError: Constructor ArrayBuffer requires 'new'|\
+             RangeError: Invalid array buffer length|5|false|true",
+            too_large(1 << 40)
+        )
+    );
+    assert_eq!(reached(&driver, Limit::Buffers), 3);
 }
 
 #[test]

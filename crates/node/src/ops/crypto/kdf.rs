@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 const ROUNDS_MAX: u64 = 50_000_000;
 /// The most bytes of one derived key.
 const KEY_BYTES_MAX: u32 = 1 << 27;
-/// The most memory that scrypt may take whatever the caller allows, bytes; half of an isolate's.
-const SCRYPT_MEMORY_MAX: f64 = (1_u64 << 30) as f64;
+/// The most memory that scrypt may take whatever the caller allows, bytes. It is nobody's heap and no buffer, so no other limit
+/// bounds it. The largest parameters that are recommended anywhere (N = 2^17, r = 8) take 128 MiB and a little.
+const SCRYPT_MEMORY_MAX: f64 = (129_u64 << 20) as f64;
 /// The most blocks that scrypt mixes in one call: N * r * p.
 const SCRYPT_WORK_MAX: f64 = (1_u64 << 26) as f64;
 
