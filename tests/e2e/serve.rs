@@ -160,7 +160,8 @@ pub async fn health_and_metrics() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let project = folder.path().join("project");
     write_project(&project, FAILING, "")?;
-    let args = ["--admin", "127.0.0.1:0"];
+    // The figures of isolates are those of the process that is asked.
+    let args = ["--admin", "127.0.0.1:0", "--isolation", "shared"];
     let mut server = Server::start(&start(&project, &folder.path().join("state"), &args)?).await?;
     let admin = admin(&server).await?;
     same(

@@ -23,19 +23,24 @@ const MEMORY_MIN: u64 = 256 * 1024 * 1024;
 /// What of the environment children are given: what they log, and how.
 const PASSED_ON: [&str; 3] = ["ATOLL_LOG", "RUST_LOG", "RUST_BACKTRACE"];
 
-/// The cordon for `isolation`; none for workers that run in this process. Must be called inside the tokio runtime that
-/// serves.
-pub(crate) fn cordon(isolation: Isolation, permits: usize) -> Result<Option<Arc<Cordon>>, String> {
+/// The cordon for `isolation`; none for workers that run in this process. With `allow_downgrade`, or its variable, a kernel
+/// that lacks a layer is put up with. Must be called inside the tokio runtime that serves.
+pub(crate) fn cordon(
+    isolation: Isolation,
+    permits: usize,
+    allow_downgrade: bool,
+) -> Result<Option<Arc<Cordon>>, String> {
     let dedicated = match isolation {
         Isolation::Shared => return Ok(None),
         Isolation::Cordon => false,
         Isolation::Dedicated => true,
     };
+    let memory_bytes = memory()?;
     let settings = Settings {
-        allow_downgrade: is_set(ALLOW_DOWNGRADE),
+        allow_downgrade: allow_downgrade || is_set(ALLOW_DOWNGRADE),
         report_refused: is_set(REPORT_REFUSED),
         permits,
-        memory_bytes: memory()?,
+        memory_bytes,
     };
     let settings = serde_json::to_string(&settings).map_err(|error| format!("the settings of a child: {error}"))?;
     let environment = PASSED_ON
@@ -50,6 +55,7 @@ pub(crate) fn cordon(isolation: Isolation, permits: usize) -> Result<Option<Arc<
         build: build(),
         dedicated,
         children: permits,
+        memory_bytes,
         grace: GRACE,
     };
     let cordon =

@@ -51,9 +51,15 @@ pub(crate) struct Settings {
 /// Runs the child to its end.
 pub(crate) fn run(words: &[String]) -> ExitCode {
     let run = || {
-        let [_, settings] = words else {
-            return Err("it is started by the server, with its settings".to_owned());
+        let (settings, group) = match words {
+            [_, settings] => (settings, None),
+            [_, settings, group] => (settings, Some(group)),
+            _ => return Err("it is started by the server, with its settings".to_owned()),
         };
+        if let Some(group) = group {
+            // Zero is whoever writes.
+            std::fs::write(group, "0").map_err(|error| format!("it cannot join its control group {group}: {error}"))?;
+        }
         let settings = serde_json::from_str(settings).map_err(|error| format!("its settings: {error}"))?;
         serve(&settings)
     };

@@ -16,11 +16,11 @@ use crate::dev::DevServer;
 use crate::platform::{Parts, Platform};
 use crate::serve::{Journal, JournalTerminal, Recorded, ServeServer, Style};
 use atoll_cli::args::LogLevel;
-use atoll_cli::serve::{Isolation, LogFormat};
+use atoll_cli::serve::LogFormat;
 use atoll_cli::target::{DevTarget, TestTarget};
 use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Serving, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
-use atoll_host::{CODE_MEMORY_MAX, CodeStore, Debuggers};
+use atoll_host::{CODE_MEMORY_MAX, CodeStore, Cordon, Debuggers};
 use atoll_js::{JsEngine, JsEngineOptions};
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
@@ -164,7 +164,7 @@ impl Wiring {
     fn platform(
         &self,
         engine: JsEngine,
-        isolation: Isolation,
+        cordon: Option<Arc<Cordon>>,
         permits: usize,
         policy: AddressPolicy,
     ) -> Result<Platform, String> {
@@ -179,7 +179,7 @@ impl Wiring {
             engine: Arc::new(engine.with_code_cache(code.clone())),
             pool,
             code,
-            cordon: cordon::cordon(isolation, permits)?,
+            cordon,
             roots: tls_roots()?,
             policy,
             clock: Arc::new(SystemClock),
@@ -192,13 +192,14 @@ impl Targets for Wiring {
         let debuggers = Debuggers::new();
         let engine = engine().with_inspections(debuggers.clone());
         let policy = AddressPolicy::public_and_loopback();
-        let platform = self.platform(engine, args.isolation, cores(), policy)?;
+        let cordon = cordon::cordon(args.isolation, cores(), false)?;
+        let platform = self.platform(engine, cordon, cores(), policy)?;
         Ok(Arc::new(DevServer::new(platform, debuggers)))
     }
 
     fn test(&self, _: &TestArgs) -> Result<Arc<dyn TestTarget>, String> {
         let policy = AddressPolicy::public_and_loopback();
-        let platform = self.platform(engine(), Isolation::Shared, cores(), policy)?;
+        let platform = self.platform(engine(), None, cores(), policy)?;
         Ok(Arc::new(DevServer::new(platform, Debuggers::new())))
     }
 
@@ -212,8 +213,10 @@ impl Targets for Wiring {
             policy.permit(entry);
         }
         let permits = cores() * usize::from(args.workers_per_core);
-        let platform = self.platform(engine(), args.isolation, permits, policy)?;
-        let target = ServeServer::new(platform, journal.clone(), recorded(args.log_level));
+        let platform = self.platform(engine(), None, permits, policy)?;
+        let allow_downgrade = args.allow_downgrade;
+        let cordons = Box::new(move |isolation| cordon::cordon(isolation, permits, allow_downgrade));
+        let target = ServeServer::new(platform, journal.clone(), recorded(args.log_level), cordons);
         Ok((Arc::new(target), Arc::new(JournalTerminal(journal.clone()))))
     }
 }

@@ -223,8 +223,8 @@ pub struct BuildArgs {
     pub compatibility_flags: Vec<String>,
 }
 
-/// `--isolation`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+/// `--isolation`, from the least to the most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Isolation {
     /// All in this process, each in isolates of its own.
     #[default]
@@ -233,6 +233,17 @@ pub enum Isolation {
     Cordon,
     /// A locked-in child process per tenant.
     Dedicated,
+}
+
+impl Isolation {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Cordon => "cordon",
+            Self::Dedicated => "dedicated",
+        }
+    }
 }
 
 /// `--local-protocol`.

@@ -10,6 +10,7 @@ use crate::pool::Lease;
 use crate::redirect::{BodyFate, Hop, is_redirect};
 use crate::websocket;
 use atoll_worker::body::{CREDIT_DEFAULT, channel};
+use atoll_worker::outbound::REDIRECTS_MAX;
 use atoll_worker::{BindingError, Body, OutboundRequest, Redirect, Response, ResponseHead};
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
@@ -51,7 +52,11 @@ impl Fetch {
     }
 
     async fn follow(&self, caller: &Caller, request: OutboundRequest) -> Result<Answer, EgressError> {
-        let OutboundRequest { request, redirect } = request;
+        let OutboundRequest {
+            request,
+            redirect,
+            redirects_max,
+        } = request;
         let head = request.head;
         if matches!(
             head.method.as_str().to_ascii_uppercase().as_str(),
@@ -92,6 +97,15 @@ impl Fetch {
             let (response, lease) = self.exchange.send(caller, &next, body).await?;
             let status = response.status();
             if !is_redirect(status) || redirect == Redirect::Manual {
+                return Ok(Answer {
+                    response,
+                    lease,
+                    hop,
+                    handshake,
+                });
+            }
+            // Whoever asked cannot pay for one more, which is no error of this request: it says what becomes of it.
+            if redirect == Redirect::Follow && redirects_max < REDIRECTS_MAX && hop.followed >= redirects_max {
                 return Ok(Answer {
                     response,
                     lease,
@@ -252,6 +266,6 @@ fn response_head(hop: &Hop, status: StatusCode, reason: Option<&hyper::ext::Reas
         None => status.canonical_reason().unwrap_or_default().to_owned(),
     };
     head.url = url.into();
-    head.redirected = hop.followed > 0;
+    head.redirects = hop.followed;
     head
 }

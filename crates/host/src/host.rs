@@ -17,7 +17,7 @@ use atoll_worker::{
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// How long a replaced version may go on with what it has in flight when nothing else is said; as long as the Workers
@@ -112,7 +112,8 @@ pub struct WorkerStats {
 pub struct Host {
     pool: Arc<Pool>,
     engine: Arc<dyn Engine>,
-    cordon: Option<Arc<Cordon>>,
+    /// Given once, at the latest before the first worker.
+    cordon: OnceLock<Arc<Cordon>>,
     reach: Reach,
     logs: Arc<LogHub>,
     tasks: TaskGroup,
@@ -132,7 +133,7 @@ impl Host {
             services: Services::of(host.clone()),
             pool: options.pool,
             engine: options.engine,
-            cordon: options.cordon,
+            cordon: options.cordon.map(OnceLock::from).unwrap_or_default(),
             reach: options.reach,
             logs: options.logs,
             tasks: options.tasks,
@@ -143,6 +144,17 @@ impl Host {
             deploys: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         })
+    }
+
+    /// Has workers run in child processes from now on. Without effect on those that run, and if there are such already.
+    pub fn isolate(&self, cordon: Arc<Cordon>) {
+        // Whoever came first stays.
+        let _ = self.cordon.set(cordon);
+    }
+
+    /// The child processes that workers run in, if they do.
+    pub fn cordon(&self) -> Option<&Arc<Cordon>> {
+        self.cordon.get()
     }
 
     // A panic under the lock cannot leave the table half-changed: every critical section is one insert or remove.
@@ -275,7 +287,7 @@ impl Host {
 
     /// Starts an isolate, beside the table.
     pub(crate) fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<Running> {
-        Arc::new(match &self.cordon {
+        Arc::new(match self.cordon.get() {
             Some(cordon) => Running::Away(cordon.slot(version, environment)),
             None => Running::Here(self.pool.start(self.engine.clone(), version, environment)),
         })
@@ -309,7 +321,7 @@ impl Host {
     /// Finishes what is in flight, at most `grace`, then ends the isolates. Events that come later are refused with
     /// [`FaultKind::Draining`]. Returns how many isolates were cut off.
     pub async fn shutdown(&self, grace: Duration) -> usize {
-        let cut = match &self.cordon {
+        let cut = match self.cordon.get() {
             Some(cordon) => cordon.shutdown(grace).await,
             None => self.pool.drain(grace).await,
         };
@@ -320,7 +332,7 @@ impl Host {
     /// Has each child process followed by a fresh one, without losing an event, and says how many; `None` if workers run in
     /// this process.
     pub async fn restart_children(&self) -> Option<usize> {
-        match &self.cordon {
+        match self.cordon.get() {
             Some(cordon) => Some(cordon.restart().await),
             None => None,
         }
@@ -331,7 +343,7 @@ impl Host {
         HostStats {
             workers: self.read().values().map(HashMap::len).sum(),
             pool: self.pool.stats(),
-            cordon: self.cordon.as_ref().map(|cordon| cordon.stats()),
+            cordon: self.cordon.get().map(|cordon| cordon.stats()),
         }
     }
 

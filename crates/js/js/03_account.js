@@ -58,6 +58,11 @@ class Account {
     this.#subrequests++;
   }
 
+  // How many more requests it may make, at most `most`.
+  subrequestsLeft(most) {
+    return Math.max(0, Math.min(most, subrequestsMax - this.#subrequests));
+  }
+
   // Null if the event may connect at once, or a promise of when it may. releaseConnection() follows in both cases.
   takeConnection() {
     if (this.#connections < connectionsMax) {

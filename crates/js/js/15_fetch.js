@@ -71,6 +71,27 @@ function fetchBlob(request, url) {
   return response;
 }
 
+// The Fetch Standard's.
+const REDIRECTS_MAX = 20;
+
+// How many are followed, or one of the host's numbers for the modes.
+function redirectMode(mode, followed) {
+  if (mode === "manual") return -1;
+  return mode === "error" ? -2 : followed;
+}
+
+// A redirect that says where to.
+function pointsOn(status, headers) {
+  const redirects = status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
+  if (!redirects) return false;
+  // Names and values in turn.
+  const list = headers.split("\0");
+  for (let at = 0; at < list.length; at += 2) {
+    if (list[at] === "location") return true;
+  }
+  return false;
+}
+
 // target: index of a binding, or -1 for the network.
 async function fetchVia(target, input, init) {
   assertInHandler();
@@ -108,6 +129,7 @@ async function fetchVia(target, input, init) {
       sent.catch(() => {});
     }
   }
+  const followed = account.subrequestsLeft(REDIRECTS_MAX);
   const token = op_fetch_token();
   const abort = () => op_fetch_cancel(token);
   signal?.[add](abort);
@@ -123,17 +145,22 @@ async function fetchVia(target, input, init) {
       request.method,
       url.href,
       headersToWire(request.headers),
-      request.redirect,
+      redirectMode(request.redirect, followed),
       bytes,
       source,
     );
-    const [status, statusText, headers, finalUrl, redirected, bodySource, socket] = reply;
+    const [status, statusText, headers, finalUrl, redirects, bodySource, socket] = reply;
+    // Each redirect was a sub-request. Where the event had no more, the last one is the answer, and one more is asked for.
+    for (let count = redirects; count > 0; count--) account.chargeSubrequest();
+    if (target < 0 && request.redirect === "follow" && redirects === followed && followed < REDIRECTS_MAX && pointsOn(status, headers)) {
+      account.chargeSubrequest();
+    }
     const response = responseFromNative({
       status,
       statusText,
       headers,
       url: finalUrl || url.href,
-      redirected,
+      redirected: redirects !== 0,
       body: bodySource === null ? null : Body.native(bodySource),
       webSocket: socket === null ? null : webSocketFromNative(socket),
     });

@@ -430,6 +430,9 @@ impl JsInstance {
     }
 
     fn break_with(&mut self, fault: Fault) -> InstanceState {
+        if fault.kind == FaultKind::Draining {
+            crate::ops::websocket::say_restart();
+        }
         self.state.answer_all(&fault);
         for job in self.jobs.drain(..) {
             let _ = job.reply.send(Err(fault.clone()));

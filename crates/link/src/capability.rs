@@ -345,10 +345,15 @@ fn common(
             let denied = ConnectError::new(ConnectErrorKind::Denied, "this worker has no network");
             Box::pin(std::future::ready(connection_message(Err(denied))))
         }
-        CommonCallWire::Fetch { request, redirect } => {
+        CommonCallWire::Fetch {
+            request,
+            redirect,
+            redirects_max,
+        } => {
             let request = OutboundRequest {
                 request: convert::take_request(request, message)?,
                 redirect,
+                redirects_max,
             };
             let outbound = environment.outbound.clone();
             Box::pin(async move { response_message(outbound.fetch(&ctx, request).await) })

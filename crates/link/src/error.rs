@@ -1,5 +1,8 @@
 //! Why a link ended, and why a call over it has no answer.
 
+use crate::service;
+use atoll_worker::{Fault, LimitHit};
+
 /// Why a link ended. Everything that was under way has been answered with this or broken off.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
@@ -18,12 +21,23 @@ pub enum LinkError {
     /// The other side read nothing for longer than it may.
     #[error("the other side of the link read nothing for {0} s")]
     Stalled(u64),
+    /// The child gave an event no answer by this limit and the slack beyond it.
+    #[error("the other side of the link gave an event no answer by its limit {} = {} ms", .0.limit.key(), .0.value)]
+    Overdue(LimitHit),
     /// The other side closed the link, and says why.
     #[error("the other side closed the link: {0}")]
     Goodbye(String),
 }
 
 impl LinkError {
+    /// What the events of a child get that broke a limit, if that is why the link ended.
+    pub fn limit(&self) -> Option<Fault> {
+        match self {
+            Self::Overdue(hit) => Some(service::overdue(*hit)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn violation(what: impl Into<String>) -> Self {
         Self::Violation(what.into())
     }

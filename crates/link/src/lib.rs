@@ -41,5 +41,5 @@ pub use child::{Runner, Running, serve};
 pub use core::LinkStats;
 pub use error::LinkError;
 pub use frame::{FRAME_BYTES_MAX, NOTICE_FRAME_BYTES_MAX};
-pub use parent::{ParentLink, RemoteAnswer, RemoteRefusal, RemoteSlot};
+pub use parent::{ANSWER_SLACK, ParentLink, RemoteAnswer, RemoteRefusal, RemoteSlot, SlotMeter};
 pub use wire::WIRE_VERSION;

@@ -22,11 +22,11 @@ use crate::error::CallError;
 use crate::message::{Attachment, Message, Received};
 use crate::wire::{BindingWire, CallHead, CallWire, StartWire, StartedWire};
 use crate::{LinkError, code, convert, service};
-use atoll_model::{Limit, WorkerVersion};
+use atoll_model::{Limit, Limits, WorkerVersion};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Binding, Environment, Event, EventContext, Fault, FaultKind, LimitHit, LogSink, Outcome};
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,6 +34,10 @@ use tokio::sync::{oneshot, watch};
 
 /// How much longer than its grace the retirement of a slot may take before the child counts as stuck.
 const RETIRE_SLACK: Duration = Duration::from_secs(2);
+
+/// How much longer than its limits the answer to an event may take before the child counts as stuck: it has to start an
+/// isolate, and others take their turns.
+pub const ANSWER_SLACK: Duration = Duration::from_secs(10);
 
 /// A child as the parent sees it. Dropping it closes the link once all slots are gone, too.
 pub struct ParentLink {
@@ -102,11 +106,12 @@ impl ParentLink {
             pending.waiter.answer(Err(error));
         }
         RemoteSlot {
+            logs: environment.logs,
             link: self.inner.clone(),
             slot,
             version,
             logs,
-            in_flight: Arc::default(),
+            meter: SlotMeter::default(),
             closing: RwLock::new(false),
             ready,
         }
@@ -198,13 +203,51 @@ pub enum RemoteRefusal {
     Fault(Fault),
 }
 
+/// Counters of a version in a child.
+#[derive(Debug, Clone, Default)]
+pub struct SlotMeter {
+    /// Events accepted and not answered.
+    pub in_flight: Arc<AtomicU32>,
+    /// Events accepted.
+    pub submitted: Arc<AtomicU64>,
+}
+
+/// How long the answer to an event may take, by this side's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// From the beginning: the limit and the whole time.
+    pub(crate) wall: Option<(LimitHit, Duration)>,
+    /// After it was cancelled.
+    pub(crate) cancelled: (LimitHit, Duration),
+}
+
+impl Patience {
+    fn of(limits: &Limits, event: &Event) -> Self {
+        let hit = |limit, value| LimitHit {
+            limit,
+            value,
+            request_id: None,
+        };
+        // The child's clock begins when an isolate takes the event, which may wait for another's turn.
+        let within = |ms: u64| Duration::from_millis(ms.saturating_add(limits.cpu_ms)).saturating_add(ANSWER_SLACK);
+        let wall = matches!(event, Event::Scheduled(_) | Event::Tail(_));
+        Self {
+            wall: wall.then(|| (hit(Limit::Wall, limits.wall_ms), within(limits.wall_ms))),
+            cancelled: (
+                hit(Limit::WaitUntil, limits.wait_until_ms),
+                within(limits.wait_until_ms),
+            ),
+        }
+    }
+}
+
 /// A worker version that runs in a child. Dropping it retires it without waiting: what is in flight finishes.
 pub struct RemoteSlot {
     link: Arc<Inner>,
     slot: u64,
     version: Arc<WorkerVersion>,
     logs: Arc<dyn LogSink>,
-    in_flight: Arc<AtomicU32>,
+    meter: SlotMeter,
     /// Set by retiring. Held for reading while an event is queued: none may come to stand behind the retirement, where the
     /// child would refuse it.
     closing: RwLock<bool>,
@@ -225,7 +268,17 @@ impl RemoteSlot {
 
     /// Events accepted and not answered.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.meter.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Its counters, which outlive it for as long as events are in flight.
+    pub fn meter(&self) -> SlotMeter {
+        self.meter.clone()
+    }
+
+    /// Counts a limit that was reached here.
+    pub fn count(&self, hit: LimitHit) {
+        self.logs.limit(hit);
     }
 
     /// Sends an event, at once. The answer comes through what is returned.
@@ -236,8 +289,9 @@ impl RemoteSlot {
             return Err(RemoteRefusal::Retired(ctx, event));
         }
         let limit = self.version.limits.in_flight_max;
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let in_flight = &self.meter.in_flight;
+        if in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
+            in_flight.fetch_sub(1, Ordering::Relaxed);
             let value = limit.into();
             self.logs.limit(LimitHit {
                 limit: Limit::InFlight,
@@ -248,13 +302,16 @@ impl RemoteSlot {
             let fault = Fault::limit(FaultKind::Overloaded, Limit::InFlight, value, &text);
             return Err(RemoteRefusal::Fault(fault));
         }
-        let counted = InFlight(self.in_flight.clone());
+        self.meter.submitted.fetch_add(1, Ordering::Relaxed);
+        let counted = InFlight(in_flight.clone());
+        let patience = Patience::of(&self.version.limits, &event);
         let message = service::event_message(None, Some(self.slot), &ctx, event);
         match Waiting::begin(core, message, Some(ctx.cancel.clone()), Some(counted)) {
             Ok(waiting) => Ok(RemoteAnswer {
                 core: core.clone(),
                 waiting,
                 ctx,
+                patience,
             }),
             Err(error) => Err(RemoteRefusal::Fault(convert::lost(&error))),
         }
@@ -334,6 +391,7 @@ pub struct RemoteAnswer {
     core: Arc<Core>,
     waiting: Waiting,
     ctx: EventContext,
+    patience: Patience,
 }
 
 impl fmt::Debug for RemoteAnswer {
@@ -345,8 +403,15 @@ impl fmt::Debug for RemoteAnswer {
 }
 
 impl RemoteAnswer {
-    /// Waits for it, and passes a cancellation of the event's token on.
+    /// Waits for it, and passes a cancellation of the event's token on. A child that does not answer in time, though its
+    /// own watch should have made it, is thrown out: [`LinkError::Overdue`].
     pub async fn wait(self) -> Result<Outcome, Fault> {
-        service::outcome(&self.core, Ok::<_, CallError>(self.waiting), &self.ctx).await
+        service::outcome(
+            &self.core,
+            Ok::<_, CallError>(self.waiting),
+            &self.ctx,
+            Some(self.patience),
+        )
+        .await
     }
 }

@@ -203,7 +203,11 @@ fn notify(core: &Core, notice: &NoticeWire<'_>) -> bool {
 #[async_trait]
 impl Outbound for Way {
     async fn fetch(&self, ctx: &EventContext, request: OutboundRequest) -> Result<Response, BindingError> {
-        let OutboundRequest { request, redirect } = request;
+        let OutboundRequest {
+            request,
+            redirect,
+            redirects_max,
+        } = request;
         let mut message = Message::default();
         let body = put_body(request.body, &mut message);
         let request = RequestWire {
@@ -211,7 +215,15 @@ impl Outbound for Way {
             body,
         };
         let answer = self
-            .common(ctx, CommonCallWire::Fetch { request, redirect }, message)
+            .common(
+                ctx,
+                CommonCallWire::Fetch {
+                    request,
+                    redirect,
+                    redirects_max,
+                },
+                message,
+            )
             .await;
         self.response(answer)
     }

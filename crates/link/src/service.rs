@@ -1,13 +1,16 @@
 //! A service of the other side.
 
+use crate::LinkError;
 use crate::convert::{self, EventParts};
 use crate::core::{Core, Waiting};
 use crate::error::CallError;
 use crate::message::Message;
+use crate::parent::Patience;
 use crate::wire::{CallHead, CallWire};
 use async_trait::async_trait;
-use atoll_worker::{Event, EventContext, Fault, FaultKind, Outcome, Service};
+use atoll_worker::{Event, EventContext, Fault, FaultKind, LimitHit, Outcome, Service};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Calls of it go over the link; dropping it releases the original.
 pub(crate) struct PeerService {
@@ -35,7 +38,7 @@ impl Service for PeerService {
     async fn dispatch(&self, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
         let message = event_message(Some(self.id), None, &ctx, event);
         let waiting = Waiting::begin(&self.core, message, Some(ctx.cancel.clone()), None);
-        outcome(&self.core, waiting, &ctx).await
+        outcome(&self.core, waiting, &ctx, None).await
     }
 }
 
@@ -52,21 +55,33 @@ pub(crate) fn event_message(export: Option<u64>, slot: Option<u64>, ctx: &EventC
     message
 }
 
-/// Waits for an event's outcome, and passes a cancellation on meanwhile.
+/// Waits for an event's outcome, and passes a cancellation on meanwhile. Whoever uses up the patience ends the link.
 pub(crate) async fn outcome(
     core: &Arc<Core>,
     waiting: Result<Waiting, CallError>,
     ctx: &EventContext,
+    patience: Option<Patience>,
 ) -> Result<Outcome, Fault> {
     let mut waiting = waiting.map_err(|error| convert::lost(&error))?;
+    let wall = patience.and_then(|patience| patience.wall);
     let answer = tokio::select! {
         biased;
-        answer = &mut waiting => answer,
+        answer = &mut waiting => Ok(answer),
         () = ctx.cancel.cancelled() => {
             waiting.cancel();
-            waiting.await
+            match patience {
+                None => Ok(waiting.await),
+                Some(Patience { cancelled: (hit, within), .. }) => {
+                    tokio::time::timeout(within, waiting).await.map_err(|_| hit)
+                }
+            }
         }
+        hit = expired(wall), if wall.is_some() => Err(hit),
     };
+    let answer = answer.map_err(|hit| {
+        core.close(LinkError::Overdue(hit));
+        overdue(hit)
+    })?;
     match convert::parse_answer(answer.map_err(|error| convert::lost(&error))?) {
         Ok(answer) => answer,
         Err(error) => {
@@ -75,4 +90,20 @@ pub(crate) async fn outcome(
             Err(Fault::new(FaultKind::Internal, text))
         }
     }
+}
+
+async fn expired(wall: Option<(LimitHit, Duration)>) -> LimitHit {
+    match wall {
+        Some((hit, within)) => {
+            tokio::time::sleep(within).await;
+            hit
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The fault of events whose child gave one of them no answer.
+pub(crate) fn overdue(hit: LimitHit) -> Fault {
+    const WHY: &str = "the process that ran the worker gave an event no answer by its time limit, and was ended";
+    Fault::limit(FaultKind::ExceededWall, hit.limit, hit.value, WHY)
 }

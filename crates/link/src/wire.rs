@@ -284,6 +284,7 @@ pub(crate) enum CommonCallWire<'a> {
         #[serde(borrow)]
         request: RequestWire<'a>,
         redirect: Redirect,
+        redirects_max: u32,
     },
     /// `Result<ConnectionWire, ConnectError>`.
     Connect { request: ConnectRequest },

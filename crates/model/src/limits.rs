@@ -172,6 +172,8 @@ limits! {
         LeftBehind "threads_left_max",
         /// Isolates that this process can hold.
         Isolates "isolates_max",
+        /// Memory of a child process.
+        ChildMemory "child_memory_bytes",
     }
 }
 

@@ -81,6 +81,9 @@ pub const ALLOWED: &[Call] = &[
     always("restart_syscall", libc::SYS_restart_syscall),
     always("rseq", libc::SYS_rseq),
     always("sched_getaffinity", libc::SYS_sched_getaffinity),
+    // Reading, of whoever is in the pid namespace: itself. The C library asks for a new thread's stack and priority.
+    always("sched_getparam", libc::SYS_sched_getparam),
+    always("sched_getscheduler", libc::SYS_sched_getscheduler),
     always("sched_yield", libc::SYS_sched_yield),
     always("set_robust_list", libc::SYS_set_robust_list),
     // Signals within the process.

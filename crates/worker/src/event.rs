@@ -108,8 +108,8 @@ pub struct ResponseHead {
     pub manual_encoding: bool,
     /// Where the response came from after redirects; for an outgoing fetch.
     pub url: String,
-    /// At least one redirect was followed; for an outgoing fetch.
-    pub redirected: bool,
+    /// Redirects that were followed; for an outgoing fetch.
+    pub redirects: u32,
 }
 
 impl ResponseHead {
@@ -121,7 +121,7 @@ impl ResponseHead {
             headers: HeaderMap::new(),
             manual_encoding: false,
             url: String::new(),
-            redirected: false,
+            redirects: 0,
         }
     }
 }

@@ -46,6 +46,9 @@ pub struct OutboundRequest {
     pub request: Request,
     /// What to do with a redirect.
     pub redirect: Redirect,
+    /// Redirects that are followed, at most [`REDIRECTS_MAX`]: each is a sub-request of the event. The one after the last of
+    /// fewer is the response.
+    pub redirects_max: u32,
 }
 
 /// The Fetch Standard's redirect modes.

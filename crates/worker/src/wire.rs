@@ -195,7 +195,7 @@ pub struct ResponseHeadRef<'a> {
     headers: HeadersCow<'a>,
     manual_encoding: bool,
     url: &'a str,
-    redirected: bool,
+    redirects: u32,
 }
 
 impl<'a> From<&'a ResponseHead> for ResponseHeadRef<'a> {
@@ -206,7 +206,7 @@ impl<'a> From<&'a ResponseHead> for ResponseHeadRef<'a> {
             headers: HeadersCow(Cow::Borrowed(&head.headers)),
             manual_encoding: head.manual_encoding,
             url: &head.url,
-            redirected: head.redirected,
+            redirects: head.redirects,
         }
     }
 }
@@ -232,7 +232,7 @@ impl TryFrom<ResponseHeadRef<'_>> for ResponseHead {
             headers: wire.headers.0.into_owned(),
             manual_encoding: wire.manual_encoding,
             url: wire.url.to_owned(),
-            redirected: wire.redirected,
+            redirects: wire.redirects,
         })
     }
 }
@@ -254,7 +254,7 @@ mod tests {
         let head = ResponseHead {
             headers: headers(),
             status_text: "Fine".to_owned(),
-            redirected: true,
+            redirects: 2,
             ..ResponseHead::new(200)
         };
         let bytes = postcard::to_stdvec(&ResponseHeadRef::from(&head)).unwrap();

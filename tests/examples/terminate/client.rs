@@ -1,7 +1,7 @@
 //! The clients: each asks, checks, and asks again until it is told to stop.
 
-use crate::Random;
 use crate::tally::{Kind, Tally};
+use crate::{Options, Random};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
@@ -34,12 +34,10 @@ const KEPT: u64 = 8;
 const NEW: u64 = 3;
 const STREAMED: u64 = 3;
 const UPLOADS: u64 = 2;
-const HTTP2: u64 = 2;
+pub const HTTP2: u64 = 2;
 /// Streams of one HTTP/2 connection.
 const HTTP2_STREAMS: u64 = 4;
 const SOCKETS: u64 = 2;
-/// How long a socket is used before its client closes it: less than a replaced version may go on with what it has (30 s).
-const SOCKET_LIFETIME: Duration = Duration::from_secs(10);
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -58,8 +56,9 @@ impl Clients {
 }
 
 /// Starts all of them.
-pub fn start(address: SocketAddr, seed: u64, tally: &Arc<Tally>) -> Clients {
+pub fn start(options: &Options, address: SocketAddr, tally: &Arc<Tally>) -> Clients {
     let stop = CancellationToken::new();
+    let (seed, socket_lifetime) = (options.seed, options.mode.socket_lifetime());
     let mut tasks = JoinSet::new();
     let mut stream = 0;
     let mut clients = |kind: Kind, count: u64| {
@@ -69,6 +68,7 @@ pub fn start(address: SocketAddr, seed: u64, tally: &Arc<Tally>) -> Clients {
                 kind,
                 address,
                 random: Random::new(seed, stream),
+                socket_lifetime,
                 tally: tally.clone(),
                 stop: stop.clone(),
             };
@@ -79,7 +79,7 @@ pub fn start(address: SocketAddr, seed: u64, tally: &Arc<Tally>) -> Clients {
     clients(Kind::New, NEW);
     clients(Kind::Streamed, STREAMED);
     clients(Kind::Upload, UPLOADS);
-    clients(Kind::Http2, HTTP2);
+    clients(Kind::Http2, options.http2);
     clients(Kind::Socket, SOCKETS);
     Clients { stop, tasks }
 }
@@ -88,6 +88,8 @@ struct Client {
     kind: Kind,
     address: SocketAddr,
     random: Random,
+    /// How long a socket is used before this side closes it.
+    socket_lifetime: Duration,
     tally: Arc<Tally>,
     stop: CancellationToken,
 }
@@ -310,6 +312,7 @@ impl Client {
                 kind: self.kind,
                 address: self.address,
                 random: Random::new(self.random.below(u64::MAX), stream),
+                socket_lifetime: self.socket_lifetime,
                 tally: self.tally.clone(),
                 stop: self.stop.clone(),
             };
@@ -357,7 +360,7 @@ impl Client {
             .await
             .context("no handshake in time")?
             .context("the handshake")?;
-        let end = Instant::now() + SOCKET_LIFETIME;
+        let end = Instant::now() + self.socket_lifetime;
         while !self.stop.is_cancelled() && Instant::now() < end {
             let text = format!("message {}", self.random.below(1_000_000));
             // A closing socket takes nothing more: its close frame is read below.

@@ -3,6 +3,8 @@
 //! ```text
 //! cargo xtask campaign terminate --count 100 --seed 1
 //! cargo xtask campaign terminate --count 100 -- --mode reload
+//! cargo xtask campaign terminate --count 1000 -- --mode rolling
+//! cargo xtask campaign terminate --count 100 -- --http2 24          more clients of HTTP/2 than the two
 //! ```
 //!
 //! Clients of every kind ask without a pause: HTTP/1 over kept connections and over new ones, streamed answers, streamed
@@ -46,16 +48,29 @@ const TOLD_MAX: usize = 20;
 const PROGRESS: u64 = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub enum Mode {
     Terminate,
     Reload,
     Rolling,
 }
 
-struct Options {
+impl Mode {
+    /// How long a socket is used before its client closes it. Less than a replaced version may go on with what it has (30 s);
+    /// a rolling restart waits for the last of a child's sockets, so that they decide how many there are in a minute.
+    pub fn socket_lifetime(self) -> Duration {
+        match self {
+            Self::Terminate | Self::Reload => Duration::from_secs(10),
+            Self::Rolling => Duration::from_millis(150),
+        }
+    }
+}
+
+pub struct Options {
     count: u64,
-    seed: u64,
-    mode: Mode,
+    pub seed: u64,
+    pub mode: Mode,
+    /// Clients of HTTP/2, where they are what is looked at.
+    pub http2: u64,
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same seed gives the same moments.
@@ -92,6 +107,7 @@ fn options() -> Result<Options> {
         count: 10,
         seed: 1,
         mode: Mode::Terminate,
+        http2: client::HTTP2,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -99,6 +115,7 @@ fn options() -> Result<Options> {
         match &*word {
             "--count" => options.count = value.parse().context("--count")?,
             "--seed" => options.seed = value.parse().context("--seed")?,
+            "--http2" => options.http2 = value.parse().context("--http2")?,
             "--mode" => {
                 options.mode = match &*value {
                     "terminate" => Mode::Terminate,
@@ -126,7 +143,7 @@ async fn run(options: Options) -> Result<()> {
     let mut server = Server::start(&binary, 0).await?;
     let address = server.address;
     let tally = Arc::new(Tally::default());
-    let clients = client::start(address, options.seed, &tally);
+    let clients = client::start(&options, address, &tally);
     tokio::time::sleep(WARM_UP).await;
 
     let begun = Instant::now();

@@ -48,9 +48,7 @@ impl Server {
         command.args(["--port", &port.to_string(), "--reuse-port", "--grace", GRACE]);
         command.args(["--log-format", "json", "--log-level", "warn", "--admin", "127.0.0.1:0"]);
         // The records of readiness and reloads are the program's own and of no level.
-        if binary.cordon {
-            command.args(["--isolation", "cordon"]);
-        }
+        command.args(["--isolation", if binary.cordon { "cordon" } else { "shared" }]);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

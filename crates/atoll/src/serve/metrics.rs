@@ -275,6 +275,11 @@ impl Page {
                 "Child processes that ended while they served",
                 cordon.ended,
             ),
+            (
+                "atoll_child_condemned",
+                "Child processes that the server ended because they broke a limit",
+                cordon.condemned,
+            ),
         ];
         for (name, help, value) in figures {
             counter(encoder, name, help, value)?;

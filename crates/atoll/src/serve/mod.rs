@@ -30,10 +30,10 @@ use crate::serve::record::Record;
 use crate::serve::sites::ServeSites;
 use crate::serve::status::Status;
 use async_trait::async_trait;
-use atoll_cli::serve::{Deployment, Listening, Phase, ServeListen, ServeTarget};
+use atoll_cli::serve::{Deployment, Isolated, Isolation, Listening, Phase, ServeListen, ServeTarget};
 use atoll_cli::target::{Failure, ListenError};
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeLimits, EdgeOptions, ErrorDetail};
-use atoll_host::{Host, LogEvent, LogTail};
+use atoll_host::{Cordon, Host, LogEvent, LogTail};
 use atoll_model::{TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, LogLevel, Outcome};
@@ -85,12 +85,17 @@ pub(crate) struct ServeServer {
     stop: CancellationToken,
     admin: TaskGroup,
     deployed: AtomicBool,
+    isolation: OnceLock<Isolation>,
+    cordons: Cordons,
     state: Mutex<State>,
 }
 
+/// Makes the child processes that an isolation asks for, if it does.
+pub(crate) type Cordons = Box<dyn Fn(Isolation) -> Result<Option<Arc<Cordon>>, String> + Send + Sync>;
+
 impl ServeServer {
     /// A server that is not listening yet. Must be called inside the tokio runtime that serves.
-    pub(crate) fn new(platform: Platform, journal: Arc<Journal>, recorded: Recorded) -> Self {
+    pub(crate) fn new(platform: Platform, journal: Arc<Journal>, recorded: Recorded, cordons: Cordons) -> Self {
         let (status, meters) = (Arc::<Status>::default(), Arc::<Meters>::default());
         let sources = Arc::new(Sources {
             host: platform.host.clone(),
@@ -119,6 +124,8 @@ impl ServeServer {
             stop: CancellationToken::new(),
             admin: TaskGroup::new(),
             deployed: AtomicBool::new(false),
+            isolation: OnceLock::new(),
+            cordons,
             state: Mutex::default(),
         }
     }
@@ -155,7 +162,35 @@ impl ServeServer {
         }
     }
 
+    fn isolation(&self) -> Isolation {
+        self.isolation.get().copied().unwrap_or_default()
+    }
+
+    /// Child processes, from the first deployment on that has a worker: one that only has files needs none.
+    async fn lock_in(&self, deployment: &Deployment) -> Result<(), Failure> {
+        let host = &self.platform.host;
+        let failure = |detail: String| Failure {
+            title: format!("Workers cannot run with isolation \"{}\" here", self.isolation().word()),
+            detail: format!(
+                "{detail}\n--isolation shared runs them in the server's own process; --allow-downgrade goes on with the layers \
+                 that are there, and logs those that are not."
+            ),
+            fatal: true,
+        };
+        if host.cordon().is_none()
+            && deployment.projects.iter().any(|project| project.worker.is_some())
+            && let Some(cordon) = (self.cordons)(self.isolation()).map_err(failure)?
+        {
+            host.isolate(cordon);
+        }
+        match host.cordon() {
+            Some(cordon) => cordon.ready().await.map_err(|error| failure(error.to_string())),
+            None => Ok(()),
+        }
+    }
+
     async fn replace(&self, deployment: &Deployment) -> Result<(), Failure> {
+        self.lock_in(deployment).await?;
         let waits = || {
             self.status
                 .not_ready("waiting for the stored state that another process holds");
@@ -202,6 +237,22 @@ impl ServeServer {
 
 #[async_trait]
 impl ServeTarget for ServeServer {
+    async fn isolate(&self, isolation: Isolation) -> Result<(), Failure> {
+        // Set once, and never changed.
+        let _ = self.isolation.set(isolation);
+        Ok(())
+    }
+
+    fn isolated(&self) -> Isolated {
+        let mode = self.isolation();
+        let told = match self.platform.host.cordon() {
+            Some(cordon) => cordon.to_string(),
+            None if mode == Isolation::Shared => "in this process (isolation \"shared\")".to_owned(),
+            None => format!("in child processes, once there is one (isolation \"{}\")", mode.word()),
+        };
+        Isolated { mode, told }
+    }
+
     async fn listen(&self, listen: &ServeListen) -> Result<Listening, ListenError> {
         let address = SocketAddr::new(listen.public.host, listen.public.port);
         let inherited = service_manager::inherited().map_err(|error| ListenError::Other {

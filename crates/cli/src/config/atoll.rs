@@ -3,16 +3,18 @@
 //! ```jsonc
 //! "atoll": { "outbound": { "allow": ["public", "10.0.0.0/8"], "deny": ["*.example"] } }
 //! "atoll": { "limits": { "heap_bytes": 268435456, "log_bytes_max": 1048576 } }
+//! "atoll": { "isolation": "dedicated" }
 //! ```
 
 use super::diagnostic::Findings;
 use super::environment::Effective;
 use super::scope::Fields;
+use crate::args::Isolation;
 use atoll_model::outbound::ENTRIES_MAX;
 use atoll_model::{LimitFacts, Limits, OutboundEntry, OutboundRules};
 
 /// The keys of `"atoll"`.
-const KEYS: &[&str] = &["limits", "outbound"];
+const KEYS: &[&str] = &["isolation", "limits", "outbound"];
 
 /// `atoll.outbound`.
 pub(crate) fn outbound(effective: &Effective, findings: &mut Findings) -> OutboundRules {
@@ -31,6 +33,17 @@ pub(crate) fn outbound(effective: &Effective, findings: &mut Findings) -> Outbou
     rules.allow = entries(&fields, "allow", findings);
     rules.deny = entries(&fields, "deny", findings).unwrap_or_default();
     rules
+}
+
+/// `atoll.isolation`: how far `atoll serve` keeps the worker apart, unless its flag or variable says otherwise.
+pub(crate) fn isolation(effective: &Effective, findings: &mut Findings) -> Option<Isolation> {
+    const WORDS: &[(&str, Isolation)] = &[
+        ("shared", Isolation::Shared),
+        ("cordon", Isolation::Cordon),
+        ("dedicated", Isolation::Dedicated),
+    ];
+    let section = effective.fields("atoll", findings)?;
+    section.choice("isolation", WORDS, findings)
 }
 
 fn entries(fields: &Fields<'_>, name: &str, findings: &mut Findings) -> Option<Vec<OutboundEntry>> {

@@ -3,6 +3,7 @@
 //! Every path is absolute and free of `.` and `..`; every default has been applied unless a field says otherwise.
 
 use super::ConfigWarning;
+use crate::args::Isolation;
 use atoll_model::{AssetsConfig, BindingSpec, CompatDate, Limits, ModuleKind, OutboundRules, RoutePattern};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ pub struct Project {
     pub routes: Vec<RoutePattern>,
     /// `atoll.outbound`: which part of the network the worker may reach.
     pub outbound: OutboundRules,
+    /// `atoll.isolation`: how far `atoll serve` keeps the worker apart, unless its flag says otherwise.
+    pub isolation: Option<Isolation>,
     /// Names that `secrets.required` lists.
     pub required_secrets: Vec<String>,
     /// The files that secrets were read from.

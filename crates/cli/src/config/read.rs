@@ -85,6 +85,7 @@ pub(crate) fn project(
         limits: limits(effective, findings),
         routes: routes::routes(effective, findings),
         outbound: super::atoll::outbound(effective, findings),
+        isolation: super::atoll::isolation(effective, findings),
         required_secrets: required_secrets(effective, findings),
         secret_files: Vec::new(),
         warnings: Vec::new(),

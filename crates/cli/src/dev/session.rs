@@ -5,7 +5,7 @@ use super::changes::{Changes, Contents, Interests};
 use super::listen;
 use super::reload::{Finished, Round, State};
 use crate::Surroundings;
-use crate::args::{DevArgs, LogLevel};
+use crate::args::{DevArgs, Isolation, LogLevel};
 use crate::config::{LoadOptions, LocalFiles, Project};
 use crate::introduce;
 use crate::listen::{explain, explain_inspector, urls};
@@ -131,6 +131,22 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
     let urls = urls(address, listen.https);
     let inspector = match listen::inspector(&round.args, &project.dev) {
         None => None,
+        Some(_) if round.args.isolation != Isolation::Shared => {
+            let title = "Debuggers do not reach workers in child processes".to_owned();
+            let detail = format!(
+                "A process that is locked in has no door for them. Debug with --isolation shared (here it is \"{}\", by the flag \
+                 or by ATOLL_ISOLATION), or leave --inspector-port and --inspector-ip out.",
+                round.args.isolation.word()
+            );
+            if round.args.inspector_port.is_some() || round.args.inspector_ip.is_some() {
+                let fatal = true;
+                reporter.failure(&Failure { title, detail, fatal }, None);
+                return FAILED;
+            }
+            // Only the configuration asks for it, which is the same for whoever runs it without a cordon.
+            reporter.warning(&format!("{title}: dev.inspector_port is not opened. {detail}"));
+            None
+        }
         Some(address) => match round.target.inspect(address).await {
             Ok(address) => Some(address),
             Err(error) => {

@@ -73,16 +73,19 @@ pub struct ServeArgs {
     /// Where health (/healthz, /readyz) and metrics (/metrics) are served, to those who may know [default: nowhere].
     #[arg(long, value_name = "ADDRESS:PORT", env = "ATOLL_ADMIN", hide_env_values = true)]
     pub admin: Option<SocketAddr>,
-    /// How far tenants' code is kept apart.
+    /// How far tenants' code is kept apart [default: the strictest that a project asks for with `atoll.isolation`, else
+    /// cordon].
     #[arg(
         long,
         value_enum,
         value_name = "MODE",
-        default_value = "shared",
         env = "ATOLL_ISOLATION",
         hide_env_values = true
     )]
-    pub isolation: Isolation,
+    pub isolation: Option<Isolation>,
+    /// Run workers although this machine cannot lock their processes in completely; what is missing is logged.
+    #[arg(long)]
+    pub allow_downgrade: bool,
     /// How many workers may run at once for each core.
     #[arg(
         long,
@@ -206,7 +209,11 @@ mod tests {
             assert!(expected(&args), "{line}: {args:?}");
         };
         check("serve", |a| {
-            a.isolation == Isolation::Shared && a.grace == GRACE_DEFAULT && a.drain_delay.is_zero() && a.admin.is_none()
+            a.isolation.is_none()
+                && !a.allow_downgrade
+                && a.grace == GRACE_DEFAULT
+                && a.drain_delay.is_zero()
+                && a.admin.is_none()
         });
         check("serve shop api", |a| a.directories.len() == 2);
         check("serve -c a.json -c b.json", |a| a.configs.len() == 2);
@@ -227,7 +234,7 @@ mod tests {
             a.admin.is_some() && a.reuse_port
         });
         check("serve --isolation dedicated --workers-per-core 4", |a| {
-            a.isolation == Isolation::Dedicated && a.workers_per_core == 4
+            a.isolation == Some(Isolation::Dedicated) && a.workers_per_core == 4
         });
         check("serve --tls-cert c.pem --tls-key k.pem", |a| {
             a.tls_cert.is_some() && a.tls_key.is_some()

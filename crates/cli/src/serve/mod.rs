@@ -16,4 +16,4 @@ mod tests;
 
 pub use args::{GRACE_DEFAULT, Isolation, LogFormat, ServeArgs};
 pub use session::run;
-pub use target::{Deployment, Listening, Phase, ServeListen, ServeTarget};
+pub use target::{Deployment, Isolated, Listening, Phase, ServeListen, ServeTarget};

@@ -3,7 +3,7 @@
 use super::args::ServeArgs;
 use super::routing;
 use super::target::{Deployment, Listening, Phase, ServeListen, ServeTarget};
-use crate::args::PORT_DEFAULT;
+use crate::args::{Isolation, PORT_DEFAULT};
 use crate::bundle::{self, Bundler};
 use crate::config::{Files, LoadOptions, LocalFiles, Project, normal_path};
 use crate::listen;
@@ -108,6 +108,7 @@ impl Session {
             .map(|first| project::persist_to(self.args.persist_to.as_deref(), first, &self.cwd))
             .unwrap_or_default();
         let routes = routing::routes(&projects, &self.args.routes)?;
+        self.target.isolate(self.isolation(&projects)).await?;
         let listen = self.listen();
         let listening = self.target.listen(&listen).await.map_err(|error| {
             let (title, detail) = listen::explain(&error, "serve");
@@ -206,6 +207,13 @@ impl Session {
     async fn replace(&self, persist_to: &Path) -> Result<(), Stop> {
         let projects = self.read().await?;
         let routes = routing::routes(&projects, &self.args.routes)?;
+        let (asked, mode) = (self.isolation(&projects), self.target.isolated().mode);
+        if asked != mode {
+            let (asked, mode) = (asked.word(), mode.word());
+            self.reporter.warning(&format!(
+                "isolation \"{asked}\" is asked for and \"{mode}\" goes on: it changes when the server is started again"
+            ));
+        }
         let projects = self.build(&projects, persist_to).await?;
         self.target.renew_certificate().await?;
         Ok(self.target.deploy(Deployment { projects, routes }).await?)
@@ -285,6 +293,12 @@ impl Session {
         })
     }
 
+    /// What the flag or its variable says, else the strictest that a project asks for.
+    fn isolation(&self, projects: &[Arc<Project>]) -> Isolation {
+        let asked = projects.iter().filter_map(|project| project.isolation);
+        self.args.isolation.or(asked.max()).unwrap_or(Isolation::Cordon)
+    }
+
     fn listen(&self) -> ServeListen {
         let absolute = |path: &PathBuf| normal_path(&self.cwd.join(path));
         let certificate = self.args.tls_cert.as_ref().zip(self.args.tls_key.as_ref());
@@ -322,6 +336,7 @@ impl Session {
     ) {
         let urls = listen::urls(listening.public, listen.public.https);
         let admin = listening.admin.map(|address| format!("http://{address}"));
+        let isolated = self.target.isolated();
         let of = |place: usize| routes.iter().filter(move |(_, of)| *of == place);
         let workers: Vec<_> = projects
             .iter()
@@ -337,12 +352,15 @@ impl Session {
             "admin": admin,
             "workers": workers,
             "inherited": listening.inherited,
+            "isolation": isolated.mode.word(),
+            "isolated": isolated.told,
             "elapsed_ms": milliseconds(started.elapsed()),
         });
         if self.reporter.emit("ready", fields) {
             return;
         }
         self.reporter.ready_on(&urls, started.elapsed());
+        self.reporter.say(&format!("workers run {}", isolated.told));
         if projects.len() > 1 {
             for (pattern, place) in routes {
                 self.reporter

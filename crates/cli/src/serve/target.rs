@@ -1,5 +1,6 @@
 //! What `atoll serve` drives. The binary implements it over the real edge, host and engine; tests over a recorder.
 
+use crate::args::Isolation;
 use crate::target::{BuiltProject, Failure, Listen, ListenError};
 use async_trait::async_trait;
 use atoll_model::RoutePattern;
@@ -28,6 +29,15 @@ pub struct Listening {
     pub inherited: bool,
 }
 
+/// Where workers run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Isolated {
+    /// How far they are kept apart.
+    pub mode: Isolation,
+    /// The same in words, with what bounds their processes.
+    pub told: String,
+}
+
 /// Everything that is to be served from now on.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -51,7 +61,13 @@ pub enum Phase {
 /// A running server.
 #[async_trait]
 pub trait ServeTarget: Send + Sync {
-    /// Binds the listeners. Called once, before anything else. Health is answered from here on.
+    /// Says how far workers are kept apart, for as long as the server lives. Called once, before anything else.
+    async fn isolate(&self, isolation: Isolation) -> Result<(), Failure>;
+
+    /// Where workers run.
+    fn isolated(&self) -> Isolated;
+
+    /// Binds the listeners. Called once, before anything is deployed. Health is answered from here on.
     async fn listen(&self, listen: &ServeListen) -> Result<Listening, ListenError>;
 
     /// Starts every project, then all take over together, and what they replace finishes what it has in flight. The first

@@ -1,7 +1,7 @@
 //! Sessions over projects on disk, against a target that records.
 
 use super::*;
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Isolation};
 use crate::target::{Failure, ListenError};
 use crate::terminal::{Input, Terminal};
 use crate::{Surroundings, bundle};
@@ -44,6 +44,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Fake {
     events: Mutex<Vec<String>>,
+    isolation: Mutex<Isolation>,
     changed: Notify,
     /// The port is taken.
     busy: bool,
@@ -79,6 +80,18 @@ impl Fake {
 
 #[async_trait]
 impl ServeTarget for Fake {
+    async fn isolate(&self, isolation: Isolation) -> Result<(), Failure> {
+        self.note(format!("isolate {}", isolation.word()));
+        *lock(&self.isolation) = isolation;
+        Ok(())
+    }
+
+    fn isolated(&self) -> Isolated {
+        let mode = *lock(&self.isolation);
+        let told = format!("in {}", mode.word());
+        Isolated { mode, told }
+    }
+
     async fn listen(&self, listen: &ServeListen) -> Result<Listening, ListenError> {
         if self.busy {
             return Err(ListenError::InUse {
@@ -217,7 +230,14 @@ async fn two_projects_from_start_to_stop() {
     let events = lock(&target.events).clone();
     assert_eq!(
         events,
-        ["listen 8787", "deploy web,api 3", "Ready", "Stopping", "shutdown 1s 2s"]
+        [
+            "isolate cordon",
+            "listen 8787",
+            "deploy web,api 3",
+            "Ready",
+            "Stopping",
+            "shutdown 1s 2s"
+        ]
     );
     for expected in [
         "ready on http://127.0.0.1:8787",
@@ -330,4 +350,54 @@ async fn a_second_signal_does_not_wait() {
         running.send(second).await;
         assert_eq!(running.ended().await.0, expected);
     }
+}
+
+/// The flag wins, then the strictest of the projects, then `cordon`; a reload cannot change it and says so.
+#[tokio::test]
+async fn isolation_is_the_flags_or_the_strictest() {
+    let keyed = |root: &Path, name: &str, keys: &str| {
+        project(root, name, OK);
+        let config = format!(
+            "{{ \"name\": \"{name}\", \"main\": \"worker.js\", \"no_bundle\": true, \"compatibility_date\": \
+             \"2026-08-01\", \"atoll\": {{ {keys} }} }}"
+        );
+        fs::write(root.join(name).join("wrangler.json"), config).expect("written");
+    };
+    let asked = |mode: &str| format!("\"isolation\": \"{mode}\"");
+    for (words, web, api, expected) in [
+        ("", String::new(), String::new(), "isolate cordon"),
+        ("", asked("shared"), String::new(), "isolate shared"),
+        ("", asked("shared"), asked("dedicated"), "isolate dedicated"),
+        (
+            "--isolation shared",
+            asked("dedicated"),
+            asked("cordon"),
+            "isolate shared",
+        ),
+    ] {
+        let root = tempfile::tempdir().expect("a folder");
+        keyed(root.path(), "web", &web);
+        keyed(root.path(), "api", &api);
+        let words = format!("web api {words} --log-format text");
+        let running = Running::start(root.path(), &words, Fake::default());
+        running.target.wait_for("Ready", 1).await;
+        keyed(root.path(), "web", &asked("dedicated"));
+        running.send(Input::Reload).await;
+        running.target.wait_for("deploy", 2).await;
+        running.send(Input::Terminate).await;
+        let target = running.target.clone();
+        let (status, text) = running.ended().await;
+        assert_eq!(status, 0, "{text}");
+        assert_eq!(lock(&target.events)[0], expected, "{words}");
+        let told = text.contains("when the server is started again");
+        let same = words.contains("shared") || expected == "isolate dedicated";
+        assert_eq!(told, !same, "{words}: {text}");
+    }
+    let root = tempfile::tempdir().expect("a folder");
+    keyed(root.path(), "web", "\"isolation\": \"cordn\"");
+    let (status, text) = Running::start(root.path(), "web --log-format text", Fake::default())
+        .ended()
+        .await;
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("did you mean \"cordon\"?"), "{text}");
 }

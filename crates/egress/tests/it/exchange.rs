@@ -126,7 +126,7 @@ fn responses_as_the_worker_sees_them() {
                 .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
                 .collect();
             assert_eq!(head.url, url);
-            assert!(!head.redirected && response.websocket.is_none());
+            assert!(head.redirects == 0 && response.websocket.is_none());
             let body = text(response).await;
             let got = (head.status, head.status_text.as_str(), &*headers, body.as_str());
             let expected_headers: Vec<_> = expected.2.iter().map(|line| line.to_string()).collect();

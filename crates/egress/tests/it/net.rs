@@ -201,7 +201,7 @@ pub fn context_of(tenant: &str) -> EventContext {
     }
 }
 
-pub struct Ask(OutboundRequest);
+pub struct Ask(pub OutboundRequest);
 
 pub fn get(url: impl Into<String>) -> Ask {
     ask("GET", url)
@@ -225,6 +225,7 @@ pub fn ask(method: &str, url: impl Into<String>) -> Ask {
             body: Body::Empty,
         },
         redirect: Redirect::Follow,
+        redirects_max: 20,
     })
 }
 

@@ -41,7 +41,11 @@ fn the_matrix_of_status_method_and_body() {
                 }
                 let response = request.send(&egress).await.unwrap();
                 let case = format!("{status} {method}");
-                assert_eq!((response.head.status, response.head.redirected), (200, true), "{case}");
+                assert_eq!(
+                    (response.head.status, response.head.redirects > 0),
+                    (200, true),
+                    "{case}"
+                );
                 assert_eq!(response.head.url, server.url("/end"), "{case}");
                 let seen = text(response).await;
                 if method == "HEAD" {
@@ -70,7 +74,7 @@ fn manual_and_error_modes() {
         for status in [301, 302, 303, 307, 308] {
             let url = server.url(&format!("/{status}"));
             let response = get(url.clone()).redirect(Redirect::Manual).send(&egress).await.unwrap();
-            assert_eq!((response.head.status, response.head.redirected), (status, false));
+            assert_eq!((response.head.status, response.head.redirects > 0), (status, false));
             assert_eq!(response.head.url, url);
             assert_eq!(response.head.headers["location"], "/end");
             assert_eq!(text(response).await, "moved");
@@ -204,6 +208,21 @@ fn broken_redirects_name_the_url_and_the_reason() {
                 error.message.contains(expected) && error.message.contains("redirect from http://127.0.0.1"),
                 "{error}"
             );
+        }
+    });
+}
+
+/// The event that asks has no more sub-requests: the redirect after the last one is the response.
+#[test]
+fn no_more_redirects_are_followed_than_can_be_paid_for() {
+    run(|net| async move {
+        let server = redirecting(&net).await;
+        let egress = net.egress();
+        for (most, expected) in [(0, (302, 0)), (1, (200, 1)), (20, (200, 1))] {
+            let mut request = ask("GET", server.url("/302"));
+            request.0.redirects_max = most;
+            let response = request.send(&egress).await.unwrap();
+            assert_eq!((response.head.status, response.head.redirects), expected, "{most}");
         }
     });
 }

@@ -300,6 +300,7 @@ async fn fetch(egress: &Egress, way: &Way, target: &str) -> Result<(), String> {
     let request = OutboundRequest {
         request: Request { head, body },
         redirect,
+        redirects_max: 20,
     };
     let response = egress.fetch(&context(), request).await.map_err(|error| error.message)?;
     if *way == Way::WebSocket && response.websocket.is_none() {

@@ -10,6 +10,7 @@
 //! when their first event comes to it, so a child that follows another needs nothing but to be put in its place.
 //!
 //! Invariants:
+//! - no limit depends on a child's word: `warden` reads what it uses from the kernel, the link has deadlines of its own;
 //! - a child that ends takes its own requests with it, and no other's; what had not been sent to it goes to its successor;
 //! - a restart or a shutdown cuts nothing off that ends within the grace;
 //! - no child outlives the parent: the kernel sees to it (`process`).
@@ -18,16 +19,21 @@
 //! `docs/decisions/2026-11-21-cordon.md`.
 
 mod child;
+mod groups;
 mod nursery;
 mod place;
 mod process;
 mod shards;
 mod slot;
+#[cfg(test)]
+mod tests;
+mod warden;
 
 pub use process::{ChildCommand, START_MAX};
 pub(crate) use slot::CordonSlot;
 
 use child::Child;
+use groups::Bounds;
 use nursery::Nursery;
 use place::Place;
 use process::Spawner;
@@ -36,6 +42,7 @@ use atoll_model::{TenantId, WorkerVersion};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Environment, Fault, FaultKind};
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -63,6 +70,8 @@ pub struct CordonOptions {
     pub dedicated: bool,
     /// Child processes; at least [`CHILDREN_MIN`]. Without meaning if `dedicated`.
     pub children: usize,
+    /// Most memory of a child, bytes; three quarters of the machine's if not said.
+    pub memory_bytes: Option<u64>,
     /// How long a child that is followed by another, or whose tenant has gone, may go on with what it has in flight.
     pub grace: Duration,
 }
@@ -78,6 +87,8 @@ pub struct CordonStats {
     pub start_failures: u64,
     /// Children that ended while they served.
     pub ended: u64,
+    /// Children that the server ended because they broke a limit.
+    pub condemned: u64,
 }
 
 /// What places, slots and the nursery share.
@@ -91,6 +102,7 @@ struct Shared {
     /// Versions, by their number.
     slots: Mutex<HashMap<u64, Weak<CordonSlot>>>,
     ended: AtomicU64,
+    condemned: AtomicU64,
 }
 
 enum Places {
@@ -118,14 +130,16 @@ impl Cordon {
     /// # Errors
     /// The system refuses a thread.
     pub fn new(options: CordonOptions) -> io::Result<Arc<Self>> {
+        let bounds = Arc::new(Bounds::new(options.memory_bytes));
         let shared = Arc::new(Shared {
-            nursery: Nursery::new(Spawner::new(options.command)?),
+            nursery: Nursery::new(Spawner::new(options.command, bounds.clone())?, bounds),
             build: options.build,
             grace: options.grace,
             tasks: TaskGroup::new(),
             children: Mutex::default(),
             slots: Mutex::default(),
             ended: AtomicU64::new(0),
+            condemned: AtomicU64::new(0),
         });
         Nursery::run(&shared);
         let places = if options.dedicated {
@@ -269,7 +283,23 @@ impl Cordon {
             started,
             start_failures,
             ended: self.shared.ended.load(Ordering::Relaxed),
+            condemned: self.shared.condemned.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl fmt::Display for Cordon {
+    /// Where workers run, after "workers run".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.places {
+            Places::Shared(places) => write!(
+                f,
+                "in {} locked-in child processes (isolation \"cordon\")",
+                places.len()
+            )?,
+            Places::Own(_) => f.write_str("in a locked-in child process for each tenant (isolation \"dedicated\")")?,
+        }
+        write!(f, ", {}", self.shared.nursery.bounds())
     }
 }
 

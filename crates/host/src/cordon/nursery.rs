@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::child::Child;
+use super::groups::Bounds;
 use super::process::Spawner;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// See the module.
 pub(super) struct Nursery {
     spawner: Spawner,
+    bounds: Arc<Bounds>,
     ready: tokio::sync::Mutex<mpsc::Receiver<Arc<Child>>>,
     fill: Mutex<Option<mpsc::Sender<Arc<Child>>>>,
     /// How the first start went.
@@ -27,10 +29,11 @@ pub(super) struct Nursery {
 }
 
 impl Nursery {
-    pub(super) fn new(spawner: Spawner) -> Self {
+    pub(super) fn new(spawner: Spawner, bounds: Arc<Bounds>) -> Self {
         let (fill, ready) = mpsc::channel(1);
         Self {
             spawner,
+            bounds,
             ready: tokio::sync::Mutex::new(ready),
             fill: Mutex::new(Some(fill)),
             first: watch::Sender::new(None),
@@ -38,6 +41,15 @@ impl Nursery {
             started: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
+    /// What its children are bounded by.
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// Has the nursery of `shared` fill itself, until the group's end.
@@ -104,7 +116,7 @@ async fn fill_up(shared: &Arc<Shared>, fill: &mpsc::Sender<Arc<Child>>) {
     let mut pause = PAUSE_FIRST;
     // Room first: a child that is started before there is room would be a second spare.
     while let Ok(room) = fill.reserve().await {
-        match Child::start(&nursery.spawner, &shared.build, &shared.tasks).await {
+        match Child::start(shared).await {
             Ok((child, ready)) => {
                 if nursery.started.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::info!(layers = ready.layers, "child processes are locked in");

@@ -7,6 +7,7 @@
 //! All children are started by one thread that lives as long as the cordon: the kernel ends a child when the *thread* that
 //! started it ends. So no child outlives the cordon, however that goes.
 
+use super::groups::{Bounds, Group};
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::io;
@@ -14,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::UnixStream;
@@ -37,7 +38,7 @@ const LINES_PERIOD: Duration = Duration::from_secs(1);
 pub struct ChildCommand {
     /// The program: this one.
     pub program: PathBuf,
-    /// Its words.
+    /// Its words. The file by which it joins its control group comes after them, where there is one.
     pub arguments: Vec<OsString>,
     /// Its whole environment. Nothing is inherited: a parent's environment has secrets in it.
     pub environment: Vec<(OsString, OsString)>,
@@ -78,6 +79,7 @@ pub(crate) struct Started {
     pub(crate) socket: UnixStream,
     stdout: ChildStdout,
     pub(crate) stderr: ChildStderr,
+    pub(super) group: Option<Group>,
 }
 
 impl Started {
@@ -118,14 +120,14 @@ pub(crate) struct Spawner {
 }
 
 impl Spawner {
-    pub(crate) fn new(command: ChildCommand) -> io::Result<Self> {
+    pub(super) fn new(command: ChildCommand, bounds: Arc<Bounds>) -> io::Result<Self> {
         let (requests, asked) = mpsc::channel::<Request>();
         std::thread::Builder::new()
             .name("atoll-children".to_owned())
             .spawn(move || {
                 // Ends with the last sender, and every child with it.
                 for request in asked {
-                    let started = start(&command, &request.runtime);
+                    let started = start(&command, &bounds, &request.runtime);
                     if let Err(Ok(mut unwanted)) = request.reply.send(started) {
                         unwanted.process.kill();
                     }
@@ -144,12 +146,14 @@ impl Spawner {
     }
 }
 
-fn start(command: &ChildCommand, runtime: &Handle) -> io::Result<Started> {
+fn start(command: &ChildCommand, bounds: &Bounds, runtime: &Handle) -> io::Result<Started> {
+    let group = bounds.group()?;
     let (ours, theirs) = StdStream::pair()?;
     ours.set_nonblocking(true)?;
     let _entered = runtime.enter();
     let mut child = Command::new(&command.program)
         .args(&command.arguments)
+        .args(group.iter().map(Group::procs))
         .env_clear()
         .envs(command.environment.iter().map(|(name, value)| (name, value)))
         // Whatever this process has open is marked to be closed there; the child closes the rest itself.
@@ -169,6 +173,7 @@ fn start(command: &ChildCommand, runtime: &Handle) -> io::Result<Started> {
         socket: UnixStream::from_std(ours)?,
         stdout,
         stderr,
+        group,
     })
 }
 
@@ -266,15 +271,16 @@ mod tests {
             arguments: vec!["-c".into(), script.into()],
             environment: Vec::new(),
         };
+        let bounds = Arc::new(Bounds::new(None));
         let script = r#"echo '{"layers":"none","downgrades":["all"]}'; exec sleep 600"#;
-        let spawner = Spawner::new(command(script)).unwrap();
+        let spawner = Spawner::new(command(script), bounds.clone()).unwrap();
         let mut started = spawner.start().await.unwrap();
         let ready = started.ready().await.unwrap();
         assert_eq!(ready.downgrades, ["all"]);
         started.process.kill();
         assert!(!started.process.ended().await.unwrap().success());
 
-        let spawner = Spawner::new(command("exit 3")).unwrap();
+        let spawner = Spawner::new(command("exit 3"), bounds).unwrap();
         let mut started = spawner.start().await.unwrap();
         let error = started.ready().await.unwrap_err();
         assert!(error.to_string().contains("ended before"), "{error}");

@@ -58,15 +58,16 @@ impl CordonSlot {
 
     /// Starts the version in the tenant's first child and waits for its modules.
     pub(crate) async fn ready(&self) -> Result<(), Fault> {
+        let mut last = None;
         for _ in 0..TRIES_MAX {
             let child = self.cordon.child(&self.places).await?;
             let Some(worker) = child.worker(self) else { continue };
             match worker.ready().await {
-                Err(_) if child.is_over() => {}
+                Err(_) if child.is_over() => last = child.verdict().await,
                 answer => return answer,
             }
         }
-        Err(unlucky())
+        Err(last.unwrap_or_else(unlucky))
     }
 
     /// It was retired: nothing may start it any more.
@@ -89,9 +90,12 @@ impl CordonSlot {
             match worker.submit(ctx, event) {
                 Ok(answer) => {
                     let answer = answer.wait().await;
-                    return Ok(answer.map_err(|fault| crashed(&child, fault)));
+                    return Ok(match answer {
+                        Err(fault) => Err(of_end(&child, fault).await),
+                        outcome => outcome,
+                    });
                 }
-                Err(RemoteRefusal::Fault(fault)) => return Err(Refusal::Fault(crashed(&child, fault))),
+                Err(RemoteRefusal::Fault(fault)) => return Err(Refusal::Fault(of_end(&child, fault).await)),
                 Err(RemoteRefusal::Retired(same_ctx, same_event)) => (ctx, event) = (same_ctx, same_event),
             }
         }
@@ -136,14 +140,18 @@ impl Drop for CordonSlot {
 }
 
 /// What a fault says when its child is no more: it was not the worker's answer.
-fn crashed(child: &Child, fault: Fault) -> Fault {
+async fn of_end(child: &Child, fault: Fault) -> Fault {
     if fault.kind != FaultKind::Internal || !child.is_over() {
         return fault;
     }
-    Fault::new(
-        FaultKind::Crashed,
-        "the process that ran the worker ended before the event was over; another process takes what comes next",
-    )
+    let crashed = || {
+        Fault::new(
+            FaultKind::Crashed,
+            "the process that ran the worker ended before the event was over; another process takes what comes next",
+        )
+    };
+    // Why is known when the process is over, which is a matter of milliseconds after its link.
+    child.verdict().await.unwrap_or_else(crashed)
 }
 
 fn unlucky() -> Fault {

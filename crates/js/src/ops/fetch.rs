@@ -81,7 +81,7 @@ impl<'a> ToV8<'a> for Reply {
             text(scope, &head.status_text)?.into(),
             headers,
             text(scope, &head.url)?.into(),
-            v8::Boolean::new(scope, head.redirected).into(),
+            v8::Integer::new_from_unsigned(scope, head.redirects).into(),
             body,
             socket,
             v8::Boolean::new(scope, head.manual_encoding).into(),
@@ -90,7 +90,12 @@ impl<'a> ToV8<'a> for Reply {
     }
 }
 
+/// What JavaScript says instead of a number of redirects.
+const REDIRECT_MANUAL: i32 = -1;
+const REDIRECT_ERROR: i32 = -2;
+
 /// Sends a request. `target` is a binding's index, or negative for the network. At most one of the bodies is given.
+/// `redirects` is how many may be followed, or one of the modes.
 #[op2]
 #[allow(clippy::too_many_arguments, reason = "an op's arguments are its wire format")]
 pub(crate) fn op_fetch(
@@ -100,7 +105,7 @@ pub(crate) fn op_fetch(
     #[string] method: String,
     #[string] url: String,
     #[string] headers: String,
-    #[string] redirect: String,
+    #[smi] redirects: i32,
     #[buffer] bytes: Option<JsBuffer>,
     #[cppgc] source: Option<&Source>,
 ) -> impl Future<Output = Result<Reply, JsErrorBox>> + use<> {
@@ -108,10 +113,10 @@ pub(crate) fn op_fetch(
     let isolate = isolate(&state);
     let call = Call::begin(&isolate, token);
     let body = body_of(bytes, source);
-    let redirect = match redirect.as_str() {
-        "manual" => Redirect::Manual,
-        "error" => Redirect::Error,
-        _ => Redirect::Follow,
+    let (redirect, redirects_max) = match redirects {
+        REDIRECT_MANUAL => (Redirect::Manual, 0),
+        REDIRECT_ERROR => (Redirect::Error, 0),
+        most => (Redirect::Follow, u32::try_from(most).unwrap_or(0)),
     };
     let request = request_of(&method, url, &latin1(&headers), body);
     let ctx = call_context(&state, call.cancel.clone());
@@ -122,7 +127,14 @@ pub(crate) fn op_fetch(
     call.run(async move {
         let request = request?;
         let response = match way {
-            None => outbound.fetch(&ctx, OutboundRequest { request, redirect }).await,
+            None => {
+                let request = OutboundRequest {
+                    request,
+                    redirect,
+                    redirects_max,
+                };
+                outbound.fetch(&ctx, request).await
+            }
             Some(Binding::Fetcher(fetcher)) => fetcher.fetch(&ctx, request).await,
             Some(_) => Err(BindingError::invalid("this binding has no fetch method")),
         };

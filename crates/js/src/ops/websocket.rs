@@ -1,4 +1,8 @@
 //! Native ends of WebSockets.
+//!
+//! An end that is dropped looks like a connection that broke. Where the isolate goes because its version is replaced, and
+//! the socket has outlasted the drain, the other side is told instead: 1012, "service restart", which asks it to come again
+//! (IANA's WebSocket close code registry).
 
 use atoll_worker::socket::WsSendError;
 use atoll_worker::{WebSocketEnd, WsMessage};
@@ -6,14 +10,46 @@ use bytes::Bytes;
 use deno_core::convert::Uint8Array;
 use deno_core::{GarbageCollected, ToV8, op2, v8};
 use deno_error::JsErrorBox;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+/// The close code of a socket that outlasted the drain of its version, and the reason.
+const SERVICE_RESTART: u16 = 1012;
+const RESTART_REASON: &str = "the worker was replaced by another version, or its process by another";
+
+thread_local! {
+    /// This thread's isolate goes because its version was retired.
+    static RETIRED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on sockets of this thread's isolate that are dropped say why.
+pub(crate) fn say_restart() {
+    RETIRED.set(true);
+}
+
+/// A socket's end, while the worker has it.
+struct Held(Option<WebSocketEnd>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // At the end of a thread its variables may be gone; then nothing is said.
+        if let Some(end) = &self.0
+            && RETIRED.try_with(Cell::get).unwrap_or(false)
+        {
+            // One that is gone or overdriven hears nothing.
+            let _ = end.tx.send(WsMessage::Close {
+                code: Some(SERVICE_RESTART),
+                reason: RESTART_REASON.to_owned(),
+            });
+        }
+    }
+}
+
 /// A socket to the outside, until it is handed on.
 pub(crate) struct Socket {
-    end: Rc<RefCell<Option<WebSocketEnd>>>,
+    end: Rc<RefCell<Held>>,
 }
 
 // SAFETY: holds no traced references.
@@ -28,17 +64,17 @@ unsafe impl GarbageCollected for Socket {
 impl Socket {
     pub fn new(end: WebSocketEnd) -> Self {
         Self {
-            end: Rc::new(RefCell::new(Some(end))),
+            end: Rc::new(RefCell::new(Held(Some(end)))),
         }
     }
 
     pub fn take(&self) -> Option<WebSocketEnd> {
-        self.end.borrow_mut().take()
+        self.end.borrow_mut().0.take()
     }
 
     fn send(&self, message: WsMessage) -> Result<(), JsErrorBox> {
         let end = self.end.borrow();
-        match end.as_ref().map(|end| end.tx.send(message)) {
+        match end.0.as_ref().map(|end| end.tx.send(message)) {
             // A peer that is gone is told by the close event, as in browsers.
             None | Some(Ok(()) | Err(WsSendError::Closed)) => Ok(()),
             Some(Err(error @ WsSendError::Full)) => Err(JsErrorBox::generic(error.to_string())),
@@ -111,7 +147,7 @@ impl<'a> ToV8<'a> for Message {
 #[op2]
 pub(crate) fn op_ws_recv(#[cppgc] socket: &Socket) -> impl Future<Output = Option<Message>> + use<> {
     let end = socket.end.clone();
-    poll_fn(move |cx| match end.borrow_mut().as_mut() {
+    poll_fn(move |cx| match end.borrow_mut().0.as_mut() {
         Some(end) => end.rx.poll_recv(cx).map(|message| message.map(Message)),
         None => Poll::Ready(None),
     })

@@ -2,7 +2,7 @@
 
 use crate::driver::{Driver, module, version};
 use atoll_model::ModuleKind::Esm;
-use atoll_worker::{Body, Fault, FaultKind, InstanceState};
+use atoll_worker::{Body, Fault, FaultKind, InstanceState, WsMessage};
 
 fn fault(source: &str) -> Fault {
     Driver::source(source)
@@ -226,4 +226,34 @@ fn optimized_loops_can_be_interrupted() {
     check("let n = 0; while (true) for (let i = 0; i < 10; i++) n += i;");
     check("while (true) [3, 1, 2].map((x) => x * 2).filter((x) => x > 2).indexOf(6);");
     check("let s = 0; while (true) { for (const x of [1, 2, 3]) s ^= x; }");
+}
+
+/// A socket that outlasts the drain of its version is told to come again (1012); one whose isolate breaks just ends.
+#[test]
+fn a_socket_that_outlasts_its_version_is_told() {
+    const SOURCE: &str = "export default { fetch() { const [a, b] = Object.values(new WebSocketPair()); b.accept(); \
+                          return new Response(null, { status: 101, webSocket: a }); } }";
+    // In this order: the isolate of a retired version is the last of its thread.
+    for (fault, expected) in [
+        (Fault::exceeded_cpu(1), None),
+        (Fault::new(FaultKind::Draining, "retired"), Some(Some(1012))),
+    ] {
+        let mut driver = Driver::source(SOURCE);
+        let response = driver
+            .request("GET", "/", &[("upgrade", "websocket")], Body::Empty)
+            .unwrap();
+        let mut end = response.websocket.unwrap();
+        driver.interrupt().terminate(fault);
+        assert_eq!(driver.settle(), InstanceState::Broken);
+        drop(driver);
+        let heard = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(end.rx.recv());
+        let code = heard.map(|message| match message {
+            WsMessage::Close { code, .. } => code,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(code, expected);
+    }
 }

@@ -144,6 +144,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
             let request = OutboundRequest {
                 request,
                 redirect: Redirect::Manual,
+                redirects_max: 20,
             };
             let response = env
                 .outbound
@@ -156,6 +157,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
             let request = OutboundRequest {
                 request: crate::world::request("/never", Body::Empty),
                 redirect: Redirect::Follow,
+                redirects_max: 20,
             };
             ctx.cancel.cancel();
             let fetch = env.outbound.fetch(&ctx, request);
@@ -168,6 +170,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
             let request = OutboundRequest {
                 request,
                 redirect: Redirect::Follow,
+                redirects_max: 20,
             };
             let response = env
                 .outbound

@@ -55,6 +55,7 @@ fn busy() -> Worker {
         let outbound = OutboundRequest {
             request,
             redirect: Redirect::Follow,
+            redirects_max: 20,
         };
         match env.outbound.fetch(&ctx, outbound).await {
             Ok(response) => Ok(Outcome::Fetch(response)),

@@ -2,9 +2,10 @@
 //! keeps what the child can make it hold within limits.
 
 use crate::world::*;
-use atoll_link::{FRAME_BYTES_MAX, LinkError, ParentLink, WIRE_VERSION, limits};
+use atoll_link::{ANSWER_SLACK, FRAME_BYTES_MAX, LinkError, ParentLink, RemoteSlot, WIRE_VERSION, limits};
+use atoll_model::Limit;
 use atoll_stdx::{SplitMix64, TaskGroup};
-use atoll_worker::{Body, Event};
+use atoll_worker::{Body, Event, FaultKind, ScheduledEvent, body};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -173,8 +174,8 @@ async fn each_violation_is_named() {
         payload.extend([0]);
         //              export, Common, slot, request id, ..., Fetch
         payload.extend([0, 6, 0, 0, 0, 0, 0, 0, 0]);
-        //              method,            url,     headers, protocol, tls, client, peer, upgrade, cf, body, redirect
-        payload.extend([3, b'G', b'E', b'T', 1, b'u', 0, 0, 0, 0, 0, 0, 0, 2, 0]);
+        //              method,            url,     headers, protocol, tls, client, peer, upgrade, cf, body, redirect, how many
+        payload.extend([3, b'G', b'E', b'T', 1, b'u', 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
         frame(CALL, 0, CHILD | 1, &payload)
     };
     let body = [&[0][..], &id, &[0, 0]].concat();
@@ -250,8 +251,8 @@ async fn a_child_that_asks_and_never_reads_is_not_read_from() {
         let mut payload = vec![0, 1, 0xE0, 0xD4, 0x03];
         //              export, Common, slot, request id, ..., Fetch
         payload.extend([0, 6, 0, 0, 0, 0, 0, 0, 0]);
-        //              method,            url,     headers, ..., body at hand, redirect
-        payload.extend([3, b'G', b'E', b'T', 1, b'u', 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        //              method,            url,     headers, ..., body at hand, redirect, how many
+        payload.extend([3, b'G', b'E', b'T', 1, b'u', 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
         payload.extend(blob);
         let frame = frame(CALL, 0, CHILD | asked, &payload);
         match tokio::time::timeout(Duration::from_millis(500), write.write_all(&frame)).await {
@@ -340,4 +341,84 @@ fn noise_never_panics_and_always_ends() {
         ended += u32::from(matches!(error, LinkError::Violation(_)));
     }
     assert!(ended > 1_000, "{ended}");
+}
+
+/// A child that reads everything and answers nothing has until the limit and the slack beyond it, by the parent's clock.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_answers_nothing_is_thrown_out() {
+    let limits = version().limits;
+    let cron = || {
+        Event::Scheduled(ScheduledEvent {
+            cron: "* * * * *".to_owned(),
+            scheduled_ms: 0,
+        })
+    };
+    let fetch = || Event::Fetch(request("/", Body::Empty));
+    for (event, cancels, limit, limit_ms) in [
+        (cron(), false, Limit::Wall, limits.wall_ms),
+        (fetch(), true, Limit::WaitUntil, limits.wait_until_ms),
+    ] {
+        let (link, slot) = silent();
+        let ctx = context();
+        if cancels {
+            ctx.cancel.cancel();
+        }
+        let began = tokio::time::Instant::now();
+        let fault = slot.submit(ctx, event).unwrap().wait().await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::ExceededWall);
+        assert_eq!(fault.limit.map(|hit| (hit.limit, hit.value)), Some((limit, limit_ms)));
+        let within = Duration::from_millis(limit_ms + limits.cpu_ms) + ANSWER_SLACK;
+        assert!(began.elapsed() >= within && began.elapsed() < within + Duration::from_secs(1));
+        let end = link.ended().await;
+        assert!(matches!(end, LinkError::Overdue(hit) if hit.limit == limit), "{end:?}");
+        assert_eq!(end.limit(), Some(fault));
+    }
+    // A request whose client waits has no such limit.
+    let (link, slot) = silent();
+    let answer = slot.submit(context(), fetch()).unwrap().wait();
+    assert!(
+        tokio::time::timeout(Duration::from_secs(24 * 3600), answer)
+            .await
+            .is_err()
+    );
+    assert_eq!(link.end(), None);
+}
+
+/// A link whose child greets, reads, and says nothing more; and a slot in it.
+fn silent() -> (ParentLink, RemoteSlot) {
+    let (parent, mut child) = tokio::io::duplex(1 << 20);
+    let link = ParentLink::open(parent, BUILD, &TaskGroup::new());
+    let record = Arc::<Record>::default();
+    let nobody = worker(|_, _, _| async { respond("service") });
+    let slot = link.start(Arc::new(version()), environment(&record, &nobody));
+    tokio::spawn(async move {
+        let mut sink = vec![0; 1 << 16];
+        child.write_all(&hello(BUILD)).await.unwrap();
+        while child.read(&mut sink).await.is_ok_and(|read| read > 0) {}
+    });
+    (link, slot)
+}
+
+/// A child that takes an upload and never makes room for more holds up that upload and nothing else, and the parent keeps no
+/// more of it than the windows.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_holds_credit_back_holds_one_upload() {
+    let (link, slot) = silent();
+    let (upload, body) = body::channel(body::CREDIT_DEFAULT, None);
+    let event = Event::Fetch(request("/", Body::Stream(body)));
+    let _held = slot.submit(context(), event).unwrap();
+    let piece = vec![0; 16 * 1024];
+    let mut taken = 0;
+    while let Ok(sent) = tokio::time::timeout(Duration::from_secs(600), upload.send_data(piece.clone().into())).await {
+        sent.unwrap();
+        taken += piece.len();
+    }
+    let most = body::CREDIT_DEFAULT + limits::WINDOW_WIDE_BYTES as usize + piece.len();
+    assert!(taken > 0 && taken <= most, "{taken} of at most {most}");
+    assert_eq!(link.end(), None);
+    let before = link.stats().bytes_out;
+    let _other = slot
+        .submit(context(), Event::Fetch(request("/other", Body::Empty)))
+        .unwrap();
+    until(|| link.stats().bytes_out > before).await;
 }

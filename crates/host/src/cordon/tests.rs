@@ -1,0 +1,100 @@
+//! Children that were taken over before they did anything: a shell says that it is ready, greets, and does as it likes. What
+//! ends them is this side's alone.
+
+use super::*;
+use crate::environment::environment;
+use crate::logs::LogHub;
+use crate::services::Services;
+use crate::testing::{context, event, reach, version};
+use atoll_link::WIRE_VERSION;
+use atoll_model::{AccountLimits, Limit, Limits};
+
+const BUILD: &str = "test";
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes of a greeting: a frame's header, the magic, the version, the build.
+const GREETING_BYTES: usize = 16 + 8 + 4 + BUILD.len();
+
+/// A cordon whose children do `script` once they have greeted.
+fn cordon(script: &str, memory_bytes: Option<u64>) -> Arc<Cordon> {
+    let mut greeting = (12 + BUILD.len() as u32).to_le_bytes().to_vec();
+    greeting.extend([0; 12]);
+    greeting.extend(b"ATOLLNK\n");
+    greeting.extend(WIRE_VERSION.to_le_bytes());
+    greeting.extend(BUILD.as_bytes());
+    let octal: String = greeting.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    let script = format!("echo '{{\"layers\":\"none\",\"downgrades\":[]}}'; printf '{octal}' >&0; {script}");
+    Cordon::new(CordonOptions {
+        command: ChildCommand {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: Vec::new(),
+        },
+        build: BUILD.to_owned(),
+        dedicated: true,
+        children: 1,
+        memory_bytes,
+        grace: Duration::ZERO,
+    })
+    .unwrap()
+}
+
+/// What an event gets from such a child, and how often its limits were counted.
+async fn fault(cordon: &Arc<Cordon>, limits: Limits) -> (Fault, u64) {
+    let hub = LogHub::new();
+    let version = Arc::new(WorkerVersion {
+        limits,
+        ..version("w", "1")
+    });
+    let account = AccountLimits::default();
+    let services = Services::nowhere();
+    let environment = environment(&version, None, &reach(), &hub, &services, &account).unwrap();
+    let slot = cordon.slot(version, environment);
+    let answer = tokio::time::timeout(PATIENCE, slot.run(context(), event("any"))).await;
+    let fault = match answer.expect("it ends") {
+        Ok(Err(fault)) | Err(atoll_pool::Refusal::Fault(fault)) => fault,
+        other => panic!("{other:?}"),
+    };
+    let counted = fault.limit.map_or(0, |hit| hub.limits().get(hit.limit));
+    (fault, counted)
+}
+
+#[tokio::test]
+async fn a_child_that_burns_and_answers_nothing_is_ended() {
+    // The spare waits for more than the server's greeting, so that one child burns and not two.
+    let script = format!("head -c {} <&0 >/dev/null; while :; do :; done", GREETING_BYTES + 1);
+    let cordon = cordon(&script, None);
+    let limits = Limits {
+        cpu_ms: 50,
+        startup_ms: 50,
+        ..Limits::default()
+    };
+    let (fault, counted) = fault(&cordon, limits).await;
+    assert_eq!(fault.kind, FaultKind::ExceededCpu, "{fault}");
+    let hit = fault.limit.expect("a limit");
+    assert_eq!((hit.limit, hit.value, counted), (Limit::Cpu, 50, 1));
+    assert!(cordon.stats().condemned >= 1);
+    cordon.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_child_that_takes_memory_and_answers_nothing_is_ended() {
+    // 128 MiB and their copy, and then it waits.
+    let script = "s=xxxxxxxx; i=0; while [ $i -lt 24 ]; do s=$s$s; i=$((i+1)); done; while :; do sleep 1; done";
+    let cordon = cordon(script, Some(96 << 20));
+    let (fault, counted) = fault(&cordon, Limits::default()).await;
+    assert_eq!(fault.kind, FaultKind::ExceededMemory, "{fault}");
+    let hit = fault.limit.expect("a limit");
+    assert_eq!((hit.limit, hit.value, counted), (Limit::ChildMemory, 96 << 20, 1));
+    cordon.shutdown(Duration::ZERO).await;
+}
+
+/// One that ends for no reason of ours is a crash, and told as that.
+#[tokio::test]
+async fn a_child_that_is_killed_has_crashed() {
+    let cordon = cordon("sleep 1; kill -9 $$", None);
+    let (fault, _) = fault(&cordon, Limits::default()).await;
+    assert_eq!((fault.kind, fault.limit), (FaultKind::Crashed, None), "{fault}");
+    assert_eq!(cordon.stats().condemned, 0);
+    cordon.shutdown(Duration::ZERO).await;
+}
