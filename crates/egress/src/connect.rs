@@ -12,6 +12,7 @@ use crate::pool::{Capacity, Origin, Sender};
 use crate::tls::TlsRoots;
 use crate::upload::Upload;
 use atoll_stdx::TaskGroup;
+use atoll_worker::ConnectErrorKind;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyper::client::conn::{http1, http2};
@@ -93,6 +94,7 @@ impl Connector {
         let late = || EgressError::Connect {
             target: where_to.clone(),
             reason: format!("timed out after {:?} in its handshake", self.timeouts.handshake),
+            kind: ConnectErrorKind::TimedOut,
         };
         let handshake = async {
             if !origin.tls {
@@ -145,14 +147,20 @@ impl Connector {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(EgressError::connect(&name, &error)),
             Err(_) => {
-                let reason = format!("timed out after {:?}", self.timeouts.connect);
-                return Err(EgressError::Connect { target: name, reason });
+                return Err(EgressError::Connect {
+                    target: name,
+                    reason: format!("timed out after {:?}", self.timeouts.connect),
+                    kind: ConnectErrorKind::TimedOut,
+                });
             }
         };
         // The kernel connects to what it is told; this holds it to that even if a proxying layer is slipped in below.
         if stream.peer_addr().ok() != Some(socket) {
-            let reason = "failed: the peer is not the address that was checked".to_owned();
-            return Err(EgressError::Connect { target: name, reason });
+            return Err(EgressError::Connect {
+                target: name,
+                reason: "failed: the peer is not the address that was checked".to_owned(),
+                kind: ConnectErrorKind::Failed,
+            });
         }
         let keepalive = socket2::TcpKeepalive::new()
             .with_time(TCP_KEEPALIVE)

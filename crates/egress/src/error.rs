@@ -3,15 +3,10 @@
 //! Every message names the host (and, after resolution, the address) it is about. [`EgressError::into_binding`] chooses
 //! the kind by whose fault it is: the caller's arguments, a rule of this machine, or the network and the other side.
 
-use atoll_worker::BindingError;
+use atoll_worker::{BindingError, ConnectErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The reason of [`EgressError::Connect`] when nobody listens.
-pub(crate) const REFUSED: &str = "refused";
-/// How the reason begins when nobody answered in time.
-pub(crate) const TIMED_OUT: &str = "timed out";
 
 /// Why an outgoing request failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +47,8 @@ pub enum EgressError {
         target: String,
         /// `refused`, `timed out after 10s` and so on: a predicate.
         reason: String,
+        /// The same as a kind.
+        kind: ConnectErrorKind,
     },
     /// Every connection this process may hold is in use.
     #[error("connect to {target} failed: all {limit} outgoing connections are in use")]
@@ -129,25 +126,52 @@ impl EgressError {
     /// As the waist carries it.
     pub fn into_binding(self) -> BindingError {
         let message = self.to_string();
+        if let Some(kind) = self.kind() {
+            return BindingError::network(kind, message);
+        }
         match self {
             Self::Url { .. } | Self::Method(_) | Self::Redirect { .. } => BindingError::invalid(message),
-            Self::Denied { .. } => BindingError::rejected(message),
             _ => BindingError::unavailable(message),
+        }
+    }
+
+    /// What failed of the network; `None` where it did its part.
+    pub(crate) fn kind(&self) -> Option<ConnectErrorKind> {
+        match self {
+            Self::Resolve { .. } => Some(ConnectErrorKind::NotFound),
+            Self::Denied { .. } => Some(ConnectErrorKind::Denied),
+            Self::Connect { kind, .. } => Some(*kind),
+            Self::Tls { .. } => Some(ConnectErrorKind::Tls),
+            Self::HeadTimeout { .. } => Some(ConnectErrorKind::TimedOut),
+            Self::Busy { .. } | Self::Closed { .. } | Self::Exchange { .. } => Some(ConnectErrorKind::Failed),
+            Self::Url { .. }
+            | Self::Method(_)
+            | Self::BadResponse { .. }
+            | Self::RequestBody { .. }
+            | Self::Redirect { .. }
+            | Self::Roots { .. } => None,
         }
     }
 
     /// A failed connection attempt; `target` is what the message names.
     pub(crate) fn connect(target: &str, error: &std::io::Error) -> Self {
-        let reason = match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => REFUSED.to_owned(),
-            std::io::ErrorKind::NetworkUnreachable => "failed: the network is unreachable".to_owned(),
-            std::io::ErrorKind::HostUnreachable => "failed: the host is unreachable".to_owned(),
-            std::io::ErrorKind::TimedOut => TIMED_OUT.to_owned(),
-            _ => format!("failed: {error}"),
+        let (kind, reason) = match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => (ConnectErrorKind::Refused, "refused".to_owned()),
+            std::io::ErrorKind::NetworkUnreachable => (
+                ConnectErrorKind::NetworkUnreachable,
+                "failed: the network is unreachable".to_owned(),
+            ),
+            std::io::ErrorKind::HostUnreachable => (
+                ConnectErrorKind::HostUnreachable,
+                "failed: the host is unreachable".to_owned(),
+            ),
+            std::io::ErrorKind::TimedOut => (ConnectErrorKind::TimedOut, "timed out".to_owned()),
+            _ => (ConnectErrorKind::Failed, format!("failed: {error}")),
         };
         Self::Connect {
             target: target.to_owned(),
             reason,
+            kind,
         }
     }
 }

@@ -277,16 +277,7 @@ async fn upwards(
 }
 
 fn connect_error(error: &EgressError) -> ConnectError {
-    let kind = match error {
-        EgressError::Resolve { .. } => ConnectErrorKind::NotFound,
-        EgressError::Denied { .. } => ConnectErrorKind::Denied,
-        EgressError::Tls { .. } => ConnectErrorKind::Tls,
-        EgressError::Connect { reason, .. } if reason == crate::error::REFUSED => ConnectErrorKind::Refused,
-        EgressError::Connect { reason, .. } if reason.starts_with(crate::error::TIMED_OUT) => {
-            ConnectErrorKind::TimedOut
-        }
-        _ => ConnectErrorKind::Failed,
-    };
+    let kind = error.kind().unwrap_or(ConnectErrorKind::Failed);
     let message = match error {
         EgressError::Denied { host, address, reason } => {
             format!("connect to {host} ({address}) is not allowed: {reason}")

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! asked for -> waits for code -> runs <-> evicted
-//!                    \-> failed (kept for FAILURE_KEPT if its modules did not start, else asked for anew)
+//!                    \-> failed (kept for FAILURE_KEPT if who had the code threw, or its modules did not start; else asked for anew)
 //! ```
 //!
 //! A dynamic worker belongs to the tenant of the worker that loads it, has no bindings but what that worker gives it, no
@@ -38,7 +38,8 @@ use tokio::sync::watch;
 
 /// Dynamic workers that one version of a worker keeps.
 pub(crate) const LOADED_MAX: usize = 50;
-/// How long a dynamic worker whose modules did not start is answered from memory before its code is asked for again.
+/// How long a dynamic worker for which there was no code, or whose modules did not start, is answered from memory before its
+/// code is asked for again.
 const FAILURE_KEPT: Duration = Duration::from_secs(5);
 /// How often an event that meets a slot which has just been evicted is given to a new one.
 const STARTS_MAX: u32 = 4;
@@ -283,7 +284,7 @@ impl CodeSink for Sink {
         let Some(entry) = self.entry.take() else { return };
         let code = match code {
             Ok(code) => code,
-            Err(fault) => return entry.fail(fault, Duration::ZERO),
+            Err(fault) => return entry.fail(fault, FAILURE_KEPT),
         };
         let Some(loaders) = entry.loaders.upgrade() else {
             return entry.fail(draining(), Duration::ZERO);

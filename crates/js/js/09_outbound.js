@@ -7,11 +7,14 @@ const DENIED = "This worker is not permitted to access the internet via global f
 let denied = false;
 // (request) => promise of a response; null for the network.
 let service = null;
+// (address, options) => a socket; null for the network.
+let connect = null;
 
 // Before the worker's first line.
-function setOutbound(isDenied, viaService) {
+function setOutbound(isDenied, viaService, viaConnect) {
   denied = isDenied;
   service = viaService;
+  connect = viaConnect;
 }
 
 // Throws if nothing goes out.
@@ -19,13 +22,5 @@ function assertOutbound() {
   if (denied) throw new Error(DENIED);
 }
 
-// A raw connection goes through the network or not at all.
-function assertConnect() {
-  assertOutbound();
-  if (service !== null) {
-    throw new Error("connect() is not available to a worker whose globalOutbound is a service: use fetch().");
-  }
-}
-
-return { assertConnect, assertOutbound, outboundService: () => service, setOutbound };
+return { assertOutbound, outboundConnect: () => connect, outboundService: () => service, setOutbound };
 })();

@@ -17,6 +17,7 @@ const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { assertOutbound, outboundService } = core.loadExtScript("ext:atoll_js/09_outbound.js");
+const { readDataUrl } = core.loadExtScript("ext:atoll_js/15_data_url.js");
 const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, BYTES, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
 const { isRequest, Request, requestBlob, requestBody, requestSignal } = core.loadExtScript("ext:atoll_js/13_request.js");
@@ -60,6 +61,20 @@ async function pump(stream, sender) {
   }
 }
 
+// Node.js's names of what failed on the way, for its http modules: the platform's own errors say it in words alone.
+const networkCodes = new WeakMap();
+
+function networkError(code, message) {
+  const error = new Error(message);
+  networkCodes.set(error, code);
+  return error;
+}
+
+// Undefined for what is no failure of the network.
+function networkCode(error) {
+  return networkCodes.get(error);
+}
+
 // Fetch Standard, "scheme fetch": blob URLs of this isolate.
 function fetchBlob(request, url) {
   const blob = request.method === "GET" ? requestBlob(request) : null;
@@ -92,6 +107,14 @@ function pointsOn(status, headers) {
   return false;
 }
 
+// Fetch Standard, "scheme fetch": what a data: URL holds is the answer to every method, and no request is made.
+function fetchData(request, url) {
+  url.hash = "";
+  const data = readDataUrl(url.href);
+  if (data === null) throw new TypeError(`Fetch API cannot load: ${request.url}`);
+  return new Response(request.method === "HEAD" ? null : data.bytes, { statusText: "OK", headers: { "content-type": data.type } });
+}
+
 // target: index of a binding, or -1 for the network.
 async function fetchVia(target, input, init) {
   assertInHandler();
@@ -100,6 +123,7 @@ async function fetchVia(target, input, init) {
   signal?.throwIfAborted();
   const url = new URL(request.url);
   if (target < 0 && url.protocol === "blob:") return fetchBlob(request, url);
+  if (url.protocol === "data:") return fetchData(request, url);
   if (target < 0) {
     assertOutbound();
     const service = outboundService();
@@ -149,6 +173,7 @@ async function fetchVia(target, input, init) {
       bytes,
       source,
     );
+    if (reply.length === 2) throw networkError(...reply);
     const [status, statusText, headers, finalUrl, redirects, bodySource, socket] = reply;
     // Each redirect was a sub-request. Where the event had no more, the last one is the answer, and one more is asked for.
     for (let count = redirects; count > 0; count--) account.chargeSubrequest();
@@ -206,5 +231,5 @@ class Fetcher {
 
 setFetch(fetch);
 
-return { fetch, Fetcher, pump };
+return { fetch, fetchData, Fetcher, networkCode, pump };
 })();

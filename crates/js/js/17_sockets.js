@@ -31,7 +31,7 @@ const { ReadableStream, WritableStream } = core.loadExtScript("ext:deno_web/06_s
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { assertInHandler, assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
-const { assertConnect } = core.loadExtScript("ext:atoll_js/09_outbound.js");
+const { assertOutbound, outboundConnect } = core.loadExtScript("ext:atoll_js/09_outbound.js");
 const { onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { toBytes } = core.loadExtScript("ext:atoll_js/16_streams.js");
 
@@ -106,7 +106,7 @@ function connected(outcome) {
 
 async function dial({ host, port, tls = "off", serverName = "" }) {
   assertInHandler();
-  assertConnect();
+  assertOutbound();
   const account = currentAccount();
   account.chargeSubrequest();
   const place = account.takeConnection();
@@ -238,7 +238,7 @@ class Socket {
         throw failure;
       },
     ));
-    this.#opened = handled(this.#connecting.then(() => ({ remoteAddress: address.shown })));
+    this.#opened = handled(this.#connecting.then(() => address.opened ?? { remoteAddress: address.shown }));
     const socket = this;
     this.#readable = new ReadableStream({
       type: "bytes",
@@ -394,7 +394,9 @@ webidl.configureInterface(Socket);
 
 function connect(address, options = undefined) {
   assertInHandler();
-  assertConnect();
+  assertOutbound();
+  const service = outboundConnect();
+  if (service !== null) return service(address, options);
   const target = parseAddress(address);
   const checked = socketOptions(options);
   const connecting = dial({ host: target.host, port: target.port, tls: checked.secureTransport });
@@ -402,5 +404,11 @@ function connect(address, options = undefined) {
 }
 Object.defineProperty(connect, "length", { value: 2, configurable: true });
 
-return { connect, dial };
+// A socket over something that is no network connection. `target`: an address, with `opened` if that promise gives something
+// else; `connecting`: of an object with the methods of a Connection.
+function socketOver(connecting, target, options) {
+  return new Socket(INTERNAL, target, options, connecting);
+}
+
+return { connect, dial, parseAddress, socketOptions, socketOver };
 })();

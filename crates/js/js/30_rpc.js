@@ -22,6 +22,7 @@ const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { assertInHandler, currentEvent, Frame } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { eventAccount, eventAsking, eventDepth, eventServing, onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
 
+const { unwatch, watch } = core.loadExtScript("ext:atoll_js/30_rpc_collect.js");
 const {
   ERRORS, evaluate, HandlerObject, isPlatformError, markRemote, notAFunction, notImplemented, remoteError, states, thrown,
 } = core.loadExtScript("ext:atoll_js/30_rpc_target.js");
@@ -66,6 +67,7 @@ class RpcStub {
     const state = stateOf(this, STUB);
     if (!state.disposed) {
       state.disposed = true;
+      unwatch(state);
       state.hook.release();
     }
   }
@@ -252,7 +254,9 @@ function makeProxy(state) {
 }
 
 function makeStub(hook) {
-  return makeProxy(new State(STUB, hook, null, null, null));
+  const state = new State(STUB, hook, null, null, null);
+  watch(state, hook);
+  return makeProxy(state);
 }
 
 function makePromise(call) {
@@ -292,6 +296,11 @@ class ImportHook {
   dup() {
     this.#entry.holders++;
     return new ImportHook(this.session, this.id, this.#entry);
+  }
+
+  // False once it was released, or all that its session gave out has broken.
+  get isHeld() {
+    return !this.released && this.session.closed === null;
   }
 
   release() {
@@ -466,7 +475,10 @@ class Session {
       if (root === undefined && !(Array.isArray(target) ? this.answers.has(target[0]) : this.exports.has(target))) {
         throw new Error("The destination object for this RPC no longer exists.");
       }
-      result = Array.isArray(target)
+      if (this.isEvent && target === 0 && path.length === 1 && path[0] === "connect" && !isGet) {
+        // A service's stub has a method of that name, so that nobody calls it by RPC.
+        result = accept(root, args[0], this.#event);
+      } else result = Array.isArray(target)
         ? root.then((value) => evaluate(value, path, isGet ? null : args))
         : evaluate(root, path, isGet ? null : args);
     } catch (error) {
@@ -650,6 +662,13 @@ function serve(link, event, target, onClose) {
   session.onClose = onClose;
 }
 
+// Takes connections: set by 32_service_connect.js.
+let accept;
+
+function setAcceptor(acceptor) {
+  accept = acceptor;
+}
+
 // Who traces events is told of calls and of what they throw.
 let onCall = null;
 let onException = null;
@@ -663,7 +682,7 @@ function setCodec(codec) {
 }
 
 return {
-  ERRORS, HandlerObject, isStub: (value) => states.get(value)?.kind === STUB, localStub, makeStub, remoteError, RpcPromise,
-  RpcProperty, rpcKind: (value) => states.get(value)?.kind, RpcStub, serve, serviceProperty, setCodec, setTracer, stubHook: (stub) => states.get(stub), waitsFor,
+  callService, ERRORS, HandlerObject, isStub: (value) => states.get(value)?.kind === STUB, localStub, makeStub, remoteError, RpcPromise,
+  RpcProperty, rpcKind: (value) => states.get(value)?.kind, RpcStub, serve, serviceProperty, setAcceptor, setCodec, setTracer, stubHook: (stub) => states.get(stub), waitsFor,
 };
 })();

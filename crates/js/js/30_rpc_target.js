@@ -122,5 +122,5 @@ function handlerMember({ object }, name) {
   throw notImplemented(name);
 }
 
-return { ERRORS, evaluate, HandlerObject, isPlatformError, markRemote, notAFunction, notImplemented, remoteError, states, thrown };
+return { ERRORS, evaluate, HandlerObject, isPlatformError, markRemote, notAFunction, notImplemented, platformError, remoteError, states, thrown };
 })();

@@ -21,10 +21,11 @@ const { headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, BYTES, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
 const { isRequest, Request, requestBody, requestSignal } = core.loadExtScript("ext:atoll_js/13_request.js");
 const { responseFromNative } = core.loadExtScript("ext:atoll_js/14_response.js");
-const { pump } = core.loadExtScript("ext:atoll_js/15_fetch.js");
+const { fetchData, pump } = core.loadExtScript("ext:atoll_js/15_fetch.js");
 const { webSocketFromNative } = core.loadExtScript("ext:atoll_js/20_websocket.js");
 const { eventDepth } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { remoteError, serviceProperty, waitsFor } = core.loadExtScript("ext:atoll_js/30_rpc.js");
+const { connectService } = core.loadExtScript("ext:atoll_js/32_service_connect.js");
 const { setServices } = core.loadExtScript("ext:atoll_js/31_rpc_value.js");
 
 const REDIRECTS_MAX = 20;
@@ -51,6 +52,7 @@ async function serviceFetch(handle, input, init) {
   const request = init === undefined && isRequest(input) ? input : new Request(input, init);
   const signal = requestSignal(request) ?? (init?.signal ?? null);
   signal?.throwIfAborted();
+  if (request.url.startsWith("data:")) return fetchData(request, new URL(request.url));
   const account = currentAccount();
   account.chargeSubrequest();
   const cf = request.cf === undefined || request.cf === null ? null : JSON.stringify(request.cf) ?? null;
@@ -142,9 +144,8 @@ class Fetcher {
     return serviceFetch(handle, input, init);
   }
 
-  connect() {
-    handleOf(this);
-    throw new Error("connect() over a service binding is not available: use fetch() or RPC.");
+  connect(address, options = undefined) {
+    return connectService(handleOf(this), address, options);
   }
 
   get [Symbol.toStringTag]() {

@@ -23,6 +23,7 @@ const { assertInHandler, currentEvent } = core.loadExtScript("ext:atoll_js/00_co
 const { setOutbound } = core.loadExtScript("ext:atoll_js/09_outbound.js");
 const { holdEvent, releaseEvent } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { decodeStored, encodeStored } = core.loadExtScript("ext:atoll_js/31_rpc_value.js");
+const { connectService } = core.loadExtScript("ext:atoll_js/32_service_connect.js");
 const { encodeProps, makeDynamic, serviceFetch, serviceHandle } = core.loadExtScript("ext:atoll_js/32_service.js");
 
 const ID_CHARACTERS_MAX = 16 * 1024;
@@ -277,10 +278,14 @@ function clonedBinding(bytes, table, services) {
 // Before the worker's first line.
 const beginOutbound = (function beginOutbound() {
   const route = op_outbound_route();
-  if (route === DENIED) setOutbound(true, null);
+  if (route === DENIED) setOutbound(true, null, null);
   else if (route === SERVICE) {
     const handle = op_outbound_service();
-    setOutbound(false, (request, init) => serviceFetch(handle, request, init));
+    setOutbound(
+      false,
+      (request, init) => serviceFetch(handle, request, init),
+      (address, options) => connectService(handle, address, options),
+    );
   }
 });
 

@@ -129,7 +129,9 @@ fn stack(error: &JsError, exception: &JsException, depth: usize) -> String {
 pub(crate) fn binding_error(error: BindingError) -> JsErrorBox {
     match error.kind {
         BindingErrorKind::InvalidArgument => JsErrorBox::type_error(error.message),
-        BindingErrorKind::Rejected | BindingErrorKind::Unavailable => JsErrorBox::generic(error.message),
+        BindingErrorKind::Rejected | BindingErrorKind::Unavailable | BindingErrorKind::Network(_) => {
+            JsErrorBox::generic(error.message)
+        }
         BindingErrorKind::Canceled => JsErrorBox::new("DOMExceptionAbortError", error.message),
     }
 }

@@ -85,7 +85,6 @@ impl ParentLink {
     /// Starts `version` in the child and returns at once; [`RemoteSlot::ready`] says when it runs.
     pub fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> RemoteSlot {
         let core = self.inner.core.clone();
-        let logs = environment.logs.clone();
         let slot = self.inner.capabilities.insert(&version, environment.clone());
         let ready = Arc::new(watch::Sender::new(None));
         let told = ready.clone();
@@ -106,11 +105,10 @@ impl ParentLink {
             pending.waiter.answer(Err(error));
         }
         RemoteSlot {
-            logs: environment.logs,
             link: self.inner.clone(),
             slot,
             version,
-            logs,
+            logs: environment.logs,
             meter: SlotMeter::default(),
             closing: RwLock::new(false),
             ready,

@@ -10,6 +10,8 @@ const { globalAgent } = require("_http_agent");
 const { _checkIsHttpToken } = require("_http_common");
 const { codes: { ERR_INVALID_ARG_TYPE, ERR_INVALID_HTTP_TOKEN, ERR_INVALID_PROTOCOL, ERR_UNESCAPED_CHARACTERS } } =
   require("internal/http/errors");
+const { connectFailure, hangUp } = require("internal/connect_errors");
+const { networkCode } = internal.load("ext:atoll_js/15_fetch.js");
 const { urlToHttpOptions } = require("url");
 const { validateFunction, validateString } = require("internal/validators");
 
@@ -24,13 +26,11 @@ function optionsOf(input, options, callback) {
   return [Object.assign(input ?? {}, options), callback];
 }
 
-function connectionError(cause) {
-  const message = `${cause?.message ?? cause}`;
-  // The way out says what failed in words.
-  if (/^cannot resolve /.test(message)) return Object.assign(new Error(message, { cause }), { code: "ENOTFOUND", syscall: "getaddrinfo" });
-  if (/ timed out( |$)/.test(message)) return Object.assign(new Error(message, { cause }), { code: "ETIMEDOUT", syscall: "connect" });
-  if (/ reset( |$)/.test(message)) return Object.assign(new Error(message, { cause }), { code: "ECONNRESET", syscall: "read" });
-  return Object.assign(new Error(message, { cause }), { code: "ECONNREFUSED", syscall: "connect" });
+// The way out says what failed; what it does not know (an abort, a rule) is told as it is.
+function requestFailure(error, host, port) {
+  const code = networkCode(error);
+  if (code === undefined) return error;
+  return code === "ECONNRESET" ? hangUp(error) : connectFailure(code, host, port, error);
 }
 
 class ClientRequest extends OutgoingMessage {
@@ -159,7 +159,7 @@ class ClientRequest extends OutgoingMessage {
         signal: this.#abort.signal,
       });
     } catch (error) {
-      if (!this.destroyed) this.destroy(connectionError(error));
+      if (!this.destroyed) this.destroy(requestFailure(error, this.host, this.port));
       return;
     }
     clearTimeout(this.#timer);
@@ -212,7 +212,7 @@ class ClientRequest extends OutgoingMessage {
     clearTimeout(this.#timer);
     this.#abort.abort();
     this.res?.destroy(error);
-    if (!error && this.res === null) error = Object.assign(new Error("socket hang up"), { code: "ECONNRESET" });
+    if (!error && this.res === null) error = hangUp(undefined);
     return super.destroy(error);
   }
 

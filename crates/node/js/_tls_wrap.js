@@ -6,6 +6,7 @@ const { unavailable } = require("internal/unavailable");
 const net = require("net");
 const { createSecureContext } = require("_tls_common");
 const { codes } = require("internal/errors");
+const { connectFailure } = require("internal/connect_errors");
 const { validateFunction } = require("internal/validators");
 
 function TLSSocket(socket, options = {}) {
@@ -40,7 +41,7 @@ TLSSocket.prototype._upgrade = function _upgrade(socket, options) {
       this.emit("connect");
       this.emit("ready");
       this._read();
-    }, (error) => this.destroy(error));
+    }, (error) => this.destroy(connectFailure(error.cause?.code ?? "ECONNRESET", this._host, socket.remotePort, error.cause ?? error)));
   };
   if (socket.connecting) socket.once("connect", start);
   else start();

@@ -8,6 +8,7 @@ const { Duplex } = require("stream");
 const EventEmitter = require("events");
 const { Buffer } = require("buffer");
 const { codes } = require("internal/errors");
+const { connectFailure, resetFailure } = require("internal/connect_errors");
 const { unavailable } = require("internal/unavailable");
 const { validateFunction, validateInt32, validateNumber, validateString } = require("internal/validators");
 const { BlockList, SocketAddress, isIP, isIPv4, isIPv6 } = require("internal/net_addresses");
@@ -82,7 +83,7 @@ Socket.prototype.connect = function connect(...args) {
     this.emit("connect");
     this.emit("ready");
     this._read();
-  }, (error) => this.destroy(Object.assign(error, { code: "ECONNREFUSED", syscall: "connect", address: host, port })));
+  }, (error) => this.destroy(connectFailure(error.cause?.code ?? "ECONNREFUSED", host, port, error.cause ?? error)));
   this._bump();
   return this;
 };
@@ -120,7 +121,7 @@ Socket.prototype._read = function _read() {
     this.bytesRead += value.byteLength;
     if (this.push(Buffer.from(value.buffer, value.byteOffset, value.byteLength))) this._read();
   }, (error) => {
-    if (!this._detached) this.destroy(error);
+    if (!this._detached) this.destroy(error?.code === "ECONNRESET" ? resetFailure(error) : error);
   });
 };
 

@@ -30,13 +30,24 @@
 // exports: BROTLI_DECODER_ERROR_ALLOC_CONTEXT_MODES, BROTLI_DECODER_ERROR_ALLOC_TREE_GROUPS
 // exports: BROTLI_DECODER_ERROR_ALLOC_CONTEXT_MAP, BROTLI_DECODER_ERROR_ALLOC_RING_BUFFER_1
 // exports: BROTLI_DECODER_ERROR_ALLOC_RING_BUFFER_2, BROTLI_DECODER_ERROR_ALLOC_BLOCK_TYPE_TREES
-// exports: BROTLI_DECODER_ERROR_UNREACHABLE
+// exports: BROTLI_DECODER_ERROR_UNREACHABLE, ZstdCompress, ZstdDecompress, zstdCompress, zstdCompressSync, zstdDecompress
+// exports: zstdDecompressSync, createZstdCompress, createZstdDecompress
+// exports: ZSTD_COMPRESS, ZSTD_DECODE, ZSTD_DECOMPRESS, ZSTD_ENCODE, ZSTD_error_GENERIC, ZSTD_error_checksum_wrong
+// exports: ZSTD_error_corruption_detected, ZSTD_error_dictionaryCreation_failed, ZSTD_error_dictionary_corrupted
+// exports: ZSTD_error_dictionary_wrong, ZSTD_error_dstBuffer_null, ZSTD_error_dstSize_tooSmall
+// exports: ZSTD_error_frameParameter_unsupported, ZSTD_error_frameParameter_windowTooLarge, ZSTD_error_init_missing
+// exports: ZSTD_error_literals_headerWrong, ZSTD_error_maxSymbolValue_tooLarge, ZSTD_error_maxSymbolValue_tooSmall
+// exports: ZSTD_error_memory_allocation, ZSTD_error_noForwardProgress_destFull, ZSTD_error_noForwardProgress_inputEmpty
+// exports: ZSTD_error_no_error, ZSTD_error_parameter_combination_unsupported, ZSTD_error_parameter_outOfBound
+// exports: ZSTD_error_parameter_unsupported, ZSTD_error_prefix_unknown, ZSTD_error_srcSize_wrong
+// exports: ZSTD_error_stabilityCondition_notRespected, ZSTD_error_stage_wrong, ZSTD_error_tableLog_tooLarge
+// exports: ZSTD_error_version_unsupported, ZSTD_error_workSpace_tooSmall
 //
 // node:zlib over the ops of src/zlib: streams that push what one step after the other makes, and functions that collect it.
 // A worker has no thread beside its own: what Node does in its pool happens here in a later turn of the event loop.
 
-const { op_brotli_new, op_zlib_close, op_zlib_crc32, op_zlib_failure, op_zlib_new, op_zlib_params, op_zlib_reset, op_zlib_write } =
-  internal.ops;
+const { op_brotli_new, op_zlib_close, op_zlib_crc32, op_zlib_failure, op_zlib_new, op_zlib_params, op_zlib_reset, op_zlib_write,
+  op_zstd_new } = internal.ops;
 const { codes, E } = require("internal/errors");
 const { validateFunction, validateNumber, validateUint32 } = require("internal/validators");
 const { Buffer, kMaxLength } = require("buffer");
@@ -47,14 +58,14 @@ const { setImmediate } = require("internal/timers");
 if (codes.ERR_BROTLI_INVALID_PARAM === undefined) {
   E("ERR_BROTLI_INVALID_PARAM", (name) => `${name} is not a valid Brotli parameter`, RangeError);
 }
-if (codes.ERR_ZLIB_INITIALIZATION_FAILED === undefined) {
-  E("ERR_ZLIB_INITIALIZATION_FAILED", "Initialization failed", Error);
+if (codes.ERR_ZSTD_INVALID_PARAM === undefined) {
+  E("ERR_ZSTD_INVALID_PARAM", (name) => `${name} is not a valid zstd parameter`, RangeError);
 }
 if (codes.ERR_BUFFER_TOO_LARGE === undefined) {
   E("ERR_BUFFER_TOO_LARGE", (bytes) => `Cannot create a Buffer larger than ${bytes} bytes`, RangeError);
 }
-const { ERR_BROTLI_INVALID_PARAM, ERR_BUFFER_TOO_LARGE, ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE, ERR_ZLIB_INITIALIZATION_FAILED } =
-  codes;
+const { ERR_BROTLI_INVALID_PARAM, ERR_BUFFER_TOO_LARGE, ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE, ERR_ZLIB_INITIALIZATION_FAILED,
+  ERR_ZSTD_INVALID_PARAM } = codes;
 
 // Modes; src/zlib/deflate_stream.rs has the same numbers.
 const DEFLATE = 1;
@@ -66,6 +77,8 @@ const INFLATERAW = 6;
 const UNZIP = 7;
 const BROTLI_DECODE = 8;
 const BROTLI_ENCODE = 9;
+const ZSTD_ENCODE = 10;
+const ZSTD_DECODE = 11;
 
 const constants = Object.freeze({
   __proto__: null,
@@ -176,6 +189,71 @@ const constants = Object.freeze({
   BROTLI_DECODER_ERROR_ALLOC_RING_BUFFER_2: -27,
   BROTLI_DECODER_ERROR_ALLOC_BLOCK_TYPE_TREES: -30,
   BROTLI_DECODER_ERROR_UNREACHABLE: -31,
+  ZSTD_ENCODE: 10,
+  ZSTD_DECODE: 11,
+  ZSTD_COMPRESS: 10,
+  ZSTD_DECOMPRESS: 11,
+  ZSTD_e_continue: 0,
+  ZSTD_e_flush: 1,
+  ZSTD_e_end: 2,
+  ZSTD_c_compressionLevel: 100,
+  ZSTD_c_windowLog: 101,
+  ZSTD_c_hashLog: 102,
+  ZSTD_c_chainLog: 103,
+  ZSTD_c_searchLog: 104,
+  ZSTD_c_minMatch: 105,
+  ZSTD_c_targetLength: 106,
+  ZSTD_c_strategy: 107,
+  ZSTD_c_enableLongDistanceMatching: 160,
+  ZSTD_c_ldmHashLog: 161,
+  ZSTD_c_ldmMinMatch: 162,
+  ZSTD_c_ldmBucketSizeLog: 163,
+  ZSTD_c_ldmHashRateLog: 164,
+  ZSTD_c_contentSizeFlag: 200,
+  ZSTD_c_checksumFlag: 201,
+  ZSTD_c_dictIDFlag: 202,
+  ZSTD_c_nbWorkers: 400,
+  ZSTD_c_jobSize: 401,
+  ZSTD_c_overlapLog: 402,
+  ZSTD_d_windowLogMax: 100,
+  ZSTD_fast: 1,
+  ZSTD_dfast: 2,
+  ZSTD_greedy: 3,
+  ZSTD_lazy: 4,
+  ZSTD_lazy2: 5,
+  ZSTD_btlazy2: 6,
+  ZSTD_btopt: 7,
+  ZSTD_btultra: 8,
+  ZSTD_btultra2: 9,
+  ZSTD_CLEVEL_DEFAULT: 3,
+  ZSTD_error_no_error: 0,
+  ZSTD_error_GENERIC: 1,
+  ZSTD_error_prefix_unknown: 10,
+  ZSTD_error_version_unsupported: 12,
+  ZSTD_error_frameParameter_unsupported: 14,
+  ZSTD_error_frameParameter_windowTooLarge: 16,
+  ZSTD_error_corruption_detected: 20,
+  ZSTD_error_checksum_wrong: 22,
+  ZSTD_error_literals_headerWrong: 24,
+  ZSTD_error_dictionary_corrupted: 30,
+  ZSTD_error_dictionary_wrong: 32,
+  ZSTD_error_dictionaryCreation_failed: 34,
+  ZSTD_error_parameter_unsupported: 40,
+  ZSTD_error_parameter_combination_unsupported: 41,
+  ZSTD_error_parameter_outOfBound: 42,
+  ZSTD_error_tableLog_tooLarge: 44,
+  ZSTD_error_maxSymbolValue_tooLarge: 46,
+  ZSTD_error_maxSymbolValue_tooSmall: 48,
+  ZSTD_error_stabilityCondition_notRespected: 50,
+  ZSTD_error_stage_wrong: 60,
+  ZSTD_error_init_missing: 62,
+  ZSTD_error_memory_allocation: 64,
+  ZSTD_error_workSpace_tooSmall: 66,
+  ZSTD_error_dstSize_tooSmall: 70,
+  ZSTD_error_srcSize_wrong: 72,
+  ZSTD_error_dstBuffer_null: 74,
+  ZSTD_error_noForwardProgress_destFull: 80,
+  ZSTD_error_noForwardProgress_inputEmpty: 82,
 });
 
 const {
@@ -201,6 +279,9 @@ const {
   Z_MIN_WINDOWBITS,
   Z_NO_FLUSH,
   Z_SYNC_FLUSH,
+  ZSTD_e_continue,
+  ZSTD_e_end,
+  ZSTD_e_flush,
 } = constants;
 
 const returnCodes = {
@@ -227,6 +308,15 @@ for (let kind = 0; kind <= Z_BLOCK; kind++) {
   flushChunks[kind] = Buffer.alloc(0);
   flushChunks[kind][kFlushFlag] = kind;
 }
+
+// The last of the ways to flush, where that is not zlib's.
+const HIGHEST_FLUSH = {
+  __proto__: null,
+  [BROTLI_DECODE]: BROTLI_OPERATION_EMIT_METADATA,
+  [BROTLI_ENCODE]: BROTLI_OPERATION_EMIT_METADATA,
+  [ZSTD_ENCODE]: ZSTD_e_end,
+  [ZSTD_DECODE]: ZSTD_e_end,
+};
 
 // The stronger of two flushes, for zlib's: partial flush is weaker than sync flush whatever its number.
 const STRENGTH = [0, 1, 2, 3, 5, 4];
@@ -257,6 +347,15 @@ function isAnyArrayBuffer(value) {
 
 function bytes(view) {
   return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+// The bytes of the dictionary that the options name; none is empty.
+function dictionaryOf(options) {
+  const dictionary = options?.dictionary;
+  if (dictionary === undefined) return new Uint8Array(0);
+  if (ArrayBuffer.isView(dictionary)) return bytes(dictionary);
+  if (isAnyArrayBuffer(dictionary)) return Buffer.from(dictionary);
+  throw new ERR_INVALID_ARG_TYPE("options.dictionary", ["Buffer", "TypedArray", "DataView", "ArrayBuffer"], dictionary);
 }
 
 // The native part of a stream. Closed by the stream's end, so that memory does not wait for the collector.
@@ -300,27 +399,26 @@ class Handle {
   }
 }
 
-function make(create) {
+function make(create, message) {
   try {
     return new Handle(create());
   } catch {
-    throw new ERR_ZLIB_INITIALIZATION_FAILED();
+    throw new ERR_ZLIB_INITIALIZATION_FAILED(message);
   }
 }
 
 function ZlibBase(options, mode, create, { flush, finishFlush, fullFlush }) {
   let chunkSize = Z_DEFAULT_CHUNK;
   let maxOutputLength = kMaxLength;
-  const isBrotli = mode === BROTLI_ENCODE || mode === BROTLI_DECODE;
   if (options) {
     chunkSize = options.chunkSize;
     if (!isGiven(chunkSize, "options.chunkSize")) chunkSize = Z_DEFAULT_CHUNK;
     else if (chunkSize < Z_MIN_CHUNK) {
       throw new ERR_OUT_OF_RANGE("options.chunkSize", `>= ${Z_MIN_CHUNK}`, chunkSize);
     }
-    const [lowest, highest] = isBrotli ? [BROTLI_OPERATION_PROCESS, BROTLI_OPERATION_EMIT_METADATA] : [Z_NO_FLUSH, Z_BLOCK];
-    flush = within(options.flush, "options.flush", lowest, highest, flush);
-    finishFlush = within(options.finishFlush, "options.finishFlush", lowest, highest, finishFlush);
+    const highest = HIGHEST_FLUSH[mode] ?? Z_BLOCK;
+    flush = within(options.flush, "options.flush", 0, highest, flush);
+    finishFlush = within(options.finishFlush, "options.finishFlush", 0, highest, finishFlush);
     maxOutputLength = within(options.maxOutputLength, "options.maxOutputLength", 1, kMaxLength, kMaxLength);
     if (options.encoding || options.objectMode || options.writableObjectMode) {
       options = { ...options, encoding: null, objectMode: false, writableObjectMode: false };
@@ -428,7 +526,9 @@ ZlibBase.prototype._transform = function (chunk, _encoding, callback) {
   let flushFlag = this._defaultFlushFlag;
   if (typeof chunk[kFlushFlag] === "number") flushFlag = chunk[kFlushFlag];
   else if (this.writableEnded && this.writableLength === chunk.byteLength) {
-    flushFlag = this instanceof Brotli ? this._finishFlushFlag : stronger(flushFlag, this._finishFlushFlag);
+    flushFlag = this instanceof Zlib && !(this instanceof Brotli)
+      ? stronger(flushFlag, this._finishFlushFlag)
+      : this._finishFlushFlag;
   }
   process(this, chunk, flushFlag, callback);
 };
@@ -556,7 +656,7 @@ function Zlib(options, mode) {
   let level = Z_DEFAULT_COMPRESSION;
   let memLevel = Z_DEFAULT_MEMLEVEL;
   let strategy = Z_DEFAULT_STRATEGY;
-  let dictionary;
+  const dictionary = dictionaryOf(options);
   if (options) {
     // Decompressors may take the window from the data.
     if ((options.windowBits == null || options.windowBits === 0) && (mode === INFLATE || mode === GUNZIP || mode === UNZIP)) {
@@ -568,18 +668,8 @@ function Zlib(options, mode) {
     level = within(options.level, "options.level", Z_MIN_LEVEL, Z_MAX_LEVEL, Z_DEFAULT_COMPRESSION);
     memLevel = within(options.memLevel, "options.memLevel", Z_MIN_MEMLEVEL, Z_MAX_MEMLEVEL, Z_DEFAULT_MEMLEVEL);
     strategy = within(options.strategy, "options.strategy", Z_DEFAULT_STRATEGY, Z_FIXED, Z_DEFAULT_STRATEGY);
-    dictionary = options.dictionary;
-    if (dictionary !== undefined && !ArrayBuffer.isView(dictionary)) {
-      if (!isAnyArrayBuffer(dictionary)) {
-        throw new ERR_INVALID_ARG_TYPE("options.dictionary", ["Buffer", "TypedArray", "DataView", "ArrayBuffer"], dictionary);
-      }
-      dictionary = Buffer.from(dictionary);
-    }
   }
-  const create = () =>
-    make(() =>
-      op_zlib_new(mode, windowBits, level, memLevel, strategy, dictionary === undefined ? new Uint8Array(0) : bytes(dictionary))
-    );
+  const create = () => make(() => op_zlib_new(mode, windowBits, level, memLevel, strategy, dictionary));
   Reflect.apply(ZlibBase, this, [options, mode, create, {
     flush: Z_NO_FLUSH,
     finishFlush: Z_FINISH,
@@ -641,9 +731,12 @@ const Unzip = zlibClass("Unzip", UNZIP);
 
 // ---- Brotli
 
-const BROTLI_PARAMETER_MAX = Math.max(
-  ...Object.entries(constants).filter(([name]) => name.startsWith("BROTLI_PARAM_")).map(([, value]) => value),
-);
+// The greatest of the constants whose names begin so.
+function greatest(prefix) {
+  return Math.max(...Object.entries(constants).filter(([name]) => name.startsWith(prefix)).map(([, value]) => value));
+}
+
+const BROTLI_PARAMETER_MAX = greatest("BROTLI_PARAM_");
 const UNSET = 0xffffffff;
 
 function Brotli(options, mode) {
@@ -685,6 +778,62 @@ function brotliClass(name, mode) {
 
 const BrotliCompress = brotliClass("BrotliCompress", BROTLI_ENCODE);
 const BrotliDecompress = brotliClass("BrotliDecompress", BROTLI_DECODE);
+
+// ---- Zstandard
+
+const ZSTD_PARAMETER_MAX = {
+  __proto__: null,
+  [ZSTD_ENCODE]: greatest("ZSTD_c_"),
+  [ZSTD_DECODE]: greatest("ZSTD_d_"),
+};
+
+function zstdParameters(params, mode) {
+  const pairs = [];
+  const seen = new Set();
+  for (const [name, value] of Object.entries(params ?? {})) {
+    const key = Number(name);
+    if (!Number.isInteger(key) || key < 0 || key > ZSTD_PARAMETER_MAX[mode] || seen.has(key)) {
+      throw new ERR_ZSTD_INVALID_PARAM(name);
+    }
+    if (typeof value !== "number" && typeof value !== "boolean") {
+      throw new ERR_INVALID_ARG_TYPE("options.params[key]", "number", value);
+    }
+    seen.add(key);
+    pairs.push(key, Number(value));
+  }
+  // Negative ones wrap, and are negative again beneath.
+  return Uint32Array.from(pairs);
+}
+
+// The length of the input as promised, or -1.
+function pledgedSize(size) {
+  if (size === undefined) return -1;
+  validateNumber(size, "options.pledgedSrcSize", 0);
+  return size;
+}
+
+class Zstd extends ZlibBase {
+  constructor(options, mode) {
+    const parameters = zstdParameters(options?.params, mode);
+    const pledged = mode === ZSTD_ENCODE ? pledgedSize(options?.pledgedSrcSize) : -1;
+    const dictionary = dictionaryOf(options);
+    const create = () =>
+      make(() => op_zstd_new(mode === ZSTD_ENCODE, parameters, pledged, dictionary), "Setting parameter failed");
+    super(options, mode, create, { flush: ZSTD_e_continue, finishFlush: ZSTD_e_end, fullFlush: ZSTD_e_flush });
+  }
+}
+
+class ZstdCompress extends Zstd {
+  constructor(options) {
+    super(options, ZSTD_ENCODE);
+  }
+}
+
+class ZstdDecompress extends Zstd {
+  constructor(options) {
+    super(options, ZSTD_DECODE);
+  }
+}
 
 // ---- functions
 
@@ -752,6 +901,8 @@ module.exports = {
   Unzip,
   BrotliCompress,
   BrotliDecompress,
+  ZstdCompress,
+  ZstdDecompress,
   ...functions(Deflate, "deflate"),
   ...functions(Inflate, "inflate"),
   ...functions(Gzip, "gzip"),
@@ -761,6 +912,8 @@ module.exports = {
   ...functions(Unzip, "unzip"),
   ...functions(BrotliCompress, "brotliCompress"),
   ...functions(BrotliDecompress, "brotliDecompress"),
+  ...functions(ZstdCompress, "zstdCompress"),
+  ...functions(ZstdDecompress, "zstdDecompress"),
   crc32,
 };
 
@@ -774,6 +927,8 @@ const creators = {
   createUnzip: Unzip,
   createBrotliCompress: BrotliCompress,
   createBrotliDecompress: BrotliDecompress,
+  createZstdCompress: ZstdCompress,
+  createZstdDecompress: ZstdDecompress,
 };
 for (const [name, Class] of Object.entries(creators)) {
   const create = {

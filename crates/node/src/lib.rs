@@ -44,6 +44,7 @@ deno_core::extension!(
         zlib::op_zlib_params,
         zlib::op_zlib_reset,
         zlib::op_zlib_write,
+        zlib::op_zstd_new,
     ],
 );
 

@@ -2,6 +2,7 @@
 
 use crate::analytics::AnalyticsDataset;
 use crate::cache::ResponseCache;
+use crate::connection::ConnectErrorKind;
 use crate::kv::KvNamespace;
 use crate::loader::{ClonedValue, WorkerLoader};
 use crate::log::LogSink;
@@ -89,8 +90,10 @@ pub enum BindingErrorKind {
     InvalidArgument,
     /// The request breaks a limit or a rule of the store (`Error`, with the platform's status in the message).
     Rejected,
-    /// The store or network failed (`Error`); trying again may work.
+    /// The store or the other side failed (`Error`); trying again may work.
     Unavailable,
+    /// The network did (`Error`), for this reason.
+    Network(ConnectErrorKind),
     /// Cancelled with its event.
     Canceled,
 }
@@ -112,7 +115,15 @@ impl BindingError {
         }
     }
 
-    /// The store or network failed.
+    /// The network failed, or a rule forbids it.
+    pub fn network(kind: ConnectErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind: BindingErrorKind::Network(kind),
+            message: message.into(),
+        }
+    }
+
+    /// The store or the other side failed.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self {
             kind: BindingErrorKind::Unavailable,

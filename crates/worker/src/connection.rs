@@ -91,7 +91,11 @@ pub enum ConnectErrorKind {
     Denied,
     /// The TLS handshake failed.
     Tls,
-    /// Anything else: the network is unreachable, all connections are in use.
+    /// No way leads to the host.
+    HostUnreachable,
+    /// No way leads to its network.
+    NetworkUnreachable,
+    /// Anything else: the other side broke off, all connections are in use.
     Failed,
 }
 

@@ -1,7 +1,7 @@
 //! What breaks, and what it is called.
 
 use crate::net::*;
-use atoll_worker::BindingErrorKind;
+use atoll_worker::{BindingErrorKind, ConnectErrorKind};
 
 #[test]
 fn connections_that_cannot_be_made() {
@@ -17,19 +17,20 @@ fn connections_that_cannot_be_made() {
             let error = get(&url).send(&egress).await.unwrap_err();
             assert_eq!((error.kind, error.message.as_str()), (kind, expected), "{url}");
         };
-        use BindingErrorKind::{InvalidArgument, Unavailable};
+        use BindingErrorKind::{InvalidArgument, Network};
+        let refused = Network(ConnectErrorKind::Refused);
         check(
             format!("http://{gone}/"),
-            Unavailable,
+            refused,
             &format!("connect to {gone} refused"),
         )
         .await;
         let port = gone.port();
         let expected = format!("connect to here.example:{port} (127.0.0.1) refused");
-        check(format!("http://here.example:{port}/"), Unavailable, &expected).await;
+        check(format!("http://here.example:{port}/"), refused, &expected).await;
         check(
             "http://nosuch.example/".into(),
-            Unavailable,
+            Network(ConnectErrorKind::NotFound),
             "cannot resolve nosuch.example: no such host",
         )
         .await;

@@ -3,7 +3,7 @@
 
 use crate::net::*;
 use atoll_egress::{AddressPolicy, Egress, EgressOptions};
-use atoll_worker::BindingErrorKind;
+use atoll_worker::{BindingErrorKind, ConnectErrorKind};
 use std::sync::Arc;
 
 fn public(net: &Net, change: impl FnOnce(&mut EgressOptions)) -> Arc<Egress> {
@@ -68,7 +68,11 @@ fn loopback_in_every_spelling_a_url_can_have_is_refused() {
                 url
             };
             let error = get(&url).send(&egress).await.map(|response| response.head).unwrap_err();
-            assert_eq!(error.kind, BindingErrorKind::Rejected, "{url}: {error}");
+            assert_eq!(
+                error.kind,
+                BindingErrorKind::Network(ConnectErrorKind::Denied),
+                "{url}: {error}"
+            );
             assert!(error.message.contains("is not allowed: it is"), "{url}: {error}");
         }
         assert_eq!(server.accepted(), 0);
@@ -223,7 +227,7 @@ fn of_mixed_answers_only_the_allowed_are_used() {
             .await
             .unwrap_err();
         assert_eq!(error.message, "cannot resolve none.example: the name has no address");
-        assert_eq!(error.kind, BindingErrorKind::Unavailable);
+        assert_eq!(error.kind, BindingErrorKind::Network(ConnectErrorKind::NotFound));
     });
 }
 

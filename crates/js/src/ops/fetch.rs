@@ -4,11 +4,13 @@ use crate::exception::binding_error;
 use crate::ops::body::Source;
 use crate::ops::event::{headers_from_wire, headers_to_wire};
 use crate::ops::isolate;
+use crate::ops::socket::failure_code;
 use crate::ops::websocket::Socket;
 use crate::state::IsolateState;
 use atoll_model::RequestId;
 use atoll_worker::{
-    Binding, BindingError, Body, Entry, EventContext, OutboundRequest, Redirect, Request, RequestHead, Response,
+    Binding, BindingError, BindingErrorKind, Body, ConnectErrorKind, Entry, EventContext, OutboundRequest, Redirect,
+    Request, RequestHead, Response,
 };
 use bytes::Bytes;
 use deno_core::convert::ByteString;
@@ -94,6 +96,28 @@ impl<'a> ToV8<'a> for Reply {
 const REDIRECT_MANUAL: i32 = -1;
 const REDIRECT_ERROR: i32 = -2;
 
+/// What came of a request: a response, or `[code, message]` where the network failed.
+pub(crate) enum Fetched {
+    Reply(Reply),
+    Failed(ConnectErrorKind, String),
+}
+
+impl<'a> ToV8<'a> for Fetched {
+    type Error = JsErrorBox;
+
+    fn to_v8<'i>(self, scope: &mut v8::PinScope<'a, 'i>) -> Result<v8::Local<'a, v8::Value>, Self::Error> {
+        let (kind, message) = match self {
+            Self::Reply(reply) => return reply.to_v8(scope),
+            Self::Failed(kind, message) => (kind, message),
+        };
+        let text = |scope: &mut v8::PinScope<'a, 'i>, text: &str| {
+            v8::String::new(scope, text).ok_or_else(|| JsErrorBox::range_error("text too long"))
+        };
+        let fields = [text(scope, failure_code(kind))?.into(), text(scope, &message)?.into()];
+        Ok(v8::Array::new_with_elements(scope, &fields).into())
+    }
+}
+
 /// Sends a request. `target` is a binding's index, or negative for the network. At most one of the bodies is given.
 /// `redirects` is how many may be followed, or one of the modes.
 #[op2]
@@ -108,7 +132,7 @@ pub(crate) fn op_fetch(
     #[smi] redirects: i32,
     #[buffer] bytes: Option<JsBuffer>,
     #[cppgc] source: Option<&Source>,
-) -> impl Future<Output = Result<Reply, JsErrorBox>> + use<> {
+) -> impl Future<Output = Result<Fetched, JsErrorBox>> + use<> {
     let state = state.borrow();
     let isolate = isolate(&state);
     let call = Call::begin(&isolate, token);
@@ -138,7 +162,14 @@ pub(crate) fn op_fetch(
             Some(Binding::Fetcher(fetcher)) => fetcher.fetch(&ctx, request).await,
             Some(_) => Err(BindingError::invalid("this binding has no fetch method")),
         };
-        response.map(Reply).map_err(binding_error)
+        match response {
+            Ok(response) => Ok(Fetched::Reply(Reply(response))),
+            Err(BindingError {
+                kind: BindingErrorKind::Network(kind),
+                message,
+            }) => Ok(Fetched::Failed(kind, message)),
+            Err(error) => Err(binding_error(error)),
+        }
     })
 }
 

@@ -40,7 +40,7 @@ impl<'a> ToV8<'a> for Outcome {
             Ok(connection) => connection,
             Err(error) => {
                 let fields = [
-                    text(scope, code(error.kind))?.into(),
+                    text(scope, failure_code(error.kind))?.into(),
                     text(scope, &error.message)?.into(),
                 ];
                 return Ok(v8::Array::new_with_elements(scope, &fields).into());
@@ -77,13 +77,15 @@ impl<'a> ToV8<'a> for Outcome {
 }
 
 /// Node.js's names of these failures, which scripts may show.
-fn code(kind: ConnectErrorKind) -> &'static str {
+pub(crate) fn failure_code(kind: ConnectErrorKind) -> &'static str {
     match kind {
         ConnectErrorKind::Refused => "ECONNREFUSED",
         ConnectErrorKind::TimedOut => "ETIMEDOUT",
         ConnectErrorKind::NotFound => "ENOTFOUND",
         ConnectErrorKind::Denied => "EACCES",
         ConnectErrorKind::Tls => "EPROTO",
+        ConnectErrorKind::HostUnreachable => "EHOSTUNREACH",
+        ConnectErrorKind::NetworkUnreachable => "ENETUNREACH",
         ConnectErrorKind::Failed => "ECONNRESET",
     }
 }

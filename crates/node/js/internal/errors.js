@@ -218,7 +218,7 @@ for (
     ["ERR_UNKNOWN_ENCODING", [TypeError], (encoding) => `Unknown encoding: ${encoding}`],
     ["ERR_UNKNOWN_SIGNAL", [TypeError], (signal) => `Unknown signal: ${signal}`],
     ["ERR_USE_AFTER_CLOSE", [Error], (name) => `${name} was closed`],
-    ["ERR_ZLIB_INITIALIZATION_FAILED", [Error], "Initialization failed"],
+    ["ERR_ZLIB_INITIALIZATION_FAILED", [Error], (message) => message ?? "Initialization failed"],
   ]
 ) {
   E(code, message, ...classes);

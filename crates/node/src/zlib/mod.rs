@@ -9,6 +9,7 @@
 
 mod brotli_stream;
 mod deflate_stream;
+mod zstd_stream;
 
 use brotli_stream::{Decoder, Encoder};
 use deflate_stream::{Deflater, Inflater};
@@ -16,8 +17,10 @@ use deno_core::{GarbageCollected, OpState, op2, v8};
 use deno_error::JsErrorBox;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use zstd_stream::{Compressor, Decompressor};
 
-/// What all handles of an isolate may keep, bytes. A compressor with Node's defaults keeps 256 KiB, a Brotli one 48 MiB.
+/// What all handles of an isolate may keep, bytes. A compressor with Node's defaults keeps 256 KiB, a Brotli one 48 MiB, a
+/// Zstandard one 6 MiB.
 const KEPT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// What handles of this isolate keep at present.
@@ -39,7 +42,19 @@ impl Allowance {
     }
 
     fn take(&self, bytes: usize) -> Result<Charge, Failure> {
-        let total = self.0.get().saturating_add(bytes);
+        let mut charge = Charge {
+            bytes: 0,
+            of: self.clone(),
+        };
+        charge.set(bytes)?;
+        Ok(charge)
+    }
+}
+
+impl Charge {
+    /// Makes it `bytes`. It stays as it was where that is too much.
+    fn set(&mut self, bytes: usize) -> Result<(), Failure> {
+        let total = self.of.0.get().saturating_sub(self.bytes).saturating_add(bytes);
         if total > KEPT_BYTES_MAX {
             return Err(Failure {
                 message: format!(
@@ -50,11 +65,9 @@ impl Allowance {
                 code: "Z_MEM_ERROR".to_owned(),
             });
         }
-        self.0.set(total);
-        Ok(Charge {
-            bytes,
-            of: self.clone(),
-        })
+        self.of.0.set(total);
+        self.bytes = bytes;
+        Ok(())
     }
 }
 
@@ -84,6 +97,27 @@ enum Work {
     Inflate(Inflater),
     Encode(Box<Encoder>),
     Decode(Box<Decoder>),
+    Compress(Box<Compressor>),
+    Decompress(Box<Decompressor>),
+}
+
+impl Work {
+    /// What it will keep once it has begun, bytes, where only the first step shows that.
+    fn will_keep(&self, flush: i32, input: usize) -> Option<usize> {
+        match self {
+            Self::Compress(work) => Some(work.will_keep(flush, input)),
+            _ => None,
+        }
+    }
+
+    /// What it keeps now, bytes, where that depends on the data.
+    fn keeps(&self) -> Option<usize> {
+        match self {
+            Self::Compress(work) => Some(work.keeps()),
+            Self::Decompress(work) => Some(work.keeps()),
+            _ => None,
+        }
+    }
 }
 
 /// A compressor or decompressor.
@@ -125,15 +159,25 @@ impl Handle {
             ));
         };
         let mut charge = self.charge.borrow_mut();
-        if charge.is_none() {
-            *charge = Some(self.allowance.take(self.keeps)?);
-        }
-        match work {
+        let charge = match &mut *charge {
+            Some(charge) => charge,
+            none => none.insert(
+                self.allowance
+                    .take(work.will_keep(flush, input.len()).unwrap_or(self.keeps))?,
+            ),
+        };
+        let left = match work {
             Work::Deflate(work) => work.step(flush, input, output),
             Work::Inflate(work) => work.step(flush, input, output),
             Work::Encode(work) => work.step(flush, input, output),
             Work::Decode(work) => work.step(flush, input, output),
+            Work::Compress(work) => work.step(flush, input, output),
+            Work::Decompress(work) => work.step(flush, input, output),
+        }?;
+        if let Some(bytes) = work.keeps() {
+            charge.set(bytes)?;
         }
+        Ok(left)
     }
 }
 
@@ -184,6 +228,31 @@ pub(crate) fn op_brotli_new(
     Ok(Handle::new(work, allowance, keeps))
 }
 
+/// A Zstandard handle. `parameters` are pairs of number and value; `pledged` is the length of the input, bytes, negative if it
+/// is not known.
+#[op2]
+#[cppgc]
+pub(crate) fn op_zstd_new(
+    state: &mut OpState,
+    compress: bool,
+    #[buffer] parameters: &[u32],
+    pledged: f64,
+    #[buffer] dictionary: &[u8],
+) -> Result<Handle, JsErrorBox> {
+    let allowance = Allowance::of(state);
+    let parameters: Vec<i32> = parameters.iter().map(|number| number.cast_signed()).collect();
+    let work = if compress {
+        // Saturates, as `as` does for floats: no input is that long.
+        let pledged = (pledged >= 0.0).then_some(pledged as u64);
+        Compressor::new(&parameters, pledged, dictionary).map(|work| Work::Compress(Box::new(work)))
+    } else {
+        Decompressor::new(&parameters, dictionary).map(|work| Work::Decompress(Box::new(work)))
+    };
+    let work = work.ok_or_else(|| JsErrorBox::generic("Setting parameter failed"))?;
+    let keeps = zstd_stream::DECOMPRESSOR_BYTES + dictionary.len();
+    Ok(Handle::new(work, allowance, keeps))
+}
+
 /// One step. `left` gets what remains: of the output, of the input. False if it failed.
 #[op2(fast)]
 pub(crate) fn op_zlib_write(
@@ -228,6 +297,8 @@ pub(crate) fn op_zlib_reset(#[cppgc] handle: &Handle) -> bool {
         Some(Work::Inflate(work)) => work.reset(),
         Some(Work::Encode(work)) => work.reset(),
         Some(Work::Decode(work)) => work.reset(),
+        Some(Work::Compress(work)) => work.reset(),
+        Some(Work::Decompress(work)) => work.reset(),
         None => false,
     }
 }

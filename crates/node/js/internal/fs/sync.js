@@ -5,7 +5,7 @@ const { posix } = require("path");
 const constants = require("internal/fs/constants");
 const { codes: { ERR_INVALID_ARG_TYPE } } = require("internal/errors");
 const tree = require("internal/fs/tree");
-const { Dirent, Node, Stats, closeSync, failure, file, find, mayChange, openSync, pathOf, readAt, walk, writeAt } = tree;
+const { Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, mayChange, openSync, pathOf, readAt, walk, writeAt } = tree;
 const { S_IFDIR, S_IFREG, S_IFLNK } = constants;
 
 const encodingOf = (options) => typeof options === "string" ? options : options?.encoding;
@@ -70,9 +70,7 @@ const sync = {
       if (recursive && at.node.kind === S_IFDIR) return undefined;
       throw failure("EEXIST", "mkdir", pathOf(path));
     }
-    mayChange(at, "mkdir", path);
-    at.parent.entries.set(at.name, new Node(S_IFDIR, 0o777, true));
-    at.parent.touch();
+    enter(at, S_IFDIR, 0o777, "mkdir", path);
     return recursive ? at.path : undefined;
   },
   mkdtempSync(prefix, options = undefined) {
@@ -156,10 +154,8 @@ const sync = {
   symlinkSync(target, path) {
     const at = walk(path, "symlink", false);
     if (at.node !== undefined) throw failure("EEXIST", "symlink", pathOf(path));
-    mayChange(at, "symlink", path);
-    const link = new Node(S_IFLNK, 0o777, true);
-    link.target = pathOf(target, "target");
-    at.parent.entries.set(at.name, link);
+    const aim = pathOf(target, "target");
+    enter(at, S_IFLNK, 0o777, "symlink", path).target = aim;
   },
   truncateSync(path, length = 0) {
     using(path, "r+", undefined, (handle) => handle.node.resize(Math.max(0, length), path, "truncate"));
@@ -201,6 +197,7 @@ function statOf(path, options, syscall, follow) {
 function free({ parent, name, node }) {
   parent.entries.delete(name);
   const release = (each) => {
+    each.space.take(-ENTRY_BYTES);
     if (each.kind === S_IFREG) each.resize(0, name, "unlink");
     else if (each.kind === S_IFDIR) each.entries.forEach(release);
   };

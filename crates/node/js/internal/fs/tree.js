@@ -1,5 +1,5 @@
-// The file system of an isolate: /bundle (the worker's modules, read-only), /tmp (writable, in memory, gone with the isolate) and
-// /dev/null, /dev/zero, /dev/random, /dev/full. All operations are here, synchronous; the callback and promise forms call them.
+// The file system of a worker: /bundle (its modules, read-only), /tmp (writable, in memory, each event's own and gone with it)
+// and /dev/null, /dev/zero, /dev/random, /dev/full. All operations are here, synchronous; the callback and promise forms call them.
 // A failure is an Error with code, errno, syscall and path, as Node's.
 
 const { Buffer } = require("buffer");
@@ -8,8 +8,11 @@ const constants = require("internal/fs/constants");
 const { uvException, codes: { ERR_INVALID_ARG_TYPE } } = require("internal/errors");
 const { systemErrorMap } = require("internal/system_errors");
 
-// Bytes that all files under /tmp may hold together; what is more fails with ENOSPC.
+// Bytes that all files under one /tmp may hold together, where each entry counts as some; what is more fails with ENOSPC.
 const CAPACITY = 64 * 1024 * 1024;
+const ENTRY_BYTES = 1024;
+// Descriptors that are open at a time, of all events; one more fails with EMFILE.
+const OPEN_MAX = 4096;
 // Links are followed that often.
 const MAX_LINKS = 40;
 
@@ -25,11 +28,22 @@ function failure(code, syscall, path) {
   return uvException({ errno, syscall, code, message, path });
 }
 
-let used = 0;
 let lastInode = 0;
 
+// What one /tmp holds, bytes.
+class Space {
+  used = 0;
+
+  take(bytes, syscall, path) {
+    if (bytes > 0 && this.used + bytes > CAPACITY) throw failure("ENOSPC", syscall, path);
+    this.used += bytes;
+  }
+}
+
 class Node {
-  constructor(kind, mode, writable) {
+  // space: of the /tmp that it stands in; null for what is there from the start.
+  constructor(kind, mode, writable, space = null) {
+    this.space = space;
     this.kind = kind;
     this.mode = kind | mode;
     this.writable = writable;
@@ -53,8 +67,7 @@ class Node {
   }
 
   resize(size, path, syscall) {
-    if (used + size - this.size > CAPACITY) throw failure("ENOSPC", syscall, path);
-    used += size - this.size;
+    this.space.take(size - this.size, syscall, path);
     if (size > this.buffer.length) {
       const grown = Buffer.alloc(Math.max(size, Math.min(this.buffer.length * 2, CAPACITY)));
       this.bytes().copy(grown);
@@ -95,6 +108,30 @@ for (const module of internal.ops.op_module_names()) {
   node.module = module;
   directory.entries.set(name, node);
 }
+// The /tmp of each event, and of what runs for none (the modules' top level).
+const ofEvents = new WeakMap();
+const ofNone = {};
+
+function temporary() {
+  const owner = internal.context.currentEvent() ?? ofNone;
+  let directory = ofEvents.get(owner);
+  if (directory === undefined) {
+    directory = new Node(S_IFDIR, 0o777, true, new Space());
+    ofEvents.set(owner, directory);
+  }
+  return directory;
+}
+
+// Puts a new entry where `at` found none.
+function enter(at, kind, mode, syscall, path) {
+  mayChange(at, syscall, path);
+  at.parent.space.take(ENTRY_BYTES, syscall, pathOf(path));
+  const node = new Node(kind, mode, true, at.parent.space);
+  at.parent.entries.set(at.name, node);
+  at.parent.touch();
+  return node;
+}
+
 for (const name of ["null", "zero", "full", "random"]) {
   const device = new Node(S_IFCHR, 0o666, true);
   device.device = name;
@@ -121,7 +158,7 @@ function walk(given, syscall, follow = true, depth = 0) {
     const { node } = at;
     if (node === undefined) throw failure("ENOENT", syscall, path);
     if (node.kind !== S_IFDIR) throw failure("ENOTDIR", syscall, path);
-    const child = node.entries.get(parts[index]);
+    const child = node === root && parts[index] === "tmp" ? temporary() : node.entries.get(parts[index]);
     if (child?.kind === S_IFLNK && (follow || index < parts.length - 1)) {
       const target = posix.resolve(base || "/", child.target);
       return walk(posix.join(target, ...parts.slice(index + 1)), syscall, follow, depth + 1);
@@ -195,15 +232,14 @@ function openSync(path, flags = "r", mode = 0o666) {
   let { node } = at;
   if (node === undefined) {
     if (!(bits & constants.O_CREAT)) throw failure("ENOENT", "open", pathOf(path));
-    mayChange(at, "open", path);
-    node = new Node(S_IFREG, mode & 0o777, true);
-    at.parent.entries.set(at.name, node);
+    node = enter(at, S_IFREG, mode & 0o777, "open", path);
   } else {
     if (bits & constants.O_CREAT && bits & constants.O_EXCL) throw failure("EEXIST", "open", pathOf(path));
     if (bits & 3 && node.kind === S_IFDIR) throw failure("EISDIR", "open", pathOf(path));
     if (bits & 3 && !node.writable) throw failure("EPERM", "open", pathOf(path));
     if (bits & constants.O_TRUNC && node.kind === S_IFREG) node.resize(0, path, "open");
   }
+  if (open.size >= OPEN_MAX) throw failure("EMFILE", "open", pathOf(path));
   const fd = nextFd++;
   open.set(fd, { node, path: at.path, at: 0, flags: bits });
   return fd;
@@ -247,4 +283,4 @@ function writeAt(handle, bytes, position) {
   return bytes.length;
 }
 
-module.exports = { Dirent, Node, Stats, closeSync, failure, file, find, flagsOf, mayChange, open, openSync, pathOf, readAt, walk, writeAt };
+module.exports = { Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, flagsOf, mayChange, open, openSync, pathOf, readAt, walk, writeAt };
