@@ -50,6 +50,31 @@ name_type! {
     NamespaceId
 }
 
+name_type! {
+    /// An immutable upload of a worker: a UUID, in text.
+    VersionId
+}
+name_type! {
+    /// A decision which versions of a worker get which share of its traffic: a UUID, in text.
+    DeploymentId
+}
+name_type! {
+    /// The name of an alias of a worker: it points at one version, or at two with weights.
+    AliasName
+}
+name_type! {
+    /// The name of a secret within its worker.
+    SecretName
+}
+name_type! {
+    /// A host name that is a worker's alone: lower case, no trailing dot.
+    DomainName
+}
+name_type! {
+    /// The public half of an API token.
+    TokenId
+}
+
 /// One event's id, unique in a process's life; shown in logs and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

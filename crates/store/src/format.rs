@@ -41,7 +41,7 @@ impl Directory {
     /// Creates the directory if need be, locks it and checks its format.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(path).map_err(|error| StoreError::io("create", path, error))?;
-        let lock = lock(path)?;
+        let lock = lock_directory(path)?;
         let directory = Self {
             path: path.to_owned(),
             _lock: lock,
@@ -147,7 +147,8 @@ fn parse_format(text: &[u8]) -> Option<u32> {
     lines.next()?.strip_prefix("format ")?.parse().ok()
 }
 
-fn lock(directory: &Path) -> Result<File, StoreError> {
+/// Takes a directory for this process; it is given back when the file closes, however the process ends.
+pub(crate) fn lock_directory(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK_FILE);
     let mut file = OpenOptions::new()
         .read(true)
