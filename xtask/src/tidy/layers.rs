@@ -90,7 +90,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("prost*", &["api", "control", "pop"]),
     ("protox", &["api"]),
     ("utoipa*", &["api", "control"]),
-    ("rcgen", &["control", "pop", "e2e"]),
+    ("rcgen", &["control", "edge", "pop", "e2e"]),
     ("croner", &["control", "queues"]),
     ("instant-acme", &["control"]),
     ("hyper", &["edge", "egress", "control", "pop", "cli", "e2e", "atoll"]),

@@ -84,3 +84,18 @@ pub(super) fn place(key: &EdgeKey, value: &EdgeEntry) -> (usize, Digest) {
     let (key, value) = (bytes(key), bytes(value));
     (bucket_of_bytes(&key), entry(&key, &value))
 }
+
+/// Reads a key as it is stored.
+pub fn read_key(bytes: &[u8]) -> Option<EdgeKey> {
+    read(bytes)
+}
+
+/// Reads an entry as it is stored.
+pub fn read_entry(bytes: &[u8]) -> Option<EdgeEntry> {
+    read(bytes)
+}
+
+fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let (value, rest) = postcard::take_from_bytes(bytes).ok()?;
+    rest.is_empty().then_some(value)
+}

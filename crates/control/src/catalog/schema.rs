@@ -1,0 +1,457 @@
+//! The catalog's tables, for both dialects from one text.
+
+use atoll_store::sql::Migration;
+
+macro_rules! first {
+    (text $text:literal, int $int:literal, blob $blob:literal, strict $strict:literal, append_only $append_only:literal) => {
+        concat!(
+            "CREATE TABLE accounts (
+                id ",
+            $text,
+            " PRIMARY KEY, name ",
+            $text,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL,
+                suspended ",
+            $int,
+            " NOT NULL DEFAULT 0, master_key ",
+            $text,
+            " NOT NULL, data_key ",
+            $blob,
+            " NOT NULL
+            )",
+            $strict,
+            ";
+            CREATE TABLE bounds (
+                account ",
+            $text,
+            " NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+                key ",
+            $text,
+            " NOT NULL, value ",
+            $int,
+            " NOT NULL, PRIMARY KEY (account, key)
+            )",
+            $strict,
+            ";
+            CREATE TABLE workers (
+                account ",
+            $text,
+            " NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+                name ",
+            $text,
+            " NOT NULL, tag ",
+            $text,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL,
+                next_version ",
+            $int,
+            " NOT NULL DEFAULT 1, next_deployment ",
+            $int,
+            " NOT NULL DEFAULT 1,
+                next_secret ",
+            $int,
+            " NOT NULL DEFAULT 1,
+                subdomain ",
+            $int,
+            " NOT NULL DEFAULT 1, previews ",
+            $int,
+            " NOT NULL DEFAULT 0,
+                migration_tag ",
+            $text,
+            ", PRIMARY KEY (account, name)
+            )",
+            $strict,
+            ";
+            CREATE TABLE versions (
+                account ",
+            $text,
+            " NOT NULL, worker ",
+            $text,
+            " NOT NULL, id ",
+            $text,
+            " NOT NULL UNIQUE,
+                number ",
+            $int,
+            " NOT NULL, artifact ",
+            $blob,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL,
+                author ",
+            $text,
+            " NOT NULL, source ",
+            $text,
+            " NOT NULL, message ",
+            $text,
+            ", tag ",
+            $text,
+            ",
+                code_bytes ",
+            $int,
+            " NOT NULL, startup_ms ",
+            $int,
+            ",
+                PRIMARY KEY (account, worker, id), UNIQUE (account, worker, number),
+                FOREIGN KEY (account, worker) REFERENCES workers (account, name) ON DELETE CASCADE
+            )",
+            $strict,
+            ";
+            CREATE TABLE secrets (
+                account ",
+            $text,
+            " NOT NULL, worker ",
+            $text,
+            " NOT NULL, name ",
+            $text,
+            " NOT NULL,
+                revision ",
+            $int,
+            " NOT NULL, sealed ",
+            $blob,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL,
+                PRIMARY KEY (account, worker, name, revision),
+                FOREIGN KEY (account, worker) REFERENCES workers (account, name) ON DELETE CASCADE
+            )",
+            $strict,
+            ";
+            CREATE TABLE version_secrets (
+                account ",
+            $text,
+            " NOT NULL, worker ",
+            $text,
+            " NOT NULL, version ",
+            $text,
+            " NOT NULL,
+                name ",
+            $text,
+            " NOT NULL, revision ",
+            $int,
+            " NOT NULL,
+                PRIMARY KEY (account, worker, version, name),
+                FOREIGN KEY (account, worker, version) REFERENCES versions (account, worker, id) ON DELETE CASCADE,
+                FOREIGN KEY (account, worker, name, revision) REFERENCES secrets (account, worker, name, revision)
+                    ON DELETE CASCADE
+            )",
+            $strict,
+            ";
+            CREATE INDEX version_secrets_secret ON version_secrets (account, worker, name, revision);
+            CREATE TABLE deployments (
+                account ",
+            $text,
+            " NOT NULL, worker ",
+            $text,
+            " NOT NULL, number ",
+            $int,
+            " NOT NULL,
+                id ",
+            $text,
+            " NOT NULL UNIQUE, kind ",
+            $text,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL,
+                author ",
+            $text,
+            " NOT NULL, source ",
+            $text,
+            " NOT NULL, message ",
+            $text,
+            ",
+                PRIMARY KEY (account, worker, number),
+                FOREIGN KEY (account, worker) REFERENCES workers (account, name) ON DELETE CASCADE
+            )",
+            $strict,
+            ";
+            CREATE TABLE deployment_shares (
+                account ",
+            $text,
+            " NOT NULL, worker ",
+            $text,
+            " NOT NULL, number ",
+            $int,
+            " NOT NULL,
+                place ",
+            $int,
+            " NOT NULL, version ",
+            $text,
+            " NOT NULL,
+                weight ",
+            $int,
+            " NOT NULL CHECK (weight BETWEEN 1 AND 10000),
+                PRIMARY KEY (account, worker, number, place),
+                FOREIGN KEY (account, worker, number) REFERENCES deployments (account, worker, number)
+                    ON DELETE CASCADE,
+                FOREIGN KEY (account, worker, version) REFERENCES versions (account, worker, id)
+            )",
+            $strict,
+            ";
+            CREATE INDEX deployment_shares_version ON deployment_shares (account, worker, version);
+            CREATE TABLE aliases (
+                account ",
+            $text,
+            " NOT NULL, worker ",
+            $text,
+            " NOT NULL, name ",
+            $text,
+            " NOT NULL,
+                place ",
+            $int,
+            " NOT NULL, version ",
+            $text,
+            " NOT NULL,
+                weight ",
+            $int,
+            " NOT NULL CHECK (weight BETWEEN 1 AND 10000),
+                PRIMARY KEY (account, worker, name, place),
+                FOREIGN KEY (account, worker, version) REFERENCES versions (account, worker, id)
+            )",
+            $strict,
+            ";
+            CREATE INDEX aliases_version ON aliases (account, worker, version);
+            CREATE TABLE crons (
+                account ",
+            $text,
+            " NOT NULL, worker ",
+            $text,
+            " NOT NULL, place ",
+            $int,
+            " NOT NULL,
+                expression ",
+            $text,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL,
+                PRIMARY KEY (account, worker, place),
+                FOREIGN KEY (account, worker) REFERENCES workers (account, name) ON DELETE CASCADE
+            )",
+            $strict,
+            ";
+            CREATE TABLE routes (
+                pattern ",
+            $text,
+            " PRIMARY KEY, id ",
+            $text,
+            " NOT NULL UNIQUE,
+                account ",
+            $text,
+            " NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, worker ",
+            $text,
+            ",
+                created_ms ",
+            $int,
+            " NOT NULL,
+                FOREIGN KEY (account, worker) REFERENCES workers (account, name)
+            )",
+            $strict,
+            ";
+            CREATE INDEX routes_worker ON routes (account, worker);
+            CREATE TABLE domains (
+                name ",
+            $text,
+            " PRIMARY KEY, id ",
+            $text,
+            " NOT NULL UNIQUE, account ",
+            $text,
+            " NOT NULL,
+                worker ",
+            $text,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL,
+                FOREIGN KEY (account, worker) REFERENCES workers (account, name)
+            )",
+            $strict,
+            ";
+            CREATE INDEX domains_worker ON domains (account, worker);
+            CREATE TABLE namespaces (
+                account ",
+            $text,
+            " NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, id ",
+            $text,
+            " NOT NULL,
+                kind ",
+            $text,
+            " NOT NULL, title ",
+            $text,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL,
+                PRIMARY KEY (account, kind, id), UNIQUE (account, kind, title)
+            )",
+            $strict,
+            ";
+            CREATE TABLE roles (
+                account ",
+            $text,
+            " NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, name ",
+            $text,
+            " NOT NULL,
+                permissions ",
+            $text,
+            " NOT NULL, created_ms ",
+            $int,
+            " NOT NULL, PRIMARY KEY (account, name)
+            )",
+            $strict,
+            ";
+            CREATE TABLE tokens (
+                id ",
+            $text,
+            " PRIMARY KEY, account ",
+            $text,
+            " REFERENCES accounts (id) ON DELETE CASCADE,
+                name ",
+            $text,
+            " NOT NULL, hash ",
+            $blob,
+            " NOT NULL, role ",
+            $text,
+            ", permissions ",
+            $text,
+            ",
+                created_ms ",
+            $int,
+            " NOT NULL, expires_ms ",
+            $int,
+            ", used_ms ",
+            $int,
+            ", revoked_ms ",
+            $int,
+            ",
+                FOREIGN KEY (account, role) REFERENCES roles (account, name),
+                CHECK ((role IS NULL) <> (permissions IS NULL))
+            )",
+            $strict,
+            ";
+            CREATE INDEX tokens_account ON tokens (account);
+            CREATE TABLE answers (
+                account ",
+            $text,
+            " NOT NULL, key ",
+            $text,
+            " NOT NULL, request ",
+            $blob,
+            " NOT NULL,
+                answer ",
+            $text,
+            " NOT NULL, expires_ms ",
+            $int,
+            " NOT NULL, PRIMARY KEY (account, key)
+            )",
+            $strict,
+            ";
+            CREATE INDEX answers_expires ON answers (expires_ms);
+            CREATE TABLE edge_entries (
+                key ",
+            $blob,
+            " PRIMARY KEY, bucket ",
+            $int,
+            " NOT NULL, digest ",
+            $blob,
+            " NOT NULL,
+                entry ",
+            $blob,
+            " NOT NULL
+            )",
+            $strict,
+            ";
+            CREATE INDEX edge_entries_bucket ON edge_entries (bucket);
+            CREATE TABLE revisions (
+                revision ",
+            $int,
+            " PRIMARY KEY, created_ms ",
+            $int,
+            " NOT NULL, actor ",
+            $text,
+            " NOT NULL,
+                action ",
+            $text,
+            " NOT NULL, delta ",
+            $blob,
+            " NOT NULL
+            )",
+            $strict,
+            ";
+            CREATE TABLE head (
+                one ",
+            $int,
+            " PRIMARY KEY CHECK (one = 1), revision ",
+            $int,
+            " NOT NULL, root ",
+            $blob,
+            " NOT NULL,
+                buckets ",
+            $blob,
+            " NOT NULL, audit_number ",
+            $int,
+            " NOT NULL, audit_hash ",
+            $blob,
+            " NOT NULL
+            )",
+            $strict,
+            ";
+            CREATE TABLE audit (
+                number ",
+            $int,
+            " PRIMARY KEY, time_ms ",
+            $int,
+            " NOT NULL, actor ",
+            $text,
+            " NOT NULL,
+                account ",
+            $text,
+            " NOT NULL, action ",
+            $text,
+            " NOT NULL, target ",
+            $text,
+            " NOT NULL,
+                detail ",
+            $text,
+            " NOT NULL, hash ",
+            $blob,
+            " NOT NULL
+            )",
+            $strict,
+            ";
+            CREATE INDEX audit_account ON audit (account, number);
+            ",
+            $append_only
+        )
+    };
+}
+
+/// All steps. A released one never changes.
+pub(super) const STEPS: &[Migration] = &[Migration {
+    number: 1,
+    name: "catalog",
+    sqlite: first!(
+        text "TEXT",
+        int "INTEGER",
+        blob "BLOB",
+        strict " STRICT",
+        append_only "
+            CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+                BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+            CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit
+                BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;"
+    ),
+    postgres: first!(
+        // Text in the order of its bytes, whatever language the server was set up for.
+        text "TEXT COLLATE \"C\"",
+        int "BIGINT",
+        blob "BYTEA",
+        strict "",
+        append_only "
+            CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$;
+            CREATE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE ON audit
+                FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+            CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
+                FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();"
+    ),
+}];
