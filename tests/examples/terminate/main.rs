@@ -48,9 +48,13 @@ const TOLD_MAX: usize = 20;
 const PROGRESS: u64 = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
+/// What is done to the server under load.
 pub enum Mode {
+    /// SIGTERM, with a successor on the same port.
     Terminate,
+    /// SIGHUP.
     Reload,
+    /// SIGUSR2: children replaced one after the other.
     Rolling,
 }
 
@@ -65,9 +69,12 @@ impl Mode {
     }
 }
 
+/// The arguments.
 pub struct Options {
     count: u64,
+    /// Of the run.
     pub seed: u64,
+    /// What is done.
     pub mode: Mode,
     /// Clients of HTTP/2, where they are what is looked at.
     pub http2: u64,
