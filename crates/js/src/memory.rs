@@ -29,8 +29,8 @@ pub(crate) const PASS_BYTES: usize = 1 << 20;
 
 /// V8's message for a buffer that it could not get.
 const REFUSED: &str = "Array buffer allocation failed";
-/// After so many refusals V8 gives up.
-const REFUSALS: usize = 3;
+/// After so many refusals V8 gives up: it asks, collects garbage twice and asks each time, and collects all it can before the last.
+const REFUSALS: usize = 4;
 
 /// The array buffers of one isolate. V8 frees them on other threads, too.
 pub(crate) struct Buffers {
