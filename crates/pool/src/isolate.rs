@@ -2,10 +2,10 @@
 //!
 //! The thread runs a tokio runtime of its own, with time and without an I/O driver, because engines use timers and
 //! spawn local helpers; their sockets are elsewhere. Blocking work runs on a few threads beside it, whose CPU is counted
-//! ([`crate::helpers`]); what of it goes on after the isolate broke is given up as a turn that cannot be ended is. A panic in the
+//! ([`crate::blocking`]); what of it goes on after the isolate broke is given up as a turn that cannot be ended is. A panic in the
 //! instance breaks the instance, not the process.
 
-use crate::helpers::Helpers;
+use crate::blocking::Helpers;
 use crate::options::{BATCH_MAX, BLOCKING_THREADS_MAX, TERMINATION_GRACE};
 use crate::permits::{Member, startup_fault};
 use crate::slot::{Next, Slot};

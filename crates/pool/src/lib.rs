@@ -11,9 +11,10 @@
 //! The pool knows no engine: it drives [`atoll_worker::Instance`]s. Why threads are shared out this way, and what it
 //! costs, is in `docs/decisions/2026-11-21-threads.md`.
 
+mod blocking;
 mod capacity;
 mod fair;
-mod helpers;
+
 mod isolate;
 mod options;
 mod permits;
