@@ -14,7 +14,6 @@
 mod blocking;
 mod capacity;
 mod fair;
-
 mod isolate;
 mod options;
 mod permits;
