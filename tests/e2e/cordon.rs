@@ -2,8 +2,11 @@
 
 use super::{get, get_text, start, write_project};
 use crate::runner::DEADLINE;
+use crate::runner::client;
+use crate::runner::format::Protocol;
 use crate::runner::server::{Command, Server, Subject};
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -21,6 +24,7 @@ const WORKER: &str = r#"
 export default {
   async fetch(request) {
     const { pathname } = new URL(request.url);
+    if (pathname === "/echo") return new Response(request.body);
     if (pathname === "/stream") {
       let piece = 0;
       return new Response(new ReadableStream({
@@ -222,11 +226,10 @@ impl Load {
 }
 
 async fn ask(address: std::net::SocketAddr) -> Result<(u16, String)> {
-    use crate::runner::client;
     let request = http::Request::get("/")
         .header("host", address.to_string())
         .body(client::whole(Vec::new()))?;
-    let answer = client::send(address, crate::runner::format::Protocol::Http1, request).await?;
+    let answer = client::send(address, Protocol::Http1, request).await?;
     let (head, body) = answer.response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok((head.status.as_u16(), String::from_utf8_lossy(&body).into_owned()))
@@ -274,6 +277,12 @@ async fn restart() -> Result<()> {
     let load = Load::start(server.address);
     for _ in 0..ROUNDS {
         let stream = get(&server, "/stream").await?;
+        let (pieces, fed) = tokio::sync::mpsc::unbounded_channel();
+        pieces.send(Bytes::from_static(b"before, "))?;
+        let upload = http::Request::post("/echo")
+            .header("host", server.address.to_string())
+            .body(client::fed(fed, http::HeaderMap::new()))?;
+        let echo = client::send(server.address, Protocol::Http1, upload).await?;
         let old = until(|| serving(&server)).await?;
         let since = server.lines.count();
         server.signal(libc::SIGUSR2)?;
@@ -281,6 +290,13 @@ async fn restart() -> Result<()> {
         let text = stream.response.into_body().collect().await?.to_bytes();
         if !text.ends_with(b"18;19;") {
             bail!("the answer in the middle of a restart is {text:?}");
+        }
+        // What goes through the old child with no isolate behind it, long after the restart began.
+        pieces.send(Bytes::from_static(b"after"))?;
+        drop(pieces);
+        let text = echo.response.into_body().collect().await?.to_bytes();
+        if text != "before, after" {
+            bail!("the upload in the middle of a restart is answered with {text:?}");
         }
         server
             .lines

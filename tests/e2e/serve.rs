@@ -384,7 +384,8 @@ pub async fn stored_state_changes_hands() -> Result<()> {
     let clients = tokio::spawn(async move {
         let mut last = 0;
         for _ in 0..20 {
-            last = text(address, "a", "/").await?.1.parse::<u32>()?;
+            let (status, body) = text(address, "a", "/").await?;
+            last = body.parse::<u32>().with_context(|| format!("{status} {body}"))?;
         }
         anyhow::Ok(last)
     });

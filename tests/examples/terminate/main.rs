@@ -48,13 +48,13 @@ const TOLD_MAX: usize = 20;
 const PROGRESS: u64 = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-/// What is done to the server under load.
+/// What happens to the server.
 pub enum Mode {
-    /// SIGTERM, with a successor on the same port.
+    /// A successor comes, and it gets SIGTERM.
     Terminate,
     /// SIGHUP.
     Reload,
-    /// SIGUSR2: children replaced one after the other.
+    /// SIGUSR2.
     Rolling,
 }
 
@@ -69,12 +69,12 @@ impl Mode {
     }
 }
 
-/// The arguments.
+/// The words.
 pub struct Options {
     count: u64,
-    /// Of the run.
+    /// Of everything that is chosen at random.
     pub seed: u64,
-    /// What is done.
+    /// What happens.
     pub mode: Mode,
     /// Clients of HTTP/2, where they are what is looked at.
     pub http2: u64,

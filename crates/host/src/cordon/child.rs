@@ -12,13 +12,15 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// How long a child may take to end after its link was closed, before it is ended.
 const EXIT_GRACE: Duration = Duration::from_secs(1);
 
+/// Between two looks at the streams of a child that drains.
+const STREAMS_LOOK: Duration = Duration::from_millis(5);
 /// The number of the signal that cannot be handled.
 const SIGKILL: i32 = 9;
 /// What V8 and the allocator write when the process may have no more memory. It names an end, and decides nothing.
@@ -190,7 +192,12 @@ impl Child {
         let retired = workers
             .into_iter()
             .map(|worker| async move { worker.retire(grace).await });
+        let began = Instant::now();
         let cut: usize = futures_util::future::join_all(retired).await.into_iter().sum();
+        // A body may flow through the child with no isolate behind it: one that was answered as it came in.
+        while self.link.stats().streams > 0 && !self.is_over() && began.elapsed() < grace {
+            tokio::time::sleep(STREAMS_LOOK).await;
+        }
         self.link.close("the child is not needed any more");
         if tokio::time::timeout(EXIT_GRACE, self.over.cancelled()).await.is_err() {
             self.kill();

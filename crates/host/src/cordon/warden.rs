@@ -35,7 +35,7 @@ const GRACE_OF_ALL_MS: i64 = 2_000;
 const ALL: i64 = 4;
 /// CPU that a child may use for itself (isolates that are made ahead or put away, garbage): one part in so many of the wall
 /// time.
-const OWN_SHARE: u32 = 10;
+const OWN_SHARE: u32 = 50;
 /// Hundredths of a second: the unit of `/proc/PID/stat`, on every architecture (`USER_HZ`).
 const TICK_MS: i64 = 10;
 /// How fine the time of answers is kept.

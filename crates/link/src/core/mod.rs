@@ -62,6 +62,8 @@ pub struct LinkStats {
     pub dropped: u64,
     /// Channels that are open, calls included.
     pub channels: u64,
+    /// Of these, bodies, sockets, connections and RPC sessions.
+    pub streams: u64,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +78,7 @@ pub(crate) struct Counters {
     pub refused: AtomicU64,
     pub dropped: AtomicU64,
     pub channels: AtomicU64,
+    pub streams: AtomicU64,
 }
 
 /// A channel that this side opens, for the driver.
@@ -510,6 +513,7 @@ impl Core {
             refused: read(&counters.refused),
             dropped: read(&counters.dropped),
             channels: read(&counters.channels),
+            streams: read(&counters.streams),
         }
     }
 }

@@ -18,6 +18,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             channel.in_line = true;
             self.line.push_back(id);
         }
+        if !matches!(channel.ends, Ends::Service { .. }) {
+            self.core.counters.streams.fetch_add(1, Ordering::Relaxed);
+        }
         self.channels.insert(id, channel);
         self.core.counters.channels.fetch_add(1, Ordering::Relaxed);
         self.consumer(id);
@@ -123,6 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         };
         self.windows -= channel.inflow.widened(channel.wide);
         self.assembly_bytes -= channel.inflow.reserved;
+        if !matches!(channel.ends, Ends::Service { .. }) {
+            self.core.counters.streams.fetch_sub(1, Ordering::Relaxed);
+        }
         self.core.counters.channels.fetch_sub(1, Ordering::Relaxed);
         if channel.ours {
             self.core.opened.fetch_sub(1, Ordering::Relaxed);
