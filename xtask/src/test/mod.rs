@@ -5,6 +5,7 @@
 
 mod counts;
 mod frameworks;
+mod postgres;
 
 use crate::{CommandResult, campaign, command, fixtures, npm, repository, tidy};
 use anyhow::{Result, bail};
@@ -60,6 +61,14 @@ pub fn command(options: &Options) -> CommandResult {
         Err(why) => println!("SKIPPED: {why}; the frameworks are not tried"),
     }
 
+    run.announce("install PostgreSQL");
+    let postgres = postgres::install(options.no_install);
+    let postgres_ready = postgres.is_ok();
+    match postgres {
+        Ok(how) => println!("{how}"),
+        Err(why) => println!("SKIPPED: {why}; the catalog is tested on SQLite alone"),
+    }
+
     run.announce("fetch suites by others");
     match fixtures::node_tests(&root, options.no_install) {
         Ok(how) => println!("{how}"),
@@ -105,6 +114,8 @@ pub fn command(options: &Options) -> CommandResult {
         println!("cargo-nextest is not installed: cargo test runs them");
         tests.args(["test", "--locked", "--no-fail-fast"]);
     }
+    // Where it is installed, a test that does not find it fails rather than pass without having tested anything.
+    tests.env("ATOLL_TEST_POSTGRES", if postgres_ready { "ready" } else { "missing" });
     // The specs need the binary that was just built and have a step of their own; the binary has no tests but those.
     tests.arg("--workspace");
     if nextest {

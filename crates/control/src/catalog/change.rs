@@ -170,6 +170,7 @@ impl Catalog {
             )));
         }
         let (caller, vault, clock) = (caller.clone(), Arc::clone(&self.vault), self.clock.clone());
+        let epoch = self.epoch;
         self.database
             .write(move |transaction| {
                 let mut changing = Changing {
@@ -179,6 +180,9 @@ impl Catalog {
                     touched: BTreeSet::new(),
                     detail: serde_json::Map::new(),
                 };
+                if let Some(epoch) = epoch {
+                    changing.need_epoch(epoch)?;
+                }
                 if let Some(done) = changing.answered(&caller, &action)? {
                     return Ok(done);
                 }

@@ -35,6 +35,7 @@ pub async fn run(mut fresh: impl AsyncFnMut() -> Arc<dyn Database>) {
     deployments_at_once_are_all_there(Bench::new(fresh().await).await).await;
     tampering_with_the_audit_log_is_found(&Bench::new(fresh().await).await).await;
     followers_keep_up(&Bench::new(fresh().await).await).await;
+    a_deposed_leader_changes_nothing(&Bench::new(fresh().await).await).await;
 }
 
 /// A catalog with an account, and what a test needs to speak of it.
@@ -1137,6 +1138,27 @@ async fn followers_keep_up(bench: &Bench) {
         catalog.config_since(Revision(newest.revision().0 + 1)).await,
         "there is no way from revision",
     );
+}
+
+async fn a_deposed_leader_changes_nothing(bench: &Bench) {
+    let name = |name: &str| Caller::new(format!("system:{name}"));
+    let (first, epoch) = bench.catalog.lead(&name("first"), "first".into()).await.unwrap();
+    let suspend =
+        async |catalog: &Catalog, suspended| catalog.suspend(&bench.caller, bench.account.clone(), suspended).await;
+    suspend(&first, true).await.unwrap();
+    let (second, later) = bench.catalog.lead(&name("second"), "second".into()).await.unwrap();
+    assert!(later > epoch);
+    let marks = bench.marks().await;
+    refused(suspend(&first, false).await, "second has taken over in epoch");
+    assert_eq!(bench.marks().await, marks);
+    // It can still be asked.
+    assert!(first.account(bench.account.clone()).await.unwrap().suspended);
+    suspend(&second, false).await.unwrap();
+    // Whoever led before may lead again, in an epoch of its own.
+    let (first, last) = first.lead(&name("first"), "first".into()).await.unwrap();
+    assert!(last > later);
+    suspend(&first, true).await.unwrap();
+    refused(suspend(&second, false).await, "first has taken over");
 }
 
 #[cfg(test)]

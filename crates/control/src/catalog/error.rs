@@ -48,6 +48,16 @@ pub enum CatalogError {
     /// The token is not known, is expired or revoked. Which, is not said.
     #[error("the API token is not valid; log in again or ask for a new one")]
     Unauthenticated,
+    /// Another control plane leads by now.
+    #[error("this control plane led in epoch {own}, but {leader} has taken over in epoch {epoch}; ask that one")]
+    Deposed {
+        /// The epoch of this one.
+        own: u64,
+        /// The epoch of today.
+        epoch: u64,
+        /// Who leads.
+        leader: String,
+    },
     /// A secret cannot be sealed or opened.
     #[error(transparent)]
     Vault(#[from] VaultError),

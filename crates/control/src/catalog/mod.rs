@@ -20,6 +20,7 @@ mod deployments;
 mod edge;
 mod error;
 mod history;
+mod leader;
 mod routes;
 mod schema;
 mod secrets;
@@ -54,6 +55,8 @@ pub struct Catalog {
     database: Arc<dyn Database>,
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
+    /// The epoch that this handle's changes belong to; `None`: they are not fenced.
+    epoch: Option<u64>,
 }
 
 impl Catalog {
@@ -61,7 +64,12 @@ impl Catalog {
     pub async fn open(database: Arc<dyn Database>, vault: Arc<Vault>, clock: Arc<dyn Clock>) -> Result<Self> {
         let now_ms = clock.now_ms();
         migrate(&*database, schema::STEPS, now_ms).await?;
-        let catalog = Self { database, vault, clock };
+        let catalog = Self {
+            database,
+            vault,
+            clock,
+            epoch: None,
+        };
         catalog.database.write(edge::begin).await?;
         Ok(catalog)
     }

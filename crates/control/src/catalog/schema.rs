@@ -426,7 +426,9 @@ macro_rules! first {
 }
 
 /// All steps. A released one never changes.
-pub(super) const STEPS: &[Migration] = &[Migration {
+pub(super) const STEPS: &[Migration] = &[FIRST, LEADER];
+
+const FIRST: Migration = Migration {
     number: 1,
     name: "catalog",
     sqlite: first!(
@@ -454,4 +456,12 @@ pub(super) const STEPS: &[Migration] = &[Migration {
             CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
                 FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();"
     ),
-}];
+};
+
+/// Who may write: see [`super::leader`].
+const LEADER: Migration = Migration {
+    number: 2,
+    name: "leader",
+    sqlite: "ALTER TABLE head ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0; ALTER TABLE head ADD COLUMN leader TEXT",
+    postgres: "ALTER TABLE head ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0; ALTER TABLE head ADD COLUMN leader TEXT",
+};

@@ -471,7 +471,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn it_keeps_the_contract() {
         let mut temps = Vec::new();
-        contract::run(async || {
+        contract::run(contract::Nesting::Below, async || {
             let (temp, store) = store();
             temps.push(temp);
             Arc::new(store) as Arc<dyn BlobStore>

@@ -83,7 +83,7 @@ fn apply(transaction: &mut dyn Transaction, steps: &[Migration], now_ms: u64) ->
     Ok(missing.len())
 }
 
-/// The record of the steps. On PostgreSQL it is also what write transactions lock to run one after the other.
+/// The record of the steps.
 fn table(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => {

@@ -244,11 +244,10 @@ fn transact(connection: &Connection, access: Access, work: &mut Work) -> Result<
     };
     let done = work(&mut transaction);
     let broken = transaction.broken.take();
-    let commit = done.is_ok_and(|finish| finish == Finish::Commit) && broken.is_none();
-    let result = if commit {
-        connection.execute_batch("COMMIT").map_err(told)
-    } else {
-        broken.map_or(Ok(()), Err)
+    let result = match (done, broken) {
+        (_, Some(error)) => Err(error),
+        (Ok(Finish::Commit), None) => connection.execute_batch("COMMIT").map_err(told),
+        (other, None) => other.map(drop),
     };
     if !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK").map_err(told)?;
@@ -256,8 +255,8 @@ fn transact(connection: &Connection, access: Access, work: &mut Work) -> Result<
     result
 }
 
-/// An open transaction. An error that says something about the database rather than the statement is kept: the work may
-/// turn it into one of its own, and yet the writer must know.
+/// An open transaction. The first statement that failed is kept: the work may make something else of it, and yet nothing is
+/// committed, as on other databases.
 struct Open<'a> {
     connection: &'a Connection,
     broken: Option<SqlError>,
@@ -266,9 +265,7 @@ struct Open<'a> {
 impl Open<'_> {
     fn note(&mut self, error: rusqlite::Error) -> SqlError {
         let error = told(error);
-        if matches!(error, SqlError::Closed(_) | SqlError::Busy(_)) {
-            self.broken = Some(error.clone());
-        }
+        self.broken.get_or_insert_with(|| error.clone());
         error
     }
 }
@@ -341,7 +338,11 @@ impl Transaction for Open<'_> {
             Ok(Some(found))
         };
         match run() {
-            Ok(found) => found.ok_or(SqlError::TooManyRows),
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                self.broken.get_or_insert(SqlError::TooManyRows);
+                Err(SqlError::TooManyRows)
+            }
             Err(error) => Err(self.note(error)),
         }
     }

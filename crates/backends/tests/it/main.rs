@@ -1,0 +1,5 @@
+//! The implementations against real servers: PostgreSQL, if this machine has its programs, and an S3 server over HTTP.
+
+mod postgres;
+mod s3;
+mod server;
