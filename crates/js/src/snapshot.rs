@@ -17,11 +17,8 @@ use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
 use deno_core::{JsRuntime, v8};
 use futures_util::FutureExt as _;
 use std::cell::RefCell;
-use std::future::Future as _;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use tokio_util::sync::CancellationToken;
 
 /// Makes the startup snapshot. A process that made one cannot run workers: call it from a build script.
