@@ -300,9 +300,12 @@ pub async fn console_and_exceptions() -> Result<()> {
     ensure!(status == 500, "{status}");
     let thrown = client.event("Runtime.exceptionThrown", |_| true).await?;
     let details = &thrown["exceptionDetails"];
-    let described = details["exception"]["description"].as_str();
-    let text = described.or(details["text"].as_str()).unwrap_or_default();
-    ensure!(text.contains("TypeError: thrown on purpose"), "{thrown}");
+    let text = details["exception"]["description"].as_str().unwrap_or_default();
+    ensure!(
+        text.starts_with("TypeError: thrown on purpose\n    at fetch (file:///index.js:"),
+        "{thrown}"
+    );
+    ensure!(details["exception"]["className"] == "TypeError", "{thrown}");
     let frame = &details["stackTrace"]["callFrames"][0];
     ensure!(
         frame["functionName"] == "fetch" && frame["url"] == "file:///index.js",
@@ -423,7 +426,16 @@ pub async fn limits_wait_for_the_debugger() -> Result<()> {
         .await
         .context("the loop goes on")???;
     ensure!(status >= 500, "{status} {text}");
-    answered(debugged.request("/")).await
+    answered(debugged.request("/")).await?;
+
+    // Asked for while nothing runs, the pause comes in the worker's code and not in the engine's.
+    let (mut client, _) = debugged.attach().await?;
+    client.call("Debugger.pause", json!({})).await?;
+    let request = debugged.request("/");
+    let frames = paused(&mut client).await?;
+    ensure!(frames[0]["functionName"] == "fetch", "{frames}");
+    client.call("Debugger.resume", json!({})).await?;
+    answered(request).await
 }
 
 /// A reload keeps the debugger: it sees a new context, and its breakpoints hold in the new version.

@@ -2,7 +2,7 @@
 //!
 //! Inputs go to a worker in batches, a fresh isolate for each; [worker.js] has the checks. What it read is compared here
 //! with crates that the engine does not read it with. A panic, an isolate that dies and one that does not answer are
-//! findings, and each input of such a batch is then tried alone. `rpc` and `source-map` have drivers of their own.
+//! findings, and each input of such a batch is then tried alone. `rpc` has a driver of its own.
 
 #[path = "../engine/mod.rs"]
 #[expect(dead_code, reason = "this program reads less of a run than the suites do")]
@@ -181,6 +181,8 @@ fn main() -> ExitCode {
         target("inflate-raw", inputs::deflated(inputs::Format::Raw), raw),
         target("gunzip", inputs::deflated(inputs::Format::Gzip), gzip),
         target("brotli", inputs::BROTLI, nothing),
+        target("data-url", inputs::DATA_URLS, nothing),
+        target("cookies", inputs::COOKIES, nothing),
         rpc::target(),
     ])
 }

@@ -2,8 +2,10 @@
 // its length (32 bits, little endian). The answer: JSON, for each input "taken", "refused" or { wrong }; and what Rust is to
 // compare, as { taken: reading }.
 import { Buffer } from "node:buffer";
+import { createServer } from "node:http";
 import { MIMEType } from "node:util";
 import zlib from "node:zlib";
+import { handleAsNodeRequest } from "cloudflare:node";
 
 const TAKEN = "taken";
 const REFUSED = "refused";
@@ -379,8 +381,70 @@ async function events(bytes) {
   return whole.length === 0 ? REFUSED : TAKEN;
 }
 
+// What a data: URL holds, read in another way: by the serialized URL, regular expressions and atob.
+async function dataUrl(bytes) {
+  const given = `data:${text(bytes)}`;
+  const parsed = new URL(given);
+  parsed.hash = "";
+  const { href } = parsed;
+  const comma = href.indexOf(",");
+  const type = comma < 0 ? "" : href.slice("data:".length, comma);
+  const raw = href.slice(comma + 1).replace(/%([0-9a-f]{2})/gi, (_, digits) => String.fromCharCode(parseInt(digits, 16)));
+  let expected = null;
+  if (comma >= 0 && comma <= 16384) {
+    expected = Buffer.from(raw, "latin1");
+    if (/; *base64 *$/i.test(type)) {
+      const decoded = await attempt(() => atob(raw), "InvalidCharacterError");
+      expected = decoded === null ? null : Buffer.from(decoded.value, "latin1");
+    }
+  }
+  const read = await attempt(() => fetch(given));
+  agree("read", read !== null, expected !== null);
+  if (read === null) return REFUSED;
+  const { value } = read;
+  const shown = value.headers.get("content-type");
+  hold(shown !== null && (await attempt(() => new MIMEType(shown))) !== null, () => `the type ${shown}`);
+  agree("bytes", hex(await value.arrayBuffer()), hex(expected));
+  return TAKEN;
+}
+
+// Cookies through node:http: the request's in the first line, the response's in the others.
+let server = null;
+let answer = null;
+let failed = null;
+async function cookies(bytes) {
+  const [cookie, ...set] = latin1(bytes).split("\n");
+  const request = await attempt(() => new Request("http://a.test/", { headers: { cookie } }));
+  const legal = set.every((value) => !/[^\t\x20-\x7e\x80-\xff]/.test(value));
+  let seen;
+  answer = (incoming, response) => {
+    seen = incoming.headers.cookie;
+    response.setHeader("set-cookie", set);
+    response.end();
+  };
+  server ??= createServer((incoming, response) => {
+    try {
+      answer(incoming, response);
+    } catch (error) {
+      failed = error;
+      response.end();
+    }
+  }).listen(8080);
+  failed = null;
+  const response = await handleAsNodeRequest(8080, request?.value ?? new Request("http://a.test/"));
+  if (request !== null) agree("the request's", seen ?? "", request.value.headers.get("cookie") ?? "");
+  agree("legal", failed === null, legal);
+  if (failed !== null) {
+    agree("refused as", failed.code, "ERR_INVALID_CHAR");
+    return REFUSED;
+  }
+  const trimmed = set.map((value) => value.replace(/^[\t ]+|[\t ]+$/g, ""));
+  agree("the response's", response.headers.getSetCookie(), trimmed);
+  return request === null ? REFUSED : TAKEN;
+}
+
 const TARGETS = {
-  multipart, "url-query": query, headers, "url-pattern": pattern, url, clone, base64, utf8, mime, html, events,
+  cookies, "data-url": dataUrl, multipart, "url-query": query, headers, "url-pattern": pattern, url, clone, base64, utf8, mime, html, events,
   inflate: inflating("deflate", zlib.inflateSync),
   "inflate-raw": inflating("deflate-raw", zlib.inflateRawSync),
   gunzip: inflating("gzip", zlib.gunzipSync),

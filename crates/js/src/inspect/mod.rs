@@ -191,9 +191,22 @@ impl Debugger {
         }
     }
 
+    /// Goes on at once where V8 stands in the engine's scripts alone. All clients have the same frames: what one does not see,
+    /// none does.
+    fn leave_unseen(&self) {
+        let sessions = self.sessions.borrow().clone();
+        let mut unseen = sessions.iter().filter(|session| session.paused_unseen());
+        let first = unseen.next();
+        unseen.for_each(drop);
+        if let Some(session) = first {
+            session.go_on();
+        }
+    }
+
     /// Stands still until a command, or the last client's end, says to go on.
     fn stand_still(&self) {
         self.paused.set(true);
+        self.leave_unseen();
         loop {
             self.pump();
             if !self.paused.get() || self.sessions.borrow().is_empty() {

@@ -10,6 +10,7 @@ use deno_core::v8;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
+use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -54,6 +55,7 @@ impl Session {
         let InspectorPeer { commands, messages } = peer;
         let outlet = Rc::new(Outlet {
             messages: RefCell::new(Some(messages)),
+            paused_unseen: Cell::new(false),
         });
         let channel = Channel::new(Box::new(Sink {
             outlet: outlet.clone(),
@@ -103,6 +105,16 @@ impl Session {
         }
     }
 
+    /// Whether V8 has paused where a client has nothing to see; told once.
+    pub fn paused_unseen(&self) -> bool {
+        self.outlet.paused_unseen.take()
+    }
+
+    /// Has V8 go on to the next function that can be seen.
+    pub fn go_on(&self) {
+        self.own("Debugger.stepInto", json!({}));
+    }
+
     /// The client is gone: V8 goes on if only it had paused.
     pub fn leave(&self) {
         self.left.set(true);
@@ -135,6 +147,8 @@ fn with_own_patterns(command: &str) -> String {
 struct Outlet {
     /// `None` once nobody takes them.
     messages: RefCell<Option<mpsc::Sender<String>>>,
+    /// A pause was not shown.
+    paused_unseen: Cell<bool>,
 }
 
 impl Outlet {
@@ -204,9 +218,10 @@ impl ChannelImpl for Sink {
 
     fn send_notification(&self, message: v8::UniquePtr<StringBuffer>) {
         let Some(message) = message.as_ref() else { return };
-        let message = self.hidden.borrow_mut().without(message.string().to_string());
-        if let Some(message) = message {
-            self.outlet.send(timed(message, || self.clock.now_ms()));
+        match self.hidden.borrow_mut().without(message.string().to_string()) {
+            Shown::As(message) => self.outlet.send(described(timed(message, || self.clock.now_ms()))),
+            Shown::Not => {}
+            Shown::NotPaused => self.outlet.paused_unseen.set(true),
         }
     }
 
@@ -229,34 +244,82 @@ fn timed(message: String, now_ms: impl FnOnce() -> u64) -> String {
     event.to_string()
 }
 
+/// An exception that nothing caught, with itself: V8 leaves it out for those of the worker's events, and gives its place
+/// alone. What it is called, says and where it comes from stands in the rest; it cannot be unfolded.
+fn described(message: String) -> String {
+    if !message.starts_with("{\"method\":\"Runtime.exceptionThrown\"") || message.contains("\"exception\":{") {
+        return message;
+    }
+    let Ok(mut event) = serde_json::from_str::<Value>(&message) else {
+        return message;
+    };
+    let Some(details) = event.pointer_mut("/params/exceptionDetails") else {
+        return message;
+    };
+    let text = details["text"].as_str().and_then(|text| text.strip_prefix("Uncaught "));
+    let Some(text) = text else { return message };
+    let name = text.split(':').next().unwrap_or_default();
+    // Something else that was thrown is shown by the text.
+    if !name.ends_with("Error") || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return message;
+    }
+    let mut description = text.to_owned();
+    for frame in details["stackTrace"]["callFrames"].as_array().into_iter().flatten() {
+        let url = frame["url"].as_str().unwrap_or_default();
+        if url.starts_with(HIDDEN) {
+            continue;
+        }
+        let at = |field: &str| frame[field].as_u64().unwrap_or(0) + 1;
+        let place = format!("{url}:{}:{}", at("lineNumber"), at("columnNumber"));
+        // Writing to a String cannot fail.
+        let _ = match frame["functionName"].as_str() {
+            None | Some("") => write!(description, "\n    at {place}"),
+            Some(function) => write!(description, "\n    at {function} ({place})"),
+        };
+    }
+    let exception = json!({ "type": "object", "subtype": "error", "className": name, "description": description });
+    details["exception"] = exception;
+    details["text"] = "Uncaught".into();
+    event.to_string()
+}
+
+/// What a client sees of an event.
+#[derive(Debug, PartialEq)]
+enum Shown {
+    As(String),
+    Not,
+    /// V8 stands still in the engine's own scripts alone.
+    NotPaused,
+}
+
 /// The engine's own scripts, by their ids.
 #[derive(Default)]
 struct Hidden(HashSet<String>);
 
 impl Hidden {
     /// An event without what belongs to the engine: its scripts are not announced, and its frames are not part of a stack
-    /// in which the worker's are. `None` if nothing is left.
-    fn without(&mut self, message: String) -> Option<String> {
+    /// in which the worker's are. Nothing is shown if nothing is left.
+    fn without(&mut self, message: String) -> Shown {
         let is = |method: &str| message.starts_with(&format!("{{\"method\":\"{method}\""));
         if is("Debugger.scriptParsed") || is("Debugger.scriptFailedToParse") {
             if !message.contains(&format!("\"url\":\"{HIDDEN}")) {
-                return Some(message);
+                return Shown::As(message);
             }
             let event: Value = serde_json::from_str(&message).unwrap_or_default();
             let params = &event["params"];
             if !params["url"].as_str().is_some_and(|url| url.starts_with(HIDDEN)) {
-                return Some(message);
+                return Shown::As(message);
             }
             if let Some(id) = params["scriptId"].as_str() {
                 self.0.insert(id.to_owned());
             }
-            return None;
+            return Shown::Not;
         }
         if !is("Debugger.paused") {
-            return Some(message);
+            return Shown::As(message);
         }
         let Ok(mut event) = serde_json::from_str::<Value>(&message) else {
-            return Some(message);
+            return Shown::As(message);
         };
         let frames = event.pointer_mut("/params/callFrames").and_then(Value::as_array_mut);
         let hidden = |frame: &Value| {
@@ -264,10 +327,15 @@ impl Hidden {
             script.is_some_and(|script| self.0.contains(script))
         };
         match frames {
-            Some(frames) if !frames.iter().all(hidden) => frames.retain(|frame| !hidden(frame)),
-            _ => return Some(message),
+            Some(frames) if !frames.is_empty() => {
+                frames.retain(|frame| !hidden(frame));
+                if frames.is_empty() {
+                    return Shown::NotPaused;
+                }
+            }
+            _ => return Shown::As(message),
         }
-        Some(event.to_string())
+        Shown::As(event.to_string())
     }
 }
 
@@ -279,8 +347,11 @@ mod tests {
     fn the_engine_is_not_shown() {
         let mut hidden = Hidden::default();
         let mut check = |message: Value, expected: Option<Value>| {
-            let shown = hidden.without(message.to_string());
-            let shown = shown.map(|text| serde_json::from_str::<Value>(&text).unwrap());
+            let shown = match hidden.without(message.to_string()) {
+                Shown::As(text) => Some(serde_json::from_str::<Value>(&text).unwrap()),
+                Shown::Not => None,
+                Shown::NotPaused => Some("not paused".into()),
+            };
             assert_eq!(shown, expected, "{message}");
         };
         let event = |method: &str, params: Value| json!({ "method": method, "params": params });
@@ -293,7 +364,8 @@ mod tests {
             event("Debugger.paused", json!({ "callFrames": frames }))
         };
         check(paused(&["1", "2", "1", "2"]), Some(paused(&["1", "1"])));
-        check(paused(&["2", "2"]), Some(paused(&["2", "2"])));
+        check(paused(&["2", "2"]), Some("not paused".into()));
+        check(paused(&[]), Some(paused(&[])));
         let console = event("Runtime.consoleAPICalled", json!({ "args": [{ "url": "ext:x" }] }));
         check(console.clone(), Some(console));
     }
@@ -312,6 +384,38 @@ mod tests {
         ];
         for message in others {
             check(message, message);
+        }
+    }
+
+    #[test]
+    fn exceptions_are_described() {
+        let thrown =
+            |details: Value| json!({ "method": "Runtime.exceptionThrown", "params": { "exceptionDetails": details } });
+        let frame = |function: &str, url: &str| json!({ "functionName": function, "url": url, "lineNumber": 4, "columnNumber": 6 });
+        let frames = [
+            frame("fetch", "file:///index.js"),
+            frame("run", "ext:a.js"),
+            frame("", "file:///b.js"),
+        ];
+        let details = json!({ "text": "Uncaught TypeError: a: b", "stackTrace": { "callFrames": frames } });
+        let shown: Value = serde_json::from_str(&described(thrown(details).to_string())).unwrap();
+        let details = &shown["params"]["exceptionDetails"];
+        assert_eq!(details["text"], "Uncaught");
+        assert_eq!(details["exception"]["className"], "TypeError");
+        assert_eq!(
+            details["exception"]["description"],
+            "TypeError: a: b\n    at fetch (file:///index.js:5:7)\n    at file:///b.js:5:7"
+        );
+        let others = [
+            thrown(json!({ "text": "Uncaught 7" })),
+            thrown(json!({ "text": "Uncaught", "exception": { "type": "string" } })),
+            thrown(json!({})),
+        ];
+        for other in others {
+            assert_eq!(
+                serde_json::from_str::<Value>(&described(other.to_string())).unwrap(),
+                other
+            );
         }
     }
 
