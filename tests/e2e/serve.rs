@@ -139,7 +139,15 @@ pub async fn errors_are_for_the_operator() -> Result<()> {
         }
     }
     let request = record(&server, 0, "request").await?;
-    for part in ["status: 500", "path: /throw", "outcome: exception", "worker: test", &id] {
+    // The first of a worker that was started by the deployment.
+    for part in [
+        "status: 500",
+        "path: /throw",
+        "outcome: exception",
+        "worker: test",
+        "start: prewarmed",
+        &id,
+    ] {
         if !request.contains(part) {
             bail!("{part:?} is not in {request}");
         }
@@ -195,6 +203,9 @@ pub async fn health_and_metrics() -> Result<()> {
         "atoll_request_duration_seconds_bucket{le=\"+Inf\",worker=\"test\"} 3",
         "atoll_worker_isolates{worker=\"test\"} 1.0",
         "atoll_isolate_starts_total 1",
+        "atoll_worker_starts_total{worker=\"test\",start=\"warm\"} 2",
+        "atoll_worker_starts_total{worker=\"test\",start=\"cold\"} 0",
+        "atoll_worker_starts_total{worker=\"test\",start=\"prewarmed\"} 1",
         "atoll_connections_total 3",
         "atoll_log_records_dropped_total 0",
         "atoll_ready 1.0",

@@ -1,8 +1,9 @@
 //! From `--isolation` to a cordon: how a child of this program is started.
 
+use crate::Isolates;
 use crate::cordon_child::{Settings, WORD};
 use atoll_cli::args::Isolation;
-use atoll_host::{ChildCommand, Cordon, CordonOptions};
+use atoll_host::{CHILDREN_MIN, ChildCommand, Cordon, CordonOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const REPORT_REFUSED: &str = "ATOLL_SANDBOX_REPORT";
 /// The most bytes of private memory that a child may have. One that wants more ends, as one that the system's memory is
 /// short for does, and is followed by another.
 const MEMORY: &str = "ATOLL_CHILD_MEMORY_BYTES";
+/// Isolates that a child keeps ready at most: there are several children.
+const READY_MAX_OF_A_CHILD: usize = 2;
 /// The least that a child starts with, and its pools of memory beside.
 const MEMORY_MIN: u64 = 256 * 1024 * 1024;
 /// What of the environment children are given: what they log, and how.
@@ -27,7 +30,7 @@ const PASSED_ON: [&str; 3] = ["ATOLL_LOG", "RUST_LOG", "RUST_BACKTRACE"];
 /// that lacks a layer is put up with. Must be called inside the tokio runtime that serves.
 pub(crate) fn cordon(
     isolation: Isolation,
-    permits: usize,
+    isolates: &Isolates,
     allow_downgrade: bool,
 ) -> Result<Option<Arc<Cordon>>, String> {
     let dedicated = match isolation {
@@ -39,7 +42,10 @@ pub(crate) fn cordon(
     let settings = Settings {
         allow_downgrade: allow_downgrade || is_set(ALLOW_DOWNGRADE),
         report_refused: is_set(REPORT_REFUSED),
-        permits,
+        permits: isolates.permits,
+        isolates_per_worker: isolates.per_worker,
+        ready_max: isolates.ready_max.min(READY_MAX_OF_A_CHILD),
+        children: isolates.permits.max(CHILDREN_MIN),
         memory_bytes,
     };
     let settings = serde_json::to_string(&settings).map_err(|error| format!("the settings of a child: {error}"))?;
@@ -54,7 +60,7 @@ pub(crate) fn cordon(
         },
         build: build(),
         dedicated,
-        children: permits,
+        children: isolates.permits,
         memory_bytes,
         grace: GRACE,
     };

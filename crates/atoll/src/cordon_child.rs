@@ -16,7 +16,7 @@ use atoll_host::{CODE_MEMORY_MAX, CodeStore};
 use atoll_js::JsEngine;
 use atoll_link::{Runner, Running};
 use atoll_model::WorkerVersion;
-use atoll_pool::{AbandonHook, Pool, PoolOptions, WorkerSlot};
+use atoll_pool::{AbandonHook, Capacity, Pool, PoolOptions, ProcessMemory, WorkerSlot};
 use atoll_sandbox::{Options, Policy, ResourceLimits, Unlisted};
 use atoll_stdx::SystemClock;
 use atoll_worker::{Environment, Fault, Job};
@@ -44,9 +44,18 @@ pub(crate) struct Settings {
     pub(crate) report_refused: bool,
     /// Turns that run at once. Inside the sandbox the number of cores that the process may use can no longer be read.
     pub(crate) permits: usize,
+    /// Isolates of one worker, while its queue stands.
+    pub(crate) isolates_per_worker: usize,
+    /// Isolates that wait for whichever worker needs one next.
+    pub(crate) ready_max: usize,
+    /// How many children share what the system grants to all.
+    pub(crate) children: usize,
     /// Most bytes of private memory.
     pub(crate) memory_bytes: Option<u64>,
 }
+
+/// What a child is taken to hold beside its isolates: it cannot ask the system.
+const BESIDE_ISOLATES_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Runs the child to its end.
 pub(crate) fn run(words: &[String]) -> ExitCode {
@@ -75,6 +84,9 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
 
 fn serve(settings: &Settings) -> Result<(), String> {
     prefer_this_process_for_the_oom_killer();
+    // What the system grants can be read no longer once it is locked in.
+    let (isolates_max, _) = Capacity::of_this_process().among(settings.children).isolates();
+    let memory = ProcessMemory::of_this_process(settings.memory_bytes, settings.children);
     let entered = atoll_sandbox::enter(&Options {
         policy: if settings.allow_downgrade {
             Policy::AllowDowngrade
@@ -105,6 +117,10 @@ fn serve(settings: &Settings) -> Result<(), String> {
         .map_err(|error| format!("the system refuses descriptors for the I/O runtime: {error}"))?;
     let pool = Pool::new(PoolOptions {
         permits: settings.permits.max(1),
+        isolates_max,
+        isolates_per_worker: settings.isolates_per_worker,
+        ready_max: settings.ready_max,
+        memory: memory.map(|memory| Arc::new(memory.blind(BESIDE_ISOLATES_BYTES)) as _),
         // A turn that no interrupt reaches ends with its process; the parent has a spare.
         on_abandon: Some(AbandonHook(Arc::new(|version, fault| {
             eprintln!(
@@ -140,8 +156,12 @@ struct PoolRunner {
 }
 
 impl Runner for PoolRunner {
-    fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<dyn Running> {
-        Arc::new(InPool(self.pool.start(self.engine.clone(), version, environment)))
+    fn start(&self, version: Arc<WorkerVersion>, environment: Environment, ahead: bool) -> Arc<dyn Running> {
+        let engine = self.engine.clone();
+        Arc::new(InPool(match ahead {
+            true => self.pool.start(engine, version, environment),
+            false => self.pool.start_cold(engine, version, environment),
+        }))
     }
 }
 
@@ -155,6 +175,10 @@ impl Running for InPool {
 
     async fn ready(&self) -> Result<(), Fault> {
         self.0.ready().await
+    }
+
+    fn expect(&self) {
+        self.0.expect();
     }
 
     async fn retire(&self, grace: Duration) -> usize {

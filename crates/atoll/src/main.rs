@@ -22,7 +22,7 @@ use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Serving, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
 use atoll_host::{CODE_MEMORY_MAX, CodeStore, Cordon, Debuggers};
 use atoll_js::{JsEngine, JsEngineOptions};
-use atoll_pool::{Pool, PoolOptions};
+use atoll_pool::{Capacity, Pool, PoolOptions, ProcessMemory, READY_MAX};
 use atoll_stdx::SystemClock;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
@@ -154,6 +154,57 @@ fn engine() -> JsEngine {
     })
 }
 
+/// How many isolates there are of what, in each process that runs workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Isolates {
+    /// Turns that run at once.
+    pub(crate) permits: usize,
+    /// Isolates of one worker, while its queue stands.
+    pub(crate) per_worker: usize,
+    /// Isolates that wait for whichever worker needs one next.
+    pub(crate) ready_max: usize,
+    /// Idle ones may end while memory is short.
+    pub(crate) may_end: bool,
+}
+
+impl Isolates {
+    /// One isolate for each worker, which stays: what a module keeps in a variable is there at the next request.
+    fn of_a_developer() -> Self {
+        Self {
+            permits: cores(),
+            per_worker: 1,
+            ready_max: 0,
+            may_end: false,
+        }
+    }
+
+    /// As many for each worker as turns may run at once: more help nothing.
+    fn of_a_server(permits: usize) -> Self {
+        Self {
+            permits,
+            per_worker: permits,
+            ready_max: READY_MAX,
+            may_end: true,
+        }
+    }
+}
+
+/// A developer is told if the system has room for fewer isolates than this.
+const ISOLATES_FEW: usize = 100;
+/// Bytes that the process may hold before idle isolates end; the system's figure may be less.
+const MEMORY: &str = "ATOLL_MEMORY_BYTES";
+
+fn memory_bytes() -> Result<Option<u64>, String> {
+    let Some(given) = std::env::var_os(MEMORY).filter(|given| !given.is_empty()) else {
+        return Ok(None);
+    };
+    let bytes = given.to_str().and_then(|text| text.parse::<u64>().ok());
+    match bytes {
+        Some(bytes) if bytes > 0 => Ok(Some(bytes)),
+        _ => Err(format!("{MEMORY} must be a number of bytes")),
+    }
+}
+
 /// What the commands drive.
 struct Wiring {
     /// Of `atoll serve`.
@@ -165,11 +216,15 @@ impl Wiring {
         &self,
         engine: JsEngine,
         cordon: Option<Arc<Cordon>>,
-        permits: usize,
+        isolates: Isolates,
         policy: AddressPolicy,
     ) -> Result<Platform, String> {
+        let memory = ProcessMemory::of_this_process(memory_bytes()?, 1);
         let options = PoolOptions {
-            permits,
+            permits: isolates.permits,
+            isolates_per_worker: isolates.per_worker,
+            ready_max: isolates.ready_max,
+            memory: memory.filter(|_| isolates.may_end).map(|memory| Arc::new(memory) as _),
             ..PoolOptions::of_this_process()
         };
         let pool = Pool::new(options)
@@ -189,17 +244,23 @@ impl Wiring {
 
 impl Targets for Wiring {
     fn dev(&self, args: &DevArgs) -> Result<Arc<dyn DevTarget>, String> {
+        let capacity = Capacity::of_this_process();
+        if capacity.isolates().0 < ISOLATES_FEW {
+            // The terminal is the worker's, but this explains what will look like its fault.
+            eprintln!("warning: {capacity}: {}", capacity.advice().unwrap_or_default());
+        }
         let debuggers = Debuggers::new();
         let engine = engine().with_inspections(debuggers.clone());
         let policy = AddressPolicy::public_and_loopback();
-        let cordon = cordon::cordon(args.isolation, cores(), false)?;
-        let platform = self.platform(engine, cordon, cores(), policy)?;
+        let isolates = Isolates::of_a_developer();
+        let cordon = cordon::cordon(args.isolation, &isolates, false)?;
+        let platform = self.platform(engine, cordon, isolates, policy)?;
         Ok(Arc::new(DevServer::new(platform, debuggers)))
     }
 
     fn test(&self, _: &TestArgs) -> Result<Arc<dyn TestTarget>, String> {
         let policy = AddressPolicy::public_and_loopback();
-        let platform = self.platform(engine(), None, cores(), policy)?;
+        let platform = self.platform(engine(), None, Isolates::of_a_developer(), policy)?;
         Ok(Arc::new(DevServer::new(platform, Debuggers::new())))
     }
 
@@ -212,10 +273,11 @@ impl Targets for Wiring {
             let entry = entry.parse().map_err(|error| format!("--allow-net: {error}"))?;
             policy.permit(entry);
         }
-        let permits = cores() * usize::from(args.workers_per_core);
-        let platform = self.platform(engine(), None, permits, policy)?;
+        let isolates = Isolates::of_a_server(cores() * usize::from(args.workers_per_core));
+        journal.say("info", Capacity::of_this_process().to_string());
+        let platform = self.platform(engine(), None, isolates, policy)?;
         let allow_downgrade = args.allow_downgrade;
-        let cordons = Box::new(move |isolation| cordon::cordon(isolation, permits, allow_downgrade));
+        let cordons = Box::new(move |isolation| cordon::cordon(isolation, &isolates, allow_downgrade));
         let target = ServeServer::new(platform, journal.clone(), recorded(args.log_level), cordons);
         Ok((Arc::new(target), Arc::new(JournalTerminal(journal.clone()))))
     }

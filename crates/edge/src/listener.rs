@@ -94,7 +94,7 @@ impl EdgeHandle {
         let Some(options) = &self.0.options.tls else {
             return Ok(());
         };
-        let renewed = tls::acceptor(options)?;
+        let renewed = tls::acceptor(options, self.0.sites.clone())?;
         *self.0.acceptor.write().unwrap_or_else(PoisonError::into_inner) = Some(renewed);
         Ok(())
     }
@@ -237,7 +237,11 @@ fn front(
     dispatch: Arc<dyn Dispatch>,
     log: Arc<dyn AccessLog>,
 ) -> Result<Arc<Front>, EdgeError> {
-    let acceptor = options.tls.as_ref().map(tls::acceptor).transpose()?;
+    let acceptor = options
+        .tls
+        .as_ref()
+        .map(|tls| tls::acceptor(tls, sites.clone()))
+        .transpose()?;
     Ok(Arc::new(Front {
         options,
         sites,

@@ -33,4 +33,8 @@ pub trait Sites: Send + Sync + 'static {
     /// query). Called once per request, on the I/O thread: it must not block. What it returns stays this request's site to
     /// its end, whatever replaces it meanwhile.
     fn site(&self, host: &str, path: &str) -> Option<Arc<Site>>;
+
+    /// A client has named `host` (in lower case) in a TLS handshake: a request for it will probably come. Called on the I/O
+    /// thread for every handshake, with whatever strangers send: it must be quick and promise nothing.
+    fn expected(&self, _host: &str) {}
 }

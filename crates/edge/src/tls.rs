@@ -1,9 +1,14 @@
-//! TLS by rustls: the certificate, the ALPN names, the handshake.
+//! TLS by rustls: the certificate, the ALPN names, the handshake. The name that a client asks for is passed on as soon as it is
+//! known, a round trip or two before the request.
 
 use crate::error::EdgeError;
 use crate::options::TlsOptions;
+use crate::site::Sites;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -12,8 +17,29 @@ use tokio_rustls::TlsAcceptor;
 const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
+/// The one certificate, for whichever name; the name is told to the sites.
+struct Heard {
+    key: Arc<CertifiedKey>,
+    sites: Arc<dyn Sites>,
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Heard")
+    }
+}
+
+impl ResolvesServerCert for Heard {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(name) = hello.server_name() {
+            self.sites.expected(&name.to_ascii_lowercase());
+        }
+        Some(self.key.clone())
+    }
+}
+
 /// Makes the acceptor.
-pub(crate) fn acceptor(options: &TlsOptions) -> Result<TlsAcceptor, EdgeError> {
+pub(crate) fn acceptor(options: &TlsOptions, sites: Arc<dyn Sites>) -> Result<TlsAcceptor, EdgeError> {
     let (chain, key) = match options {
         TlsOptions::SelfSigned { names } => {
             let made = rcgen::generate_simple_self_signed(names.clone())
@@ -24,12 +50,13 @@ pub(crate) fn acceptor(options: &TlsOptions) -> Result<TlsAcceptor, EdgeError> {
         TlsOptions::Pem { certificates, key } => (read_chain(certificates)?, read_key(key)?),
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let unusable = |error: rustls::Error| EdgeError::Tls(error.to_string());
+    let key = Arc::new(CertifiedKey::from_der(chain, key, &provider).map_err(unusable)?);
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| EdgeError::Tls(error.to_string()))?
+        .map_err(unusable)?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| EdgeError::Tls(error.to_string()))?;
+        .with_cert_resolver(Arc::new(Heard { key, sites }));
     config.alpn_protocols = vec![H2.to_vec(), HTTP1.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -5,8 +5,9 @@ use crate::cordon::{Cordon, CordonStats};
 use crate::entrypoints::Entrypoints;
 use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
-use crate::running::Running;
+use crate::running::{Place, Running};
 use crate::services::Services;
+use crate::starts::StartCounts;
 use crate::tail::{Consumer, traced};
 use async_trait::async_trait;
 use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion};
@@ -14,6 +15,7 @@ use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
     Dispatch, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Outcome, Response, ServiceStub,
+    StartKind,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +26,7 @@ use std::time::Duration;
 /// platform gives `waitUntil`.
 const RETIRE_GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// Ids of the host's own events have this bit, so that they differ from the front's.
-const OWN_EVENTS: u64 = 1 << 63;
+pub(crate) const OWN_EVENTS: u64 = 1 << 63;
 
 /// What a host is made of.
 pub struct HostOptions {
@@ -214,7 +216,7 @@ impl Host {
             consumers.collect(),
             &self.tasks,
         );
-        let slot = self.start(version.clone(), environment);
+        let slot = self.start(version.clone(), environment, true);
         slot.ready().await?;
         let entrypoints = Entrypoints::of(&slot, self.next_request_id()).await;
         Ok(Prepared {
@@ -285,12 +287,15 @@ impl Host {
         old.map(|old| self.retire(old.slot)).is_some()
     }
 
-    /// Starts an isolate, beside the table.
-    pub(crate) fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<Running> {
-        Arc::new(match self.cordon.get() {
-            Some(cordon) => Running::Away(cordon.slot(version, environment)),
-            None => Running::Here(self.pool.start(self.engine.clone(), version, environment)),
-        })
+    /// Starts an isolate, beside the table: `ahead`, or for an event that waits.
+    pub(crate) fn start(&self, version: Arc<WorkerVersion>, environment: Environment, ahead: bool) -> Arc<Running> {
+        let starts = self.logs.starts().of(&version.tenant, &version.name);
+        let place = match self.cordon.get() {
+            Some(cordon) => Place::Away(cordon.slot(version, environment)),
+            None if ahead => Place::Here(self.pool.start(self.engine.clone(), version, environment)),
+            None => Place::Here(self.pool.start_cold(self.engine.clone(), version, environment)),
+        };
+        Arc::new(Running::new(place, starts))
     }
 
     pub(crate) fn absent_worker(&self) -> Option<AbsentWorker> {
@@ -336,6 +341,24 @@ impl Host {
             Some(cordon) => Some(cordon.restart().await),
             None => None,
         }
+    }
+
+    /// Events for the worker will come soon: has it started, if it does not run and there is room. Returns at once; unknown
+    /// workers are passed over.
+    pub fn expect(&self, tenant: &TenantId, worker: &WorkerName) {
+        if let Some(slot) = self.slot(tenant, worker) {
+            slot.expect();
+        }
+    }
+
+    /// How events met their workers: every worker that ever ran here or in a child, in no order.
+    pub fn starts(&self) -> Vec<(TenantId, WorkerName, StartCounts)> {
+        self.logs.starts().all()
+    }
+
+    /// How an event met its worker; told once.
+    pub fn start_of(&self, request_id: RequestId) -> StartKind {
+        self.logs.starts().take(request_id)
     }
 
     /// Counters.

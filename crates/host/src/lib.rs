@@ -5,7 +5,7 @@
 //! of the old one, which finishes what it has in flight. No event is lost to a deploy: one that meets a slot that has
 //! just gone is given to its successor.
 //!
-//! Stores never call up into this crate; it pulls from them.
+//! Stores never call up into this crate; it pulls from them. `triggers` pulls what is due by the clock.
 
 mod bindings;
 mod bucket;
@@ -20,9 +20,11 @@ mod loader;
 mod logs;
 mod running;
 mod services;
+mod starts;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod triggers;
 
 pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource, FILE_BYTES_MAX as ANALYTICS_FILE_BYTES_MAX};
 pub use bindings::cache::{CacheBinding, CacheSource};
@@ -38,3 +40,8 @@ pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
 pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX};
 pub use services::absent as absent_worker;
+pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts};
+pub use triggers::{
+    CRONS_MAX, Crons, LATE_MAX as CRON_LATE_MAX, OnTick, Skipped, TICKS_AT_ONCE_MAX, Tick, TickEnd, Triggers,
+    WARM_AHEAD, check_cron,
+};

@@ -360,7 +360,7 @@ impl Entry {
         let host = loaders.origin.host.upgrade().ok_or_else(draining)?;
         let slot = {
             let mut slot = self.slots();
-            slot.get_or_insert_with(|| host.start(made.version.clone(), made.environment.clone()))
+            slot.get_or_insert_with(|| host.start(made.version.clone(), made.environment.clone(), false))
                 .clone()
         };
         loaders.touch(self);

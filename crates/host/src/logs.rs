@@ -5,8 +5,9 @@
 //! faster than its bucket allows (`bucket`), so what they print cannot fill the memory, however much it is.
 
 use crate::bucket::{Bucket, Taken};
+use crate::starts::{Starts, WorkerStarts};
 use atoll_model::{AccountLimits, Limit, RequestId, TenantId, WorkerName};
-use atoll_worker::{JsException, LimitCounts, LimitHit, LogLevel, LogRecord, LogSink};
+use atoll_worker::{JsException, LimitCounts, LimitHit, LogLevel, LogRecord, LogSink, StartNote};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -69,6 +70,7 @@ impl Tail {
 pub struct LogHub {
     tails: RwLock<Vec<Tail>>,
     limits: LimitCounts,
+    starts: Starts,
     buckets: Mutex<HashMap<TenantId, Arc<Mutex<Bucket>>>>,
 }
 
@@ -130,6 +132,7 @@ impl LogHub {
             bucket.clone()
         };
         Arc::new(Sink {
+            starts: self.starts.of(&origin.tenant, &origin.worker),
             hub: self.clone(),
             origin,
             bucket,
@@ -139,6 +142,11 @@ impl LogHub {
     /// How often each limit was reached.
     pub fn limits(&self) -> &LimitCounts {
         &self.limits
+    }
+
+    /// How events met their workers.
+    pub(crate) fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     fn publish(&self, make: impl FnOnce() -> LogEvent) {
@@ -177,6 +185,7 @@ impl LogTail {
 struct Sink {
     hub: Arc<LogHub>,
     origin: LogOrigin,
+    starts: Arc<WorkerStarts>,
     /// Of the account.
     bucket: Arc<Mutex<Bucket>>,
 }
@@ -238,6 +247,10 @@ impl LogSink for Sink {
         self.hub.limits.count(hit.limit);
         let LogOrigin { tenant, worker } = &self.origin;
         tracing::info!(%tenant, %worker, limit = hit.limit.key(), value = hit.value, "a limit was reached");
+    }
+
+    fn start(&self, note: StartNote) {
+        self.hub.starts.note(&self.starts, note);
     }
 }
 

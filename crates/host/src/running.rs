@@ -1,6 +1,7 @@
 //! A version that runs: in this process, or in child processes.
 
 use crate::cordon::CordonSlot;
+use crate::starts::WorkerStarts;
 use atoll_model::WorkerVersion;
 use atoll_pool::{Refusal, SlotStats, WorkerSlot};
 use atoll_worker::{Event, EventContext, Fault, Outcome};
@@ -8,48 +9,78 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a version runs.
-pub(crate) enum Running {
+pub(crate) enum Place {
     Here(WorkerSlot),
     Away(Arc<CordonSlot>),
 }
 
+/// A version that runs, and its worker's counters.
+pub(crate) struct Running {
+    place: Place,
+    starts: Arc<WorkerStarts>,
+}
+
 impl Running {
+    pub(crate) fn new(place: Place, starts: Arc<WorkerStarts>) -> Self {
+        Self { place, starts }
+    }
+
     pub(crate) fn version(&self) -> &Arc<WorkerVersion> {
-        match self {
-            Self::Here(slot) => slot.version(),
-            Self::Away(slot) => slot.version(),
+        match &self.place {
+            Place::Here(slot) => slot.version(),
+            Place::Away(slot) => slot.version(),
         }
     }
 
     /// Waits until the modules have been evaluated for the first time: how that went.
     pub(crate) async fn ready(&self) -> Result<(), Fault> {
-        match self {
-            Self::Here(slot) => slot.ready().await,
-            Self::Away(slot) => slot.ready().await,
+        match &self.place {
+            Place::Here(slot) => slot.ready().await,
+            Place::Away(slot) => slot.ready().await,
         }
     }
 
     /// Runs an event; given back if the version was retired.
     pub(crate) async fn run(&self, ctx: EventContext, event: Event) -> Result<Result<Outcome, Fault>, Refusal> {
-        match self {
-            Self::Here(slot) => Ok(slot.submit(ctx, event)?.await),
-            Self::Away(slot) => slot.run(ctx, event).await,
+        // Asked by a deployment, not by anybody's request.
+        let counts = !matches!(event, Event::Describe);
+        let answer = match &self.place {
+            Place::Here(slot) => {
+                let answer = slot.submit(ctx, event)?;
+                if counts {
+                    self.starts.event();
+                }
+                return Ok(answer.await);
+            }
+            Place::Away(slot) => slot.run(ctx, event).await,
+        };
+        if counts && answer.is_ok() {
+            self.starts.event();
+        }
+        answer
+    }
+
+    /// Events will come: has an isolate started, if there is none and there is room. Returns at once.
+    pub(crate) fn expect(&self) {
+        match &self.place {
+            Place::Here(slot) => slot.expect(),
+            Place::Away(slot) => slot.expect(),
         }
     }
 
     /// Where it stands.
     pub(crate) fn stats(&self) -> SlotStats {
-        match self {
-            Self::Here(slot) => slot.stats(),
-            Self::Away(slot) => slot.stats(),
+        match &self.place {
+            Place::Here(slot) => slot.stats(),
+            Place::Away(slot) => slot.stats(),
         }
     }
 
     /// Takes no more events and finishes those in flight, within `grace`. Returns how many isolates were cut off.
     pub(crate) async fn retire(&self, grace: Duration) -> usize {
-        match self {
-            Self::Here(slot) => slot.retire(grace).await,
-            Self::Away(slot) => slot.retire(grace).await,
+        match &self.place {
+            Place::Here(slot) => slot.retire(grace).await,
+            Place::Away(slot) => slot.retire(grace).await,
         }
     }
 }

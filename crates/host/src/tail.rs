@@ -6,7 +6,7 @@
 
 use atoll_model::{RequestId, TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
-use atoll_worker::{Entry, Event, EventContext, JsException, LimitHit, LogRecord, LogSink, ServiceStub};
+use atoll_worker::{Entry, Event, EventContext, JsException, LimitHit, LogRecord, LogSink, ServiceStub, StartNote};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
@@ -91,6 +91,10 @@ impl LogSink for Traced {
 
     fn limit(&self, hit: LimitHit) {
         self.logs.limit(hit);
+    }
+
+    fn start(&self, note: StartNote) {
+        self.logs.start(note);
     }
 
     fn traces(&self) -> bool {

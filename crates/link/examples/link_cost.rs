@@ -171,7 +171,7 @@ impl Running for Isolate {
 }
 
 impl Runner for Isolates {
-    fn start(&self, _: Arc<WorkerVersion>, environment: Environment) -> Arc<dyn Running> {
+    fn start(&self, _: Arc<WorkerVersion>, environment: Environment, _ahead: bool) -> Arc<dyn Running> {
         Isolate::start(environment)
     }
 }
@@ -308,7 +308,7 @@ fn main() {
             outbound: Default::default(),
             created_ms: 0,
         });
-        let slot = link.start(version, environment());
+        let slot = link.start(version, environment(), true);
         slot.ready().await.unwrap();
         let linked = Arc::new(Way::Linked(slot));
         let direct = Arc::new(Way::Direct(Isolate::start(environment())));

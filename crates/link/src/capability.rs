@@ -430,6 +430,7 @@ impl Handler for Capabilities {
             notice @ (NoticeWire::Log { slot, .. }
             | NoticeWire::Exception { slot, .. }
             | NoticeWire::Limit { slot, .. }
+            | NoticeWire::Start { slot, .. }
             | NoticeWire::Trace { slot, .. }
             | NoticeWire::Point { slot, .. }
             | NoticeWire::Dropped { slot, .. }) => (slot, notice),
@@ -453,6 +454,7 @@ impl Handler for Capabilities {
                 request_id, exception, ..
             } => logs.exception(request_id.map(RequestId), exception),
             NoticeWire::Limit { hit, .. } => logs.limit(hit),
+            NoticeWire::Start { note, .. } => logs.start(note),
             NoticeWire::Trace { item, .. } => logs.trace(item.to_owned()),
             NoticeWire::Point { binding, point, .. } => match held.environment.bindings.get(binding as usize) {
                 Some((_, Binding::Analytics(dataset))) => dataset.write(point),

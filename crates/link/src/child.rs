@@ -34,8 +34,8 @@ use tokio::sync::oneshot;
 
 /// Runs versions: what the binary makes of its pool.
 pub trait Runner: Send + Sync + 'static {
-    /// Starts a version, at once; [`Running::ready`] says when it runs.
-    fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<dyn Running>;
+    /// Starts a version, at once; [`Running::ready`] says when it runs. `ahead`: no event waits for it.
+    fn start(&self, version: Arc<WorkerVersion>, environment: Environment, ahead: bool) -> Arc<dyn Running>;
 }
 
 /// A version that runs.
@@ -46,6 +46,9 @@ pub trait Running: Send + Sync + 'static {
 
     /// Waits until the version is ready: how that went.
     async fn ready(&self) -> Result<(), Fault>;
+
+    /// Events will come: has an isolate made if there is none. Returns at once.
+    fn expect(&self) {}
 
     /// Takes no more events and finishes those in flight; what is unfinished after `grace` is ended. Returns how many
     /// isolates that were.
@@ -243,7 +246,7 @@ impl Child {
             }),
             clock: self.clock.clone(),
         };
-        let running = self.runner.start(version.clone(), environment);
+        let running = self.runner.start(version.clone(), environment, wire.ahead);
         let held = Arc::new(Slot { version, running });
         let early = self.slots().insert(slot, Known::Running(held.clone()));
         if let Some(Known::Early(early)) = early {
@@ -288,6 +291,18 @@ impl Child {
             CallWire::Retire { slot, grace_ms } => {
                 let grace = Duration::from_millis(grace_ms);
                 Ok(self.bring(slot, Early::Retire(grace, answerer)))
+            }
+            CallWire::Expect { slot } => {
+                let running = match self.slots().get(&slot) {
+                    Some(Known::Running(running)) => Some(running.clone()),
+                    // It is being started, or not wanted any more.
+                    Some(Known::Early(_) | Known::Retired) | None => None,
+                };
+                if let Some(running) = running {
+                    running.running.expect();
+                }
+                answerer.answer(Message::of(&()));
+                Ok(None)
             }
             CallWire::Service { .. } | CallWire::Binding { .. } | CallWire::Common { .. } | CallWire::Supply { .. } => {
                 let error = LinkError::violation("a call that only a child makes");

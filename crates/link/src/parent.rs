@@ -26,7 +26,7 @@ use atoll_model::{Limit, Limits, WorkerVersion};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Binding, Environment, Event, EventContext, Fault, FaultKind, LimitHit, LogSink, Outcome};
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -82,8 +82,9 @@ impl ParentLink {
         }
     }
 
-    /// Starts `version` in the child and returns at once; [`RemoteSlot::ready`] says when it runs.
-    pub fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> RemoteSlot {
+    /// Starts `version` in the child and returns at once; [`RemoteSlot::ready`] says when it runs. `ahead`: no event waits for
+    /// it.
+    pub fn start(&self, version: Arc<WorkerVersion>, environment: Environment, ahead: bool) -> RemoteSlot {
         let core = self.inner.core.clone();
         let slot = self.inner.capabilities.insert(&version, environment.clone());
         let ready = Arc::new(watch::Sender::new(None));
@@ -101,7 +102,7 @@ impl ParentLink {
                 Err(error) => Err(convert::lost(&error)),
             }));
         });
-        if let Err((error, pending)) = core.call(start_message(slot, &version, &environment), pending) {
+        if let Err((error, pending)) = core.call(start_message(slot, &version, &environment, ahead), pending) {
             pending.waiter.answer(Err(error));
         }
         RemoteSlot {
@@ -110,6 +111,7 @@ impl ParentLink {
             version,
             logs: environment.logs,
             meter: SlotMeter::default(),
+            expecting: Arc::default(),
             closing: RwLock::new(false),
             ready,
         }
@@ -136,7 +138,7 @@ impl ParentLink {
     }
 }
 
-fn start_message(slot: u64, version: &WorkerVersion, environment: &Environment) -> Message {
+fn start_message(slot: u64, version: &WorkerVersion, environment: &Environment, ahead: bool) -> Message {
     let mut message = Message::default();
     let modules = code::put_modules(&version.modules, &mut message);
     message.attachments.push(Attachment::Service {
@@ -184,6 +186,7 @@ fn start_message(slot: u64, version: &WorkerVersion, environment: &Environment) 
         bindings,
         outbound,
         traces: environment.logs.traces(),
+        ahead,
     };
     message.head(&CallHead {
         export: None,
@@ -246,6 +249,8 @@ pub struct RemoteSlot {
     version: Arc<WorkerVersion>,
     logs: Arc<dyn LogSink>,
     meter: SlotMeter,
+    /// The child has been told that events will come, and has not answered.
+    expecting: Arc<AtomicBool>,
     /// Set by retiring. Held for reading while an event is queued: none may come to stand behind the retirement, where the
     /// child would refuse it.
     closing: RwLock<bool>,
@@ -330,6 +335,23 @@ impl RemoteSlot {
         match ready.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(result)) => result.clone(),
             _ => Err(Fault::new(FaultKind::Internal, "the worker's slot is gone")),
+        }
+    }
+
+    /// Events will come: has an isolate made in the child, if there is none. Returns at once; asked again before the child has
+    /// answered, it does nothing.
+    pub fn expect(&self) {
+        if self.expecting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let message = Message::of(&CallHead {
+            export: None,
+            call: CallWire::Expect { slot: self.slot },
+        });
+        let expecting = self.expecting.clone();
+        let pending = Pending::then(move |_: Result<Received, CallError>| expecting.store(false, Ordering::Release));
+        if let Err((error, pending)) = self.link.core.call(message, pending) {
+            pending.waiter.answer(Err(error));
         }
     }
 

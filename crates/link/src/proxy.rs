@@ -18,7 +18,7 @@ use atoll_worker::{
     AnalyticsDataset, BindingError, Body, CacheKey, ConnectError, ConnectErrorKind, ConnectRequest, Connection,
     DataPoint, EventContext, Fetcher, JsException, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, LimitHit,
     LogRecord, LogSink, Outbound, OutboundRequest, RateLimitAsk, RateLimiter, Request, Response, ResponseCache,
-    ResponseHead,
+    ResponseHead, StartNote,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -335,6 +335,13 @@ impl LogSink for Logs {
         self.send(&NoticeWire::Limit {
             slot: self.way.slot,
             hit,
+        });
+    }
+
+    fn start(&self, note: StartNote) {
+        self.send(&NoticeWire::Start {
+            slot: self.way.slot,
+            note,
         });
     }
 

@@ -12,7 +12,7 @@ use atoll_model::{Limits, ModuleKind, UnbuiltBinding};
 use atoll_worker::wire::{RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
     BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Export, Fault, JsException, KvKey, LimitHit,
-    LogLevel, Redirect, WsMessage,
+    LogLevel, Redirect, StartNote, WsMessage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// The version of everything that a link says. Both ends are the same build, so another one is refused.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"ATOLLNK\n";
 /// Bytes of a build's name.
 const BUILD_BYTES_MAX: usize = 256;
@@ -237,6 +237,8 @@ pub(crate) enum CallWire<'a> {
         ctx: ContextWire<'a>,
         call: CommonCallWire<'a>,
     },
+    /// Parent: events for the slot will come. Answered with `()`, at once.
+    Expect { slot: u64 },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -432,6 +434,8 @@ pub(crate) struct StartWire<'a> {
     pub outbound: RouteWire,
     /// Somebody takes trace items.
     pub traces: bool,
+    /// No event waits for it.
+    pub ahead: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -535,5 +539,9 @@ pub(crate) enum NoticeWire<'a> {
     Limit {
         slot: u64,
         hit: LimitHit,
+    },
+    Start {
+        slot: u64,
+        note: StartNote,
     },
 }

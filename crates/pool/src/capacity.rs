@@ -55,6 +55,14 @@ impl Capacity {
         }
     }
 
+    /// What of it each of `processes` has that share what is granted to all of them together: threads.
+    #[must_use]
+    pub fn among(mut self, processes: usize) -> Self {
+        let processes = processes.max(1) as u64;
+        self.threads = self.threads.map(|(max, used)| (max / processes, used / processes));
+        self
+    }
+
     /// How many isolates fit, and what bounds them.
     pub fn isolates(&self) -> (usize, &'static str) {
         let of = |granted: Option<(u64, u64)>, each: u64, what: &'static str| {
@@ -72,6 +80,20 @@ impl Capacity {
         .flatten()
         .min()
         .unwrap_or((usize::MAX, "nothing"))
+    }
+}
+
+impl Capacity {
+    /// What to do for more room, where one thing bounds it.
+    pub fn advice(&self) -> Option<&'static str> {
+        Some(match self.isolates().1 {
+            "vm.max_map_count" => "raise it: sysctl -w vm.max_map_count=1048576",
+            "threads" => {
+                "raise it: ulimit -u, TasksMax= of the service, pids.max of the control group, or kernel.pid_max"
+            }
+            "open files" => "raise it: ulimit -n, or LimitNOFILE= of the service",
+            _ => return None,
+        })
     }
 }
 
@@ -142,6 +164,13 @@ mod tests {
             descriptors: None,
         };
         assert_eq!(taken.isolates(), (0, "vm.max_map_count"));
+        let shared = Capacity {
+            mappings: Some((24_000_000, 0)),
+            threads: Some((8_000, 400)),
+            descriptors: None,
+        };
+        assert_eq!(shared.isolates(), (3_400, "threads"));
+        assert_eq!(shared.among(4).isolates(), (850, "threads"));
     }
 
     #[test]

@@ -8,16 +8,19 @@
 use crate::blocking::Helpers;
 use crate::options::{BATCH_MAX, BLOCKING_THREADS_MAX, TERMINATION_GRACE};
 use crate::permits::{Member, startup_fault};
-use crate::slot::{Next, Slot};
+use crate::queue::Next;
+use crate::slot::Slot;
 use crate::sys;
-use atoll_worker::{Fault, FaultKind, Instance, InstanceState, Interrupt, Job};
+use atoll_worker::{Fault, FaultKind, Instance, InstanceState, Interrupt, Job, Prepared};
 use std::any::Any;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use tokio::time::Sleep;
 
 /// How often it is looked whether helpers that were left behind have ended.
@@ -39,26 +42,43 @@ pub(crate) enum End {
 
 /// The thread's main function.
 pub(crate) fn run(slot: &Arc<Slot>, id: u64) {
-    sys::wake_without_preempting();
     let helpers = Arc::<Helpers>::default();
+    match runtime(&helpers) {
+        Ok(runtime) => run_in(slot, id, runtime, helpers, None),
+        Err(error) => {
+            slot.permits().forgo();
+            let text = format!("no runtime for the worker's isolate: {error}");
+            slot.ended(id, End::NotStarted(Fault::new(FaultKind::Internal, text)));
+        }
+    }
+}
+
+/// The runtime of an isolate's thread, whose helpers' CPU is counted.
+pub(crate) fn runtime(helpers: &Arc<Helpers>) -> io::Result<Runtime> {
     let (begins, ends) = (helpers.clone(), helpers.clone());
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .on_thread_start(move || begins.begin())
         .on_thread_stop(move || ends.end())
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let fault = Fault::new(
-                FaultKind::Internal,
-                format!("no runtime for the worker's isolate: {error}"),
-            );
-            return slot.ended(id, End::NotStarted(fault));
-        }
-    };
-    let end = runtime.block_on(live(slot, id, &helpers));
+        .build()
+}
+
+/// The rest of the life of a thread that has an isolate ready, in the runtime that was made with `helpers`.
+pub(crate) fn run_prepared(
+    slot: &Arc<Slot>,
+    id: u64,
+    runtime: Runtime,
+    helpers: Arc<Helpers>,
+    prepared: Box<dyn Prepared>,
+) {
+    sys::name_this_thread(slot.version().name.as_str());
+    run_in(slot, id, runtime, helpers, Some(prepared));
+}
+
+fn run_in(slot: &Arc<Slot>, id: u64, runtime: Runtime, helpers: Arc<Helpers>, prepared: Option<Box<dyn Prepared>>) {
+    sys::wake_without_preempting();
+    let end = runtime.block_on(live(slot, id, &helpers, prepared));
     let broken = !matches!(end, End::Finished);
     // The next isolate does not wait for what this one's helpers still do.
     slot.ended(id, end);
@@ -76,13 +96,14 @@ pub(crate) fn run(slot: &Arc<Slot>, id: u64) {
     }
 }
 
-async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>) -> End {
+async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>, prepared: Option<Box<dyn Prepared>>) -> End {
     let version = slot.version();
     let mut member = slot
         .permits()
         .join(&version.tenant, &version.limits, Arc::downgrade(slot), id);
     member.acquire();
-    let made = catch_unwind(AssertUnwindSafe(|| slot.instantiate()));
+    let began = slot.now();
+    let made = catch_unwind(AssertUnwindSafe(|| slot.instantiate(prepared)));
     member.release();
     let instance = match made {
         Ok(Ok(instance)) => instance,
@@ -107,6 +128,7 @@ async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>) -> End {
         start: Some(Start {
             deadline: Box::pin(tokio::time::sleep(Duration::from_millis(startup_ms))),
             waited: Duration::ZERO,
+            began,
         }),
         useful: false,
         spent: false,
@@ -138,6 +160,8 @@ struct Start {
     deadline: Pin<Box<Sleep>>,
     /// Time spent waiting for permits, which is not the worker's doing.
     waited: Duration,
+    /// When the instance began to be made.
+    began: Instant,
 }
 
 struct Drive {
@@ -165,9 +189,9 @@ impl Drive {
             let next = loop {
                 let state = self.turn(cx);
                 let next = match state {
-                    Ok(InstanceState::Broken) => Err(self.broken(None)),
+                    Ok((InstanceState::Broken, _)) => Err(self.broken(None)),
                     Err(fault) => Err(self.broken(Some(fault))),
-                    Ok(state) => Ok(self.slot.settle(self.id, state, cx.waker())),
+                    Ok((state, turn)) => Ok(self.slot.settle(self.id, state, turn, cx.waker())),
                 };
                 match next {
                     Ok(Next::Again) if self.member.may_keep() => {}
@@ -195,16 +219,18 @@ impl Drive {
         }
     }
 
-    /// Delivers what waits and polls once. A panic is an error.
+    /// Delivers what waits and polls once: where that left the instance, how much was delivered, how long it took. A panic is
+    /// an error.
     ///
     /// Jobs stay in the slot until the start-up is over, so that the start-up's limit and failures are its own.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Result<InstanceState, Fault> {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(InstanceState, (usize, Duration)), Fault> {
         let exempt = self.interrupt.is_exempt();
         let max = if self.start.is_none() { BATCH_MAX } else { 0 };
-        self.slot.take(self.id, max, &mut self.batch);
-        let with_event = !self.batch.is_empty();
+        let taken = self.slot.take(self.id, max, &mut self.batch);
+        let delivered = self.batch.len();
         // One event's answer is for now; those of several leave together.
-        let several = self.batch.len() > 1;
+        let several = delivered > 1;
+        let first = self.start.is_some();
         let (batch, instance) = (&mut self.batch, &mut self.instance);
         let mut turn = || {
             for job in batch.drain(..) {
@@ -215,11 +241,17 @@ impl Drive {
                     instance.deliver(job);
                 }
             }
-            instance.poll(cx)
+            let state = instance.poll(cx);
+            if taken.rest && state == InstanceState::Idle {
+                instance.rest();
+            }
+            // Measured when it was made and when it rests: the figure is for choosing which idle one ends.
+            let measure = taken.rest || (first && state == InstanceState::Idle);
+            (state, if measure { instance.footprint() } else { None })
         };
         let wakes = self.member.wakes();
-        let state = catch_unwind(AssertUnwindSafe(|| if several { wakes.during(turn) } else { turn() }))
-            .map_err(|panic| panicked(&self.slot, &*panic))?;
+        let turned = catch_unwind(AssertUnwindSafe(|| if several { wakes.during(turn) } else { turn() }));
+        let (state, held) = turned.map_err(|panic| panicked(&self.slot, &*panic))?;
         if let Some(start) = &mut self.start
             && (exempt || self.interrupt.is_exempt())
         {
@@ -227,12 +259,21 @@ impl Drive {
             start.deadline.as_mut().reset(tokio::time::Instant::now() + limit);
         }
         if self.start.is_some() && matches!(state, InstanceState::Idle | InstanceState::Busy) {
-            self.start = None;
             self.member.started();
-            self.slot.set_ready(Ok(()));
+            if let Some(start) = self.start.take() {
+                let took = self.slot.now().saturating_duration_since(start.began);
+                self.slot.is_ready(self.id, took.saturating_sub(start.waited));
+            }
         }
-        self.useful |= with_event && state != InstanceState::Broken;
-        Ok(state)
+        if let Some(bytes) = held {
+            self.slot.holds(bytes);
+        }
+        self.useful |= delivered > 0 && state != InstanceState::Broken;
+        let took = match delivered {
+            0 => Duration::ZERO,
+            _ => self.slot.now().saturating_duration_since(taken.at),
+        };
+        Ok((state, (delivered, took)))
     }
 
     /// An isolate in which an event went over the soft limit finishes what it has, and another takes what comes. True if it

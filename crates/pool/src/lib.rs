@@ -13,20 +13,35 @@
 
 mod blocking;
 mod capacity;
+mod delay;
 mod fair;
 mod isolate;
+mod keep;
+mod memory;
 mod options;
 mod permits;
 mod pool;
+mod queue;
+mod ready;
 mod slot;
 mod sys;
+mod time;
+mod worker;
 
 pub use capacity::{Capacity, DESCRIPTORS_PER_ISOLATE, MAPPINGS_PER_ISOLATE, THREADS_PER_ISOLATE};
+pub use delay::{DELAY_INTERVAL, DELAY_TARGET};
+pub use keep::{FREQUENCY_HALF_LIFE, ISOLATE_BYTES_ASSUMED};
+pub use memory::{
+    EVICT_FROM_PERCENT, EVICT_TO_PERCENT, Memory, MemoryReading, PRESSURE_MAX_PERCENT, ProcessMemory, RAM_SHARE_PERCENT,
+};
 pub use options::{
     AbandonHook, BACKOFF_FIRST, BACKOFF_MAX, BATCH_MAX, BLOCKING_THREADS_MAX, BREAKS_WITHOUT_PAUSE, DEBT_MAX,
-    INSIST_AFTER, ISOLATES_COMFORTABLE, LEFT_MAX, OnAbandon, PoolOptions, PoolStats, QUANTUM, STACK_BYTES,
-    TERMINATION_GRACE, TURN_MAX_DEFAULT,
+    EXTRA_KEPT, EXTRA_SHARE, HOUSEKEEPING_EVERY, INSIST_AFTER, ISOLATES_COMFORTABLE, LEFT_MAX, OnAbandon, PoolOptions,
+    PoolStats, QUANTUM, REST_AFTER, ROOM_WAIT_MAX, STACK_BYTES, TERMINATION_GRACE, TURN_MAX_DEFAULT,
 };
 pub use pool::Pool;
-pub use slot::{Answer, Refusal, SlotStats, WorkerSlot};
+pub use ready::{DEMAND_WINDOW, READY_MAX};
+pub use slot::{Answer, Refusal};
 pub use sys::{DEMOTION_NICE, NicePriority, Priority, ThreadId};
+pub use time::{Monotonic, SystemTime};
+pub use worker::{SlotStats, WorkerSlot};

@@ -1,7 +1,9 @@
 //! What a pool can be told, and its counters.
 
 use crate::capacity::Capacity;
+use crate::memory::Memory;
 use crate::sys::{NicePriority, Priority};
+use crate::time::{Monotonic, SystemTime};
 use atoll_model::{AccountLimits, WorkerVersion};
 use atoll_worker::Fault;
 use std::sync::Arc;
@@ -37,6 +39,17 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// begin.
 pub const BREAKS_WITHOUT_PAUSE: u32 = 3;
 
+/// How often the pool looks for isolates to give back, while there could be some.
+pub const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
+/// How long an isolate beyond a worker's first is kept idle.
+pub const EXTRA_KEPT: Duration = Duration::from_secs(30);
+/// How long an isolate is idle before it is told to give memory back.
+pub const REST_AFTER: Duration = Duration::from_secs(10);
+/// What part of all isolates those beyond each worker's first may be, for all workers of an account together: one in so many.
+pub const EXTRA_SHARE: usize = 4;
+/// How long a worker waits for room: for an isolate that becomes idle and ends for it.
+pub const ROOM_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// What a pool can be told.
 #[derive(Debug, Clone)]
 pub struct PoolOptions {
@@ -49,6 +62,15 @@ pub struct PoolOptions {
     /// Isolates that may live at once; a worker that needs one more is answered [`atoll_worker::FaultKind::Overloaded`].
     /// See [`crate::Capacity`].
     pub isolates_max: usize,
+    /// Isolates that one worker may have, while its queue stands ([`crate::DELAY_TARGET`]). More than [`Self::permits`] help
+    /// nothing.
+    pub isolates_per_worker: usize,
+    /// Isolates that may be kept ready for whichever worker needs one next; 0 for none. See [`crate::READY_MAX`].
+    pub ready_max: usize,
+    /// How much memory the process may use, and uses; without, isolates end for others' room alone.
+    pub memory: Option<Arc<dyn Memory>>,
+    /// By which queues and keep-alives are measured.
+    pub time: Arc<dyn Monotonic>,
     /// Events of all of a tenant's workers that may wait or run at once. See [`atoll_model::AccountLimits`].
     pub tenant_in_flight_max: u32,
     /// Told when a terminated turn did not end, before its thread is given up. A process that was made for this, a child of
@@ -81,7 +103,8 @@ impl PoolOptions {
         let capacity = Capacity::of_this_process();
         let (isolates_max, _) = capacity.isolates();
         if isolates_max < ISOLATES_COMFORTABLE {
-            tracing::warn!("{capacity}: raise what bounds it to run more workers");
+            let advice = capacity.advice().unwrap_or_default();
+            tracing::warn!("{capacity}: {advice}");
         } else {
             tracing::info!("{capacity}");
         }
@@ -93,13 +116,17 @@ impl PoolOptions {
 }
 
 impl Default for PoolOptions {
-    /// As many permits as this process has cores.
+    /// As many permits as this process has cores, one isolate for each worker.
     fn default() -> Self {
         Self {
             permits: std::thread::available_parallelism().map_or(1, usize::from),
             turn_max: TURN_MAX_DEFAULT,
             priority: Arc::new(NicePriority::new()),
             isolates_max: usize::MAX,
+            isolates_per_worker: 1,
+            ready_max: 0,
+            memory: None,
+            time: Arc::new(SystemTime),
             tenant_in_flight_max: AccountLimits::IN_FLIGHT_MAX_DEFAULT,
             on_abandon: None,
         }
@@ -141,4 +168,14 @@ pub struct PoolStats {
     pub spent: u64,
     /// See [`PoolOptions::isolates_max`].
     pub isolates_max: usize,
+    /// Isolates asked for because a worker's queue stood.
+    pub grown: u64,
+    /// Idle isolates ended because memory or room was short.
+    pub evicted: u64,
+    /// Isolates that are ready and nobody's, now.
+    pub ready: usize,
+    /// Starts that took one of these.
+    pub ready_used: u64,
+    /// Times that the watchdog looked at workers whose events wait.
+    pub visits: u64,
 }

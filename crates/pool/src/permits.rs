@@ -191,7 +191,17 @@ impl Permits {
         let _ = self.watchdog.set(thread);
     }
 
-    /// Makes the calling thread a member.
+    /// A thread is being made that will [`Permits::join`]: counted from now on, so that no more are made than there is room for.
+    pub(crate) fn reserve(&self) {
+        self.lock().counts.members += 1;
+    }
+
+    /// It will not.
+    pub(crate) fn forgo(&self) {
+        self.lock().counts.members -= 1;
+    }
+
+    /// Makes the calling thread a member, which was counted already.
     pub(crate) fn join(self: &Arc<Self>, tenant: &TenantId, limits: &Limits, slot: Weak<Slot>, isolate: u64) -> Member {
         let clock = CpuClock::of_this_thread();
         let seat = Arc::new(Seat {
@@ -237,7 +247,6 @@ impl Permits {
                 state.members.len() - 1
             }
         };
-        state.counts.members += 1;
         drop(state);
         Member {
             permits: self.clone(),
@@ -280,6 +289,11 @@ impl Permits {
         drop(state);
         unpark(woken);
         Some(verdicts)
+    }
+
+    /// Whether a turn could begin at once.
+    pub(crate) fn has_free(&self) -> bool {
+        self.lock().free > 0
     }
 
     pub(crate) fn counts(&self) -> PermitCounts {

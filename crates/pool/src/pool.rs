@@ -1,9 +1,18 @@
 //! The pool itself: slots, the watchdog's thread, drain.
 
 use crate::isolate::{self, End};
-use crate::options::{AbandonHook, PoolOptions, PoolStats, STACK_BYTES};
+use crate::keep::GreedyDual;
+use crate::memory::Memory;
+use crate::options::{
+    AbandonHook, EXTRA_KEPT, EXTRA_SHARE, HOUSEKEEPING_EVERY, PoolOptions, PoolStats, REST_AFTER, ROOM_WAIT_MAX,
+    STACK_BYTES,
+};
 use crate::permits::{Permits, Verdict};
-use crate::slot::{Slot, WorkerSlot};
+use crate::queue::Why;
+use crate::ready::{self, Ready};
+use crate::slot::Slot;
+use crate::time::Monotonic;
+use crate::worker::WorkerSlot;
 use atoll_model::{TenantId, WorkerVersion};
 use atoll_worker::{Engine, Environment, Fault, FaultKind};
 use std::collections::HashMap;
@@ -29,6 +38,10 @@ pub(crate) struct Counters {
     pub(crate) jobs: AtomicU64,
     pub(crate) overloaded: AtomicU64,
     pub(crate) spent: AtomicU64,
+    pub(crate) grown: AtomicU64,
+    pub(crate) evicted: AtomicU64,
+    pub(crate) visits: AtomicU64,
+    pub(crate) ready_used: AtomicU64,
 }
 
 /// What a tenant's workers have in flight together.
@@ -36,6 +49,17 @@ pub(crate) struct Counters {
 pub(crate) struct TenantLoad {
     pub(crate) in_flight: Arc<AtomicU32>,
     pub(crate) max: u32,
+    /// Isolates beyond each worker's first.
+    pub(crate) extra: AtomicU32,
+    pub(crate) extra_max: u32,
+}
+
+/// A slot that waits for room.
+struct Crowded {
+    slot: Arc<Slot>,
+    until: Instant,
+    /// An idle isolate has been told to go for it.
+    evicted: bool,
 }
 
 /// What slots and the watchdog share.
@@ -48,6 +72,14 @@ pub(crate) struct Shared {
     isolates_max: usize,
     tenants: Mutex<HashMap<TenantId, Weak<TenantLoad>>>,
     tenant_in_flight_max: u32,
+    pub(crate) isolates_per_worker: usize,
+    memory: Option<Arc<dyn Memory>>,
+    time: Arc<dyn Monotonic>,
+    pub(crate) ready: Ready,
+    policy: Mutex<GreedyDual>,
+    slots: Mutex<Vec<Weak<Slot>>>,
+    /// Slots whose jobs wait behind busy isolates.
+    watched: Mutex<Vec<Weak<Slot>>>,
     /// Slots that wait for a thread; `None` once the watchdog is gone.
     asked: Mutex<Option<Vec<Arc<Slot>>>>,
     watchdog: OnceLock<Thread>,
@@ -65,6 +97,8 @@ impl Shared {
         let load = Arc::new(TenantLoad {
             in_flight: Arc::default(),
             max: self.tenant_in_flight_max,
+            extra: AtomicU32::new(0),
+            extra_max: u32::try_from(self.isolates_max / EXTRA_SHARE).unwrap_or(u32::MAX),
         });
         tenants.insert(tenant.clone(), Arc::downgrade(&load));
         load
@@ -79,9 +113,91 @@ impl Shared {
         self.permits.counts().members < self.isolates_max
     }
 
+    pub(crate) fn now(&self) -> Instant {
+        self.time.now()
+    }
+
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Has the watchdog visit `slot` until nothing waits there.
+    pub(crate) fn watch_over(&self, slot: &Arc<Slot>) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.push(Arc::downgrade(slot));
+    }
+
+    /// Visits those that are watched. True if any is still.
+    fn visit(&self) -> bool {
+        let watched = std::mem::take(&mut *self.watched.lock().unwrap_or_else(PoisonError::into_inner));
+        let wanted = |slot: &Weak<Slot>| slot.upgrade().is_some_and(|slot| slot.visit());
+        let again: Vec<_> = watched.into_iter().filter(wanted).collect();
+        let more = !again.is_empty();
+        self.counters.visits.fetch_add(1, Ordering::Relaxed);
+        self.watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(again);
+        more
+    }
+
+    /// Gives back isolates and memory that are not used, and ends idle isolates if memory is short. True if there will be
+    /// more to do although nothing runs.
+    fn keep_house(&self) -> bool {
+        let slots = self.slots();
+        let mut later = self.ready.count() > 0;
+        for slot in &slots {
+            later |= slot.keep_house(REST_AFTER, EXTRA_KEPT);
+        }
+        if let Some(memory) = &self.memory {
+            let held = slots.iter().map(|slot| slot.held_bytes()).sum();
+            let excess = memory.read(held).map_or(0, |reading| reading.excess());
+            if excess > 0 {
+                let (count, bytes) = self.evict(&slots, |_, bytes| bytes >= excess);
+                tracing::info!(count, bytes, "memory is short: idle isolates were ended");
+            }
+        }
+        later
+    }
+
+    /// Ends idle isolates, those of workers that have several first, then the least dear, until `enough` of them and of
+    /// their bytes. How many, and how much they held.
+    fn evict(&self, slots: &[Arc<Slot>], enough: impl Fn(usize, u64) -> bool) -> (usize, u64) {
+        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut count, mut bytes) = (0, 0);
+        while !enough(count, bytes) {
+            let offers = slots.iter().filter_map(|slot| Some((slot.offers(&policy)?, slot)));
+            let cheapest = offers.min_by(|((last, one), _), ((other_last, other), _)| {
+                last.cmp(other_last).then_with(|| one.total_cmp(other))
+            });
+            let Some(((last, priority), slot)) = cheapest else {
+                break;
+            };
+            // Busy meanwhile: the next.
+            let Some(held) = slot.give_up_one() else { continue };
+            if last {
+                policy.evicted(priority);
+            }
+            count += 1;
+            bytes += held;
+        }
+        self.counters.evicted.fetch_add(count as u64, Ordering::Relaxed);
+        (count, bytes)
+    }
+
     /// Has the watchdog make a thread for `slot`. Not the caller: a new thread inherits its maker's priority, and the
     /// caller may be a demoted isolate's.
     pub(crate) fn ask_for_isolate(&self, slot: Arc<Slot>) {
+        if let Some(give) = self.ready.take(slot.engine(), self.now()) {
+            let id = slot.register();
+            // The thread waits for nothing else; it was counted when it was made.
+            if give.send((slot.clone(), id)).is_err() {
+                let fault = Fault::new(FaultKind::Internal, "the thread of a ready isolate is gone");
+                slot.ended(id, End::NotStarted(fault));
+            }
+            return self.wake_watchdog();
+        }
         {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             match asked.as_mut() {
@@ -92,6 +208,10 @@ impl Shared {
                 }
             }
         }
+        self.wake_watchdog();
+    }
+
+    fn wake_watchdog(&self) {
         if let Some(watchdog) = self.watchdog.get() {
             watchdog.unpark();
         }
@@ -104,25 +224,70 @@ impl Shared {
         }
     }
 
-    fn watch(&self, turn_max: Duration) {
+    fn watch(self: &Arc<Self>, turn_max: Duration) {
         let period = (turn_max / SCANS_PER_TURN).max(SCAN_MIN);
+        let mut crowded: Vec<Crowded> = Vec::new();
+        let mut next_house = Instant::now() + HOUSEKEEPING_EVERY;
+        // Whether there is more to do when nothing runs; nobody knows before the house was kept.
+        let mut later = true;
         while !self.stop.load(Ordering::Acquire) {
             let asked = {
                 let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
                 asked.as_mut().map(std::mem::take).unwrap_or_default()
             };
-            asked.into_iter().for_each(spawn);
-            match self.permits.scan(Instant::now()) {
+            let some = !asked.is_empty();
+            self.make(asked, &mut crowded);
+            // Those who ask come first.
+            if !some && let Some(engine) = self.ready.level(self.has_room(), self.now()) {
+                ready::make(self, engine);
+            }
+            let verdicts = self.permits.scan(Instant::now());
+            let quiet = verdicts.is_none();
+            for verdict in verdicts.into_iter().flatten() {
+                self.execute(verdict);
+            }
+            let watching = self.visit() || !crowded.is_empty();
+            let now = Instant::now();
+            // What runs leaves something to be looked at afterwards.
+            later |= !quiet;
+            if now >= next_house {
+                later = self.keep_house();
+                next_house = now + HOUSEKEEPING_EVERY;
+            }
+            match (quiet && !watching, later) {
+                (false, _) => std::thread::park_timeout(period),
+                (true, true) => std::thread::park_timeout(next_house.saturating_duration_since(now)),
                 // Unparked by the first turn, by a wish for an isolate and by the pool's end.
-                None => std::thread::park(),
-                Some(verdicts) => {
-                    verdicts.into_iter().for_each(|verdict| self.execute(verdict));
-                    std::thread::park_timeout(period);
-                }
+                (true, false) => std::thread::park(),
             }
         }
+        self.ready.clear();
         let left = self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
         left.iter().flatten().for_each(refuse);
+        crowded.iter().for_each(|one| refuse(&one.slot));
+    }
+
+    /// Makes threads for those that asked. One that is needed waits for room, and an idle isolate of another ends for it.
+    fn make(&self, asked: Vec<Arc<Slot>>, crowded: &mut Vec<Crowded>) {
+        let now = Instant::now();
+        let new = asked.into_iter().map(|slot| Crowded {
+            slot,
+            until: now + ROOM_WAIT_MAX,
+            evicted: false,
+        });
+        for mut one in std::mem::take(crowded).into_iter().chain(new) {
+            if crowded.is_empty() && self.has_room() {
+                spawn(one.slot);
+            } else if !one.slot.asked_why().is_some_and(Why::is_needed) {
+                one.slot.forgo();
+            } else if now >= one.until {
+                no_room(&one.slot);
+            } else {
+                let make_room = || self.ready.shed() || self.evict(&self.slots(), |count, _| count >= 1).0 > 0;
+                one.evicted = one.evicted || make_room();
+                crowded.push(one);
+            }
+        }
     }
 
     fn execute(&self, verdict: Verdict) {
@@ -150,14 +315,18 @@ fn refuse(slot: &Arc<Slot>) {
     slot.ended(id, End::NotStarted(fault));
 }
 
+/// Answers a wish for an isolate when there is no room for it.
+fn no_room(slot: &Arc<Slot>) {
+    let id = slot.register();
+    slot.ended(id, End::NotStarted(slot.no_room()));
+}
+
 fn spawn(slot: Arc<Slot>) {
     let id = slot.register();
-    if !slot.has_room() {
-        return slot.ended(id, End::NotStarted(slot.no_room()));
-    }
     if let Some(fault) = slot.too_much_left() {
         return slot.ended(id, End::NotStarted(fault));
     }
+    slot.permits().reserve();
     let name: String = slot.version().name.as_str().chars().take(15).collect();
     let isolate_slot = slot.clone();
     let spawned = std::thread::Builder::new()
@@ -165,6 +334,7 @@ fn spawn(slot: Arc<Slot>) {
         .stack_size(STACK_BYTES)
         .spawn(move || isolate::run(&isolate_slot, id));
     if let Err(error) = spawned {
+        slot.permits().forgo();
         let text = format!("the system refused a thread for the worker's isolate: {error}");
         slot.ended(id, End::NotStarted(Fault::new(FaultKind::Overloaded, text)));
     }
@@ -174,7 +344,6 @@ fn spawn(slot: Arc<Slot>) {
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
-    slots: Mutex<Vec<Weak<Slot>>>,
 }
 
 impl Pool {
@@ -189,6 +358,13 @@ impl Pool {
             isolates_max: options.isolates_max,
             tenants: Mutex::default(),
             tenant_in_flight_max: options.tenant_in_flight_max,
+            isolates_per_worker: options.isolates_per_worker.max(1),
+            memory: options.memory,
+            time: options.time,
+            ready: Ready::new(options.ready_max),
+            policy: Mutex::default(),
+            slots: Mutex::default(),
+            watched: Mutex::default(),
             asked: Mutex::new(Some(Vec::new())),
             watchdog: OnceLock::new(),
             stop: AtomicBool::new(false),
@@ -203,29 +379,43 @@ impl Pool {
         let _ = shared.watchdog.set(thread.clone());
         // It may have gone to sleep before anybody knew how to wake it.
         thread.unpark();
-        Ok(Self {
-            shared,
-            slots: Mutex::default(),
-        })
+        Ok(Self { shared })
     }
 
     /// Starts `version` on a thread of its own and returns at once; [`WorkerSlot::ready`] says when it runs.
     pub fn start(&self, engine: Arc<dyn Engine>, version: Arc<WorkerVersion>, environment: Environment) -> WorkerSlot {
+        self.start_for(Why::Deploy, engine, version, environment)
+    }
+
+    /// The same for an event that is about to come, and meets a cold worker.
+    pub fn start_cold(
+        &self,
+        engine: Arc<dyn Engine>,
+        version: Arc<WorkerVersion>,
+        environment: Environment,
+    ) -> WorkerSlot {
+        self.start_for(Why::Event, engine, version, environment)
+    }
+
+    fn start_for(
+        &self,
+        why: Why,
+        engine: Arc<dyn Engine>,
+        version: Arc<WorkerVersion>,
+        environment: Environment,
+    ) -> WorkerSlot {
         let slot = Slot::new(self.shared.clone(), engine, version, environment);
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|slot| slot.strong_count() > 0);
         slots.push(Arc::downgrade(&slot));
         drop(slots);
-        slot.warm();
+        slot.warm(why);
         WorkerSlot::new(slot)
     }
 
     /// Retires every slot at once, each with `grace`. Returns how many isolates were still busy when it was over.
     pub async fn drain(&self, grace: Duration) -> usize {
-        let slots: Vec<Arc<Slot>> = {
-            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.iter().filter_map(Weak::upgrade).collect()
-        };
+        let slots = self.shared.slots();
         for slot in &slots {
             slot.close();
         }
@@ -237,13 +427,18 @@ impl Pool {
         killed
     }
 
+    /// Gives back what is not used, as the watchdog has it done every [`HOUSEKEEPING_EVERY`].
+    pub fn keep_house(&self) {
+        self.shared.keep_house();
+    }
+
     /// Counters.
     pub fn stats(&self) -> PoolStats {
         let permits = self.shared.permits.counts();
         let counters = &self.shared.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PoolStats {
-            isolates: permits.members,
+            isolates: permits.members.saturating_sub(self.shared.ready.count()),
             waiting: permits.waiting,
             running: permits.running,
             turns: permits.turns,
@@ -259,6 +454,11 @@ impl Pool {
             overloaded: read(&counters.overloaded),
             spent: read(&counters.spent),
             isolates_max: self.shared.isolates_max,
+            grown: read(&counters.grown),
+            evicted: read(&counters.evicted),
+            visits: read(&counters.visits),
+            ready: self.shared.ready.count(),
+            ready_used: read(&counters.ready_used),
         }
     }
 }

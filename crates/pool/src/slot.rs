@@ -1,8 +1,10 @@
 //! A worker version in the pool: its queue of jobs, its isolates, and what happens when one breaks.
 //!
-//! Jobs wait in the slot, not in an isolate, so an isolate that breaks takes only those it had been given. The slot has
-//! one serving isolate (the structures allow several). A new one is made when a job finds none; a worker that does not
-//! start, or breaks again and again, is left alone for a growing pause, in which its jobs are refused at once.
+//! Jobs wait in the slot, not in an isolate, so an isolate that breaks takes only those it had been given. An isolate is made
+//! when a job finds none, or ahead of that; one more when the queue stands (`delay`) and there is a permit that nobody uses;
+//! it goes when it has been idle for a while, and the last one when others need its room (`keep`). The next job makes a new
+//! one. A worker that does not start, or breaks again and again, is left alone for a growing pause, in which its jobs are
+//! refused at once; while another of its isolates serves, nothing is refused.
 //!
 //! ```text
 //! submit -> queue -> (turn) -> instance -> reply
@@ -10,15 +12,17 @@
 //! ```
 
 use crate::isolate::End;
+use crate::keep::GreedyDual;
 use crate::options::{BACKOFF_FIRST, BACKOFF_MAX, BREAKS_WITHOUT_PAUSE, LEFT_MAX};
 use crate::permits::Permits;
 use crate::pool::{Shared, TenantLoad};
+use crate::queue::{Next, State, Taken, Why};
+use crate::worker::SlotStats;
 use atoll_model::{Limit, WorkerVersion};
 use atoll_worker::{
     AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt,
-    Job, LimitHit, Outcome, Reply, ReplyInstead,
+    Job, LimitHit, Outcome, Prepared, Reply, StartKind, StartNote,
 };
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -28,8 +32,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Replies of an isolate that are remembered before the answered ones among them are forgotten.
-const GIVEN_KEPT: usize = 256;
 
 /// How long a retired isolate may take to go after it was told to stop at once.
 const KILL_GRACE: Duration = Duration::from_millis(500);
@@ -57,62 +59,6 @@ impl Future for Answer {
         Pin::new(&mut self.rx)
             .poll(cx)
             .map(|answer| answer.unwrap_or_else(|_| Err(Fault::new(FaultKind::Internal, "the job was lost"))))
-    }
-}
-
-/// What an isolate does after a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// More jobs wait.
-    Again,
-    /// Nothing until it is woken.
-    Wait,
-    /// Go.
-    Finish,
-}
-
-struct Isolate {
-    id: u64,
-    /// Takes jobs. One that does not only finishes what it has.
-    serving: bool,
-    /// To go at once.
-    killed: bool,
-    /// Set while the isolate waits.
-    waker: Option<Waker>,
-    interrupt: Option<Arc<dyn Interrupt>>,
-    /// What it was given and may not have answered.
-    given: Vec<ReplyInstead>,
-}
-
-#[derive(Default)]
-struct State {
-    queue: VecDeque<Job>,
-    isolates: Vec<Isolate>,
-    /// An isolate was asked for and has no thread yet.
-    spawning: bool,
-    closing: bool,
-    closed: bool,
-    breaks: u32,
-    /// No isolate is made before this; jobs get the fault.
-    resting: Option<(Instant, Fault)>,
-}
-
-impl State {
-    fn serving(&self) -> bool {
-        self.isolates.iter().any(|isolate| isolate.serving)
-    }
-
-    /// Asks for an isolate if jobs wait and none serves. True if the caller must pass the wish on.
-    fn wants_isolate(&mut self) -> bool {
-        let wants = !self.queue.is_empty() && !self.spawning && !self.serving();
-        self.spawning |= wants;
-        wants
-    }
-
-    fn close_if_done(&mut self) {
-        if self.closing && self.queue.is_empty() && !self.spawning && !self.serving() {
-            self.closed = true;
-        }
     }
 }
 
@@ -175,8 +121,17 @@ impl Slot {
         &self.shared.permits
     }
 
-    pub(crate) fn instantiate(&self) -> Result<Box<dyn Instance>, Fault> {
-        self.engine.instantiate(self.version.clone(), self.environment.clone())
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// Makes an instance of the version, out of what was prepared if something was.
+    pub(crate) fn instantiate(&self, prepared: Option<Box<dyn Prepared>>) -> Result<Box<dyn Instance>, Fault> {
+        let (version, environment) = (self.version.clone(), self.environment.clone());
+        match prepared {
+            Some(prepared) => prepared.instantiate(version, environment),
+            None => self.engine.instantiate(version, environment),
+        }
     }
 
     pub(crate) fn count_panic(&self) {
@@ -196,11 +151,6 @@ impl Slot {
         });
     }
 
-    /// Whether the process can hold one more isolate.
-    pub(crate) fn has_room(&self) -> bool {
-        self.shared.has_room()
-    }
-
     /// What its jobs get if not.
     pub(crate) fn no_room(&self) -> Fault {
         self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
@@ -215,12 +165,29 @@ impl Slot {
     }
 
     /// Asks for the first isolate without waiting for a job.
-    pub(crate) fn warm(self: &Arc<Self>) {
+    pub(crate) fn warm(self: &Arc<Self>, why: Why) {
         let mut state = self.lock();
-        let wants = !state.spawning && !state.serving() && !state.closed;
-        state.spawning |= wants;
+        let now = self.shared.now();
+        let resting = state.resting.as_ref().is_some_and(|(until, _)| now < *until);
+        let wants = !resting && state.wants_first(why);
         drop(state);
         if wants {
+            self.ask();
+        }
+    }
+
+    /// The queue stands: asks for one more isolate, if a permit is free for it and its tenant may have it.
+    fn relieve(self: &Arc<Self>) {
+        let load = &self.tenant;
+        if !self.shared.permits.has_free() || load.extra.load(Ordering::Relaxed) >= load.extra_max {
+            return;
+        }
+        let wants = self
+            .lock()
+            .wants_more(self.shared.isolates_per_worker, self.shared.now());
+        if wants {
+            load.extra.fetch_add(1, Ordering::Relaxed);
+            self.shared.counters.grown.fetch_add(1, Ordering::Relaxed);
             self.ask();
         }
     }
@@ -230,27 +197,54 @@ impl Slot {
         self.shared.ask_for_isolate(self.clone());
     }
 
+    /// Why the isolate is wanted that was asked for.
+    pub(crate) fn asked_why(&self) -> Option<Why> {
+        self.lock().spawning
+    }
+
+    /// There is no room for the isolate that was asked for without need.
+    pub(crate) fn forgo(self: &Arc<Self>) {
+        let mut state = self.lock();
+        let extra = state.spawning.take() == Some(Why::Delay);
+        // Jobs may have come that count on it.
+        let wants = state.wants_isolate();
+        state.close_if_done();
+        drop(state);
+        if extra {
+            self.tenant.extra.fetch_sub(1, Ordering::Relaxed);
+        }
+        if wants {
+            self.ask();
+        }
+        self.live.send_modify(|live| *live -= 1);
+    }
+
     /// The isolate that was asked for gets its number, on its way to a thread.
     pub(crate) fn register(&self) -> u64 {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut state = self.lock();
-        state.spawning = false;
-        let killed = state.closed;
-        state.isolates.push(Isolate {
-            id,
-            serving: true,
-            killed,
-            waker: None,
-            interrupt: None,
-            given: Vec::new(),
-        });
+        self.lock().register(id, self.shared.now());
         id
     }
 
     pub(crate) fn attach(&self, id: u64, interrupt: Arc<dyn Interrupt>) {
-        if let Some(isolate) = self.lock().isolates.iter_mut().find(|isolate| isolate.id == id) {
+        if let Some(isolate) = self.lock().isolate(id) {
             isolate.interrupt = Some(interrupt);
         }
+    }
+
+    /// Isolate `id` got through its start-up, which took `took`.
+    pub(crate) fn is_ready(&self, id: u64, took: Duration) {
+        self.lock().is_ready(id, took);
+        self.set_ready(Ok(()));
+    }
+
+    /// What an isolate holds.
+    pub(crate) fn holds(&self, bytes: u64) {
+        self.lock().credit.holds(bytes);
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.now()
     }
 
     pub(crate) fn set_ready(&self, ready: Result<(), Fault>) {
@@ -264,56 +258,66 @@ impl Slot {
     }
 
     /// Moves up to `max` jobs into `batch`.
-    pub(crate) fn take(&self, id: u64, max: usize, batch: &mut Vec<Job>) {
-        let mut state = self.lock();
-        let State { queue, isolates, .. } = &mut *state;
-        if let Some(isolate) = isolates.iter_mut().find(|isolate| isolate.id == id) {
-            isolate.waker = None;
-            if isolate.serving {
-                let count = queue.len().min(max);
-                batch.extend(queue.drain(..count));
-                if isolate.given.len() + count > GIVEN_KEPT {
-                    isolate.given.retain(|reply| !reply.is_answered());
-                }
-                isolate
-                    .given
-                    .extend(batch[batch.len() - count..].iter().map(|job| job.reply.instead()));
-            }
+    pub(crate) fn take(self: &Arc<Self>, id: u64, max: usize, batch: &mut Vec<Job>) -> Taken {
+        let taken = self.lock().take(id, max, batch, self.shared.now());
+        if taken.stands {
+            self.relieve();
         }
+        taken
     }
 
-    /// What isolate `id` does next, after a turn that left it in `after`.
-    pub(crate) fn settle(&self, id: u64, after: InstanceState, waker: &Waker) -> Next {
+    /// What isolate `id` does next, after a turn that left it in `after`; what the turn delivered, and how long it took.
+    pub(crate) fn settle(&self, id: u64, after: InstanceState, turn: (usize, Duration), waker: &Waker) -> Next {
+        self.lock().settle(id, after, turn, waker, self.shared.now())
+    }
+
+    /// The watchdog looks at what waits behind busy isolates. False if it need not come again.
+    pub(crate) fn visit(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
-        let (more, closing) = (!state.queue.is_empty(), state.closing);
-        let Some(isolate) = state.isolates.iter_mut().find(|isolate| isolate.id == id) else {
-            // Given up meanwhile.
-            return Next::Finish;
-        };
-        if isolate.killed {
-            return Next::Finish;
+        let (waker, stands) = state.visit(self.shared.now());
+        let again = state.watched;
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
         }
-        // While it starts, jobs stay where they are: asking again would only spin.
-        if isolate.serving && more && after != InstanceState::Starting {
-            return Next::Again;
+        if stands {
+            self.relieve();
         }
-        if after == InstanceState::Idle && (closing || !isolate.serving) {
-            isolate.serving = false;
-            state.close_if_done();
-            return Next::Finish;
-        }
-        isolate.waker = Some(waker.clone());
-        Next::Wait
+        again
+    }
+
+    /// Gives back what is not used. True if there is more to come.
+    pub(crate) fn keep_house(&self, rest_after: Duration, keep: Duration) -> bool {
+        let (woken, later) = self.lock().keep_house(rest_after, keep, self.shared.now());
+        woken.into_iter().for_each(Waker::wake);
+        later
+    }
+
+    /// What its isolates are taken to hold.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let state = self.lock();
+        state.credit.bytes() * state.isolates.len() as u64
+    }
+
+    /// See [`State::offers`].
+    pub(crate) fn offers(&self, policy: &GreedyDual) -> Option<(bool, f64)> {
+        self.lock().offers(policy, self.shared.now())
+    }
+
+    /// Ends an idle isolate for others: how much it is taken to hold. `None` if it is busy meanwhile.
+    pub(crate) fn give_up_one(&self) -> Option<u64> {
+        let mut state = self.lock();
+        let waker = state.give_up_one()?;
+        let bytes = state.credit.bytes();
+        drop(state);
+        waker.wake();
+        Some(bytes)
     }
 
     /// The isolate's thread stays demoted: it finishes what it has, a new isolate takes what comes.
     pub(crate) fn stop_serving(self: &Arc<Self>, id: u64) {
         let mut state = self.lock();
-        let Some(isolate) = state
-            .isolates
-            .iter_mut()
-            .find(|isolate| isolate.id == id && isolate.serving)
-        else {
+        let Some(isolate) = state.isolate(id).filter(|isolate| isolate.serving) else {
             return;
         };
         isolate.serving = false;
@@ -382,31 +386,41 @@ impl Slot {
 
     /// The thread of isolate `id` is over (or was never made).
     pub(crate) fn ended(self: &Arc<Self>, id: u64, end: End) {
-        let mut refused = VecDeque::new();
+        let mut refused = Vec::new();
         let mut refusal = None;
         let mut start = None;
         let mut state = self.lock();
-        let Some(at) = state.isolates.iter().position(|isolate| isolate.id == id) else {
+        let Some(isolate) = state.remove(id) else {
             // It was given up, and ended after all.
             self.left.fetch_sub(1, Ordering::Relaxed);
             return;
         };
-        state.isolates.swap_remove(at);
+        if isolate.extra {
+            self.tenant.extra.fetch_sub(1, Ordering::Relaxed);
+        }
+        // While another serves, what waits is its.
+        let others = state.has_ready();
         match end {
             // Only one that was retired first is not ready; then somebody may wait for it.
             End::Finished => start = Some(Fault::new(FaultKind::Draining, "the worker's version was retired")),
             End::NotStarted(fault) => {
-                state.breaks += 1;
-                let pause = backoff(state.breaks);
-                state.resting = Some((Instant::now() + pause, fault.clone()));
-                refused = std::mem::take(&mut state.queue);
-                refusal = Some(fault.clone());
                 self.shared.counters.start_failures.fetch_add(1, Ordering::Relaxed);
+                if others {
+                    state.alone_until = Some(self.shared.now() + BACKOFF_MAX);
+                } else {
+                    state.breaks += 1;
+                    let pause = backoff(state.breaks);
+                    state.resting = Some((self.shared.now() + pause, fault.clone()));
+                    refused = state.take_all();
+                    refusal = Some(fault.clone());
+                }
                 start = Some(fault);
             }
             End::Broken { useful } => {
                 state.breaks = if useful { 1 } else { state.breaks + 1 };
-                if let Some(over @ 1..) = state.breaks.checked_sub(BREAKS_WITHOUT_PAUSE) {
+                if let Some(over @ 1..) = state.breaks.checked_sub(BREAKS_WITHOUT_PAUSE)
+                    && !others
+                {
                     let pause = backoff(over);
                     let text = format!(
                         "the worker broke {} times in a row and is left alone for {} ms",
@@ -414,8 +428,8 @@ impl Slot {
                         pause.as_millis()
                     );
                     let fault = Fault::new(FaultKind::Overloaded, text);
-                    state.resting = Some((Instant::now() + pause, fault.clone()));
-                    refused = std::mem::take(&mut state.queue);
+                    state.resting = Some((self.shared.now() + pause, fault.clone()));
+                    refused = state.take_all();
                     refusal = Some(fault);
                 }
             }
@@ -450,7 +464,7 @@ impl Slot {
         Fault::limit(FaultKind::Overloaded, limit, value.into(), &text)
     }
 
-    fn submit(self: &Arc<Self>, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
+    pub(crate) fn submit(self: &Arc<Self>, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
         let (reply, rx) = Reply::channel();
         match self.accept(Job { ctx, event, reply }) {
             Ok(()) => Ok(Answer { rx }),
@@ -460,7 +474,7 @@ impl Slot {
     }
 
     /// Queues a job. Given back unanswered with the reason, or without one if the slot is retired.
-    fn accept(self: &Arc<Self>, job: Job) -> Result<(), (Job, Option<Fault>)> {
+    pub(crate) fn accept(self: &Arc<Self>, job: Job) -> Result<(), (Job, Option<Fault>)> {
         let limit = self.version.limits.in_flight_max;
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -474,29 +488,38 @@ impl Slot {
                 Some(self.overloaded(Limit::TenantInFlight, limit, "this account's workers")),
             ));
         }
-        let mut state = self.lock();
-        if state.closed {
-            drop(state);
-            self.release();
-            return Err((job, None));
-        }
-        if let Some((until, fault)) = &state.resting {
-            let fault = (Instant::now() < *until).then(|| fault.clone());
-            if let Some(fault) = fault {
-                drop(state);
+        let mut state = match self.open() {
+            Ok(state) => state,
+            Err(fault) => {
                 self.release();
-                return Err((job, Some(fault)));
+                return Err((job, fault));
             }
-            state.resting = None;
+        };
+        // Whoever deploys asks what a version exports: nobody's event.
+        let kind = match &job.event {
+            Event::Describe => StartKind::Warm,
+            _ => state.meets(),
+        };
+        if kind != StartKind::Warm {
+            // Told before the event can be answered, so that whoever hears of its end knows.
+            drop(state);
+            let request_id = job.ctx.request_id;
+            self.environment.logs.start(StartNote { kind, request_id });
+            state = match self.open() {
+                Ok(state) => state,
+                Err(fault) => {
+                    self.release();
+                    return Err((job, fault));
+                }
+            };
         }
         let Job { ctx, event, reply } = job;
         let reply = reply.count(&[&self.in_flight, &self.tenant.in_flight]);
-        state.queue.push_back(Job { ctx, event, reply });
-        let waker = state
-            .isolates
-            .iter_mut()
-            .find_map(|isolate| if isolate.serving { isolate.waker.take() } else { None });
+        let waker = state.push(Job { ctx, event, reply }, self.shared.now());
         let wants = waker.is_none() && state.wants_isolate();
+        // Those that are at it may take long.
+        let watch = waker.is_none() && !state.watched && state.has_ready();
+        state.watched |= watch;
         drop(state);
         self.shared.counters.jobs.fetch_add(1, Ordering::Relaxed);
         if let Some(waker) = waker {
@@ -505,7 +528,25 @@ impl Slot {
         if wants {
             self.ask();
         }
+        if watch {
+            self.shared.watch_over(self);
+        }
         Ok(())
+    }
+
+    /// The state, if the slot takes jobs now; else the fault, or none if it is retired.
+    fn open(&self) -> Result<MutexGuard<'_, State>, Option<Fault>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(None);
+        }
+        if let Some((until, fault)) = &state.resting {
+            if self.shared.now() < *until {
+                return Err(Some(fault.clone()));
+            }
+            state.resting = None;
+        }
+        Ok(state)
     }
 
     /// No more jobs after those that wait; isolates go when they have finished.
@@ -531,7 +572,7 @@ impl Slot {
         let mut state = self.lock();
         state.closing = true;
         state.closed = true;
-        let jobs = std::mem::take(&mut state.queue);
+        let jobs = state.take_all();
         let mut told = Vec::new();
         for isolate in &mut state.isolates {
             isolate.killed = true;
@@ -553,6 +594,24 @@ impl Slot {
         count
     }
 
+    /// How the first start went, once it has.
+    pub(crate) fn started(&self) -> watch::Receiver<Option<Result<(), Fault>>> {
+        self.ready.subscribe()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().is_quiet()
+    }
+
+    pub(crate) fn stats(&self) -> SlotStats {
+        let state = self.lock();
+        SlotStats {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            queued: state.queued(),
+            isolates: state.isolates.len(),
+        }
+    }
+
     pub(crate) async fn retire(&self, grace: Duration) -> usize {
         self.close();
         let mut live = self.live.subscribe();
@@ -571,86 +630,4 @@ impl Slot {
 fn backoff(attempt: u32) -> Duration {
     let doubled = BACKOFF_FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16));
     doubled.min(BACKOFF_MAX)
-}
-
-/// A slot's counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SlotStats {
-    /// Events accepted and not answered.
-    pub in_flight: u32,
-    /// Of these, not yet given to an isolate.
-    pub queued: usize,
-    /// Isolates with a thread.
-    pub isolates: usize,
-}
-
-/// A worker version that runs. Dropping it retires it without waiting: what is in flight finishes.
-#[derive(Debug)]
-pub struct WorkerSlot {
-    slot: Arc<Slot>,
-}
-
-impl WorkerSlot {
-    pub(crate) fn new(slot: Arc<Slot>) -> Self {
-        Self { slot }
-    }
-
-    /// The version.
-    pub fn version(&self) -> &Arc<WorkerVersion> {
-        self.slot.version()
-    }
-
-    /// Queues an event, at once. The answer comes through the returned future.
-    pub fn submit(&self, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
-        self.slot.submit(ctx, event)
-    }
-
-    /// Runs an event. A retired slot answers [`FaultKind::Draining`]; who has a successor uses [`WorkerSlot::submit`].
-    pub async fn dispatch(&self, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
-        match self.submit(ctx, event) {
-            Ok(answer) => answer.await,
-            Err(Refusal::Fault(fault)) => Err(fault),
-            Err(Refusal::Retired(..)) => Err(Fault::new(FaultKind::Draining, "the worker's version was retired")),
-        }
-    }
-
-    /// Queues a job, at once; answered through its own reply, also when it is refused.
-    pub fn run(&self, job: Job) {
-        if let Err((job, fault)) = self.slot.accept(job) {
-            let retired = || Fault::new(FaultKind::Draining, "the worker's version was retired");
-            // Who does not wait any more has gone.
-            let _ = job.reply.send(Err(fault.unwrap_or_else(retired)));
-        }
-    }
-
-    /// Waits until the modules have been evaluated for the first time: how that went.
-    pub async fn ready(&self) -> Result<(), Fault> {
-        let mut ready = self.slot.ready.subscribe();
-        match ready.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(result)) => result.clone(),
-            _ => Err(Fault::new(FaultKind::Internal, "the worker's slot is gone")),
-        }
-    }
-
-    /// Takes no more events, finishes those in flight with their `waitUntil`, then drops the isolates and their threads.
-    /// What is unfinished after `grace` is ended with [`FaultKind::Draining`]. Returns how many isolates that were.
-    pub async fn retire(&self, grace: Duration) -> usize {
-        self.slot.retire(grace).await
-    }
-
-    /// Where the slot stands.
-    pub fn stats(&self) -> SlotStats {
-        let state = self.slot.lock();
-        SlotStats {
-            in_flight: self.slot.in_flight.load(Ordering::Relaxed),
-            queued: state.queue.len(),
-            isolates: state.isolates.len(),
-        }
-    }
-}
-
-impl Drop for WorkerSlot {
-    fn drop(&mut self) {
-        self.slot.close();
-    }
 }

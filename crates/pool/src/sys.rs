@@ -47,6 +47,17 @@ pub(crate) fn wake_without_preempting() {
     }
 }
 
+/// Names the calling thread, as far as a name goes (15 bytes). For those who look at a process.
+pub(crate) fn name_this_thread(name: &str) {
+    let mut bytes = [0_u8; 16];
+    let kept = name.bytes().filter(|byte| *byte != 0).take(bytes.len() - 1);
+    for (place, byte) in bytes.iter_mut().zip(kept) {
+        *place = byte;
+    }
+    // SAFETY: the kernel reads at most sixteen bytes up to a zero, which is there.
+    unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
+}
+
 /// A kernel thread id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadId(libc::pid_t);

@@ -36,6 +36,7 @@ pub mod rate_limit;
 pub mod rpc;
 pub mod service;
 pub mod socket;
+pub mod start;
 pub mod wakes;
 pub mod wire;
 
@@ -64,4 +65,5 @@ pub use rate_limit::{RateLimitAsk, RateLimiter};
 pub use rpc::{RpcChannel, RpcLink, RpcMessage};
 pub use service::{Entry, Props, Service, ServiceStub};
 pub use socket::{WebSocketEnd, WsMessage};
+pub use start::{StartKind, StartNote};
 pub use wakes::Wakes;

@@ -1,6 +1,6 @@
 //! What a worker prints, on its way to a terminal or a log store.
 
-use crate::LimitHit;
+use crate::{LimitHit, StartNote};
 use atoll_model::RequestId;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,9 @@ pub trait LogSink: Send + Sync + 'static {
 
     /// A limit was reached. What it meant for the worker, who sees it in its own way, is told elsewhere: this is for counting.
     fn limit(&self, _hit: LimitHit) {}
+
+    /// An event met a worker that did not run, or was the first of one made ahead. For counting; warm events are not told.
+    fn start(&self, _note: StartNote) {}
 
     /// Whether somebody takes [`LogSink::trace`]'s items: gathering them costs.
     fn traces(&self) -> bool {

@@ -83,6 +83,12 @@ impl Journal {
         self.send(Message::Record(record, self.clock.now_ms()));
     }
 
+    /// The program about itself.
+    pub(crate) fn say(&self, level: &'static str, message: String) {
+        let target = "atoll".into();
+        self.record(Record::Program { level, target, message });
+    }
+
     /// Counts records that were lost before they came here.
     pub(crate) fn lost(&self, count: u64) {
         self.dropped.fetch_add(count, Ordering::Relaxed);

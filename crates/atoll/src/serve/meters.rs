@@ -1,6 +1,7 @@
 //! What requests became, counted by worker: plain counters that a request adds to without waiting.
 
 use atoll_edge::{AccessRecord, STATUS_CLIENT_GONE};
+use atoll_host::{Skipped, Tick, TickEnd};
 use atoll_model::WorkerName;
 use atoll_worker::FaultKind;
 use std::collections::{BTreeMap, HashMap};
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 /// Workers that are counted by name; the rest is counted together, so that the exposition stays bounded.
 const WORKERS_MAX: usize = 1000;
+/// Rows of cron ticks.
+const TICK_ROWS_MAX: usize = 4 * WORKERS_MAX;
 /// The name under which the rest is counted. No worker has it: names do not begin with a dot.
 const REST: &str = ".other";
 /// The name under which requests that no worker was asked for are counted: assets, refusals, unknown hosts.
@@ -42,6 +45,16 @@ pub(crate) fn kind_name(kind: FaultKind) -> String {
     name
 }
 
+/// What became of a cron tick, in one word.
+pub(crate) fn tick_outcome(end: &TickEnd) -> String {
+    match end {
+        TickEnd::Fired(Ok(()), _) => "ok".to_owned(),
+        TickEnd::Fired(Err(fault), _) => kind_name(fault.kind),
+        TickEnd::Skipped(Skipped::Overlap) => "overlap".to_owned(),
+        TickEnd::Skipped(Skipped::Missed) => "missed".to_owned(),
+    }
+}
+
 /// One worker's requests.
 #[derive(Debug, Default)]
 struct Meter {
@@ -71,6 +84,8 @@ pub(crate) struct Meters {
     workers: RwLock<HashMap<WorkerName, Arc<Meter>>>,
     rest: Meter,
     without: Meter,
+    /// Cron ticks, by worker and outcome.
+    ticks: Mutex<BTreeMap<(WorkerName, String), u64>>,
 }
 
 impl Meters {
@@ -83,6 +98,24 @@ impl Meters {
                 None => self.rest.add(record),
             },
         }
+    }
+
+    /// Counts a cron tick.
+    pub(crate) fn tick(&self, tick: &Tick, end: &TickEnd) {
+        let mut ticks = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (tick.worker.clone(), tick_outcome(end));
+        // As many rows as there are outcomes, for each worker that has crons.
+        if ticks.len() < TICK_ROWS_MAX || ticks.contains_key(&key) {
+            *ticks.entry(key).or_default() += 1;
+        }
+    }
+
+    /// Cron ticks, by worker and outcome.
+    pub(crate) fn ticks(&self) -> Vec<(WorkerName, String, u64)> {
+        let ticks = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = ticks.iter();
+        rows.map(|((worker, outcome), count)| (worker.clone(), outcome.clone(), *count))
+            .collect()
     }
 
     fn of(&self, worker: &WorkerName) -> Option<Arc<Meter>> {

@@ -11,7 +11,8 @@ use crate::serve::process;
 use crate::serve::status::Status;
 use atoll_cache::MemoryCache;
 use atoll_edge::EdgeHandle;
-use atoll_host::Host;
+use atoll_host::{CodeStore, Host};
+use atoll_worker::StartKind;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -31,6 +32,8 @@ pub(crate) struct Sources {
     pub(crate) host: Arc<Host>,
     pub(crate) stores: Arc<Stores>,
     pub(crate) cache: Arc<MemoryCache>,
+    /// Compiled code, if workers run in this process.
+    pub(crate) code: Option<Arc<CodeStore>>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) status: Arc<Status>,
@@ -90,6 +93,7 @@ impl Collector for Page {
         self.requests(encoder)?;
         self.workers(encoder)?;
         self.pool(encoder)?;
+        self.code(encoder)?;
         self.cordon(encoder)?;
         self.limits(encoder)?;
         self.edge(encoder)?;
@@ -184,6 +188,35 @@ impl Page {
             let labels = [("worker", worker.worker.as_str())];
             gauge_row(&mut rows, &labels, worker.slot.queued as f64)?;
         }
+        let mut starts = self.0.host.starts();
+        starts.sort_by(|a, b| a.1.cmp(&b.1));
+        starts.truncate(ROWS_MAX);
+        let mut rows = family(
+            encoder,
+            "atoll_worker_starts",
+            "Events by how they met their worker: warm, cold (they waited for its start), prewarmed (it was started ahead)",
+            MetricType::Counter,
+        )?;
+        for (_, worker, counts) in &starts {
+            let kinds = [
+                (StartKind::Warm, counts.warm),
+                (StartKind::Cold, counts.cold),
+                (StartKind::Prewarmed, counts.prewarmed),
+            ];
+            for (kind, count) in kinds {
+                counter_row(&mut rows, &[("worker", worker.as_str()), ("start", kind.name())], count)?;
+            }
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_cron_ticks",
+            "Cron ticks, by worker and what became of them",
+            MetricType::Counter,
+        )?;
+        for (worker, outcome, count) in self.0.meters.ticks() {
+            let labels = [("worker", worker.as_str()), ("outcome", outcome.as_str())];
+            counter_row(&mut rows, &labels, count)?;
+        }
         let mut rows = family(encoder, "atoll_worker_isolates", "Isolates", MetricType::Gauge)?;
         for worker in &workers {
             let labels = [("worker", worker.worker.as_str())];
@@ -202,6 +235,16 @@ impl Page {
                 pool.waiting,
             ),
             ("atoll_isolates_running", "Turns that run", pool.running),
+            (
+                "atoll_isolates_max",
+                "Isolates that the process has room for",
+                pool.isolates_max,
+            ),
+            (
+                "atoll_isolates_ready",
+                "Isolates that are ready and nobody's",
+                pool.ready,
+            ),
         ];
         for (name, help, value) in figures {
             gauge(encoder, name, help, value as f64)?;
@@ -229,6 +272,21 @@ impl Page {
                 "Isolates replaced because their thread stayed demoted",
                 pool.replaced,
             ),
+            (
+                "atoll_isolates_ready_used",
+                "Starts that took an isolate which was ready",
+                pool.ready_used,
+            ),
+            (
+                "atoll_isolates_grown",
+                "Isolates that workers got besides another because events waited",
+                pool.grown,
+            ),
+            (
+                "atoll_isolates_evicted",
+                "Idle isolates ended because memory or room was short",
+                pool.evicted,
+            ),
             ("atoll_turns_terminated", "Turns terminated at a limit", pool.terminated),
             (
                 "atoll_threads_abandoned",
@@ -247,6 +305,36 @@ impl Page {
             counter(encoder, name, help, value)?;
         }
         Ok(())
+    }
+
+    fn code(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(code) = &self.0.code else { return Ok(()) };
+        let stats = code.stats();
+        let mut rows = family(
+            encoder,
+            "atoll_code_cache",
+            "Compiled code of modules: used, missed, taken in (kept), refused by the engine, damaged on disk, evicted",
+            MetricType::Counter,
+        )?;
+        let outcomes = [
+            ("used", stats.used),
+            ("missed", stats.missed),
+            ("kept", stats.kept),
+            ("refused", stats.refused),
+            ("damaged", stats.damaged),
+            ("evicted", stats.evicted),
+        ];
+        for (outcome, count) in outcomes {
+            counter_row(&mut rows, &[("outcome", outcome)], count)?;
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_code_cache_bytes",
+            "Bytes of compiled code, by where it is kept",
+            MetricType::Gauge,
+        )?;
+        gauge_row(&mut rows, &[("kept", "memory")], stats.memory_bytes as f64)?;
+        gauge_row(&mut rows, &[("kept", "disk")], stats.disk_bytes as f64)
     }
 
     fn cordon(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use atoll_cli::serve::{Deployment, Isolated, Isolation, Listening, Phase, ServeListen, ServeTarget};
 use atoll_cli::target::{Failure, ListenError};
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeLimits, EdgeOptions, ErrorDetail};
-use atoll_host::{Cordon, Host, LogEvent, LogTail};
+use atoll_host::{Cordon, Crons, Host, LogEvent, LogTail, Tick, TickEnd, Triggers, check_cron};
 use atoll_model::{TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, LogLevel, Outcome};
@@ -87,6 +87,8 @@ pub(crate) struct ServeServer {
     deployed: AtomicBool,
     isolation: OnceLock<Isolation>,
     cordons: Cordons,
+    /// Fires crons, from the first deployment on.
+    triggers: Triggers,
     state: Mutex<State>,
 }
 
@@ -101,6 +103,7 @@ impl ServeServer {
             host: platform.host.clone(),
             stores: platform.stores.clone(),
             cache: platform.cache.clone(),
+            code: platform.code.clone(),
             meters: meters.clone(),
             journal: journal.clone(),
             status: status.clone(),
@@ -110,15 +113,25 @@ impl ServeServer {
             let tail = platform.host.logs().tail(PRINTED_DEPTH);
             tokio::spawn(printed(tail, journal.clone(), recorded));
         }
+        let recorder = Arc::new(Recorder {
+            host: platform.host.clone(),
+            journal,
+            meters,
+            recorded,
+        });
+        let told = recorder.clone();
+        let on_tick = move |tick: &Tick, end: &TickEnd| told.tick(tick, end);
+        let triggers = Triggers::new(
+            platform.host.clone(),
+            recorder.clone(),
+            platform.clock.clone(),
+            Box::new(on_tick),
+        );
         Self {
-            recorder: Arc::new(Recorder {
-                host: platform.host.clone(),
-                journal,
-                meters,
-                recorded,
-            }),
+            recorder,
+            triggers,
+            sites: Arc::new(ServeSites::new(platform.host.clone())),
             platform,
-            sites: Arc::default(),
             sources,
             status,
             stop: CancellationToken::new(),
@@ -207,6 +220,7 @@ impl ServeServer {
         };
         let first = !self.deployed.load(Ordering::Acquire);
         let patience = (first && self.lock().shared).then_some(&patience);
+        let crons = crons(deployment)?;
         let mut prepared = Vec::with_capacity(deployment.projects.len());
         for project in &deployment.projects {
             prepared.push(self.platform.prepare(project, patience).await?);
@@ -223,6 +237,8 @@ impl ServeServer {
             .iter()
             .filter_map(|(pattern, place)| Some((pattern.clone(), sites.get(*place)?.clone())));
         self.sites.set(routes.collect());
+        // What cannot be read was refused before.
+        let _ = self.triggers.set(&crons);
         let workers: Vec<_> = sites
             .iter()
             .filter_map(|site| Some((site.tenant.clone(), site.worker.clone()?)))
@@ -350,6 +366,8 @@ impl ServeTarget for ServeServer {
 
     async fn shutdown(&self, delay: Duration, grace: Duration) -> usize {
         self.status.not_ready("stopping");
+        // A successor fires what comes next.
+        self.triggers.stop();
         tokio::time::sleep(delay).await;
         let deadline = Instant::now() + grace;
         let serving = {
@@ -387,9 +405,47 @@ impl AccessLog for Recorder {
     fn request(&self, record: AccessRecord) {
         self.meters.request(&record);
         if self.recorded.requests {
-            self.journal.record(Record::Request(record));
+            // Refused, it met no worker.
+            let refused = matches!(
+                record.fault,
+                Some(FaultKind::NotFound | FaultKind::Overloaded | FaultKind::Draining)
+            );
+            let id = record.request_id.filter(|_| record.worker.is_some() && !refused);
+            let start = id.map(|id| self.host.start_of(id));
+            self.journal.record(Record::Request(record, start));
         }
     }
+}
+
+impl Recorder {
+    fn tick(&self, tick: &Tick, end: &TickEnd) {
+        self.meters.tick(tick, end);
+        if self.recorded.requests {
+            let start = self.host.start_of(tick.id());
+            self.journal.record(Record::Cron(tick.clone(), end.clone(), start));
+        }
+    }
+}
+
+/// What is to be fired by the clock.
+fn crons(deployment: &Deployment) -> Result<Vec<Crons>, Failure> {
+    let workers = deployment.projects.iter().filter_map(|project| project.worker.as_ref());
+    workers
+        .map(|version| {
+            for expression in &version.crons {
+                check_cron(expression).map_err(|fault| Failure {
+                    title: format!("The crons of {} cannot be fired", version.name),
+                    detail: fault.message,
+                    fatal: false,
+                })?;
+            }
+            Ok(Crons {
+                tenant: version.tenant.clone(),
+                worker: version.name.clone(),
+                expressions: version.crons.clone(),
+            })
+        })
+        .collect()
 }
 
 #[async_trait]

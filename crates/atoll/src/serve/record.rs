@@ -4,17 +4,19 @@
 //!
 //! | event | fields |
 //! |---|---|
-//! | `request` | `method`, `host`, `path` (with the query), `status`, `elapsed_ms` (head to head), `protocol`, `client`, `worker`, `request_id`, `outcome` (`ok`, `client_gone` or the fault's kind) |
+//! | `request` | `method`, `host`, `path` (with the query), `status`, `elapsed_ms` (head to head), `protocol`, `client`, `worker`, `request_id`, `outcome` (`ok`, `client_gone` or the fault's kind), `start` (`warm`, `cold`, `prewarmed`: how it met its worker; null without one) |
+//! | `cron` | `worker`, `cron`, `scheduled_ms`, `request_id` (the same for a tick wherever it fires), `outcome` (`ok`, the fault's kind, `overlap`, `missed`), `elapsed_ms` and `start` if it fired |
 //! | `log` | `worker`, `request_id`, `level`, `message`: what a worker printed |
 //! | `exception` | `worker`, `request_id`, `message`, `stack`: thrown where no response carries it, or answered with 5xx |
 //! | `fault` | `worker`, `request_id`, `kind`, `message`: an event without an outcome and without an exception |
 //! | `program` | `level`, `target`, `message`: the program about itself |
 //! | `dropped` | `count`: records that are missing here because they came faster than they could be written |
 
-use crate::serve::meters::outcome;
+use crate::serve::meters::{outcome, tick_outcome};
 use atoll_edge::AccessRecord;
+use atoll_host::{Tick, TickEnd};
 use atoll_model::{RequestId, WorkerName};
-use atoll_worker::{Fault, JsException, LogLevel, LogRecord};
+use atoll_worker::{Fault, JsException, LogLevel, LogRecord, StartKind};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -30,7 +32,8 @@ pub(crate) enum Style {
 
 /// Something to say.
 pub(crate) enum Record {
-    Request(AccessRecord),
+    Request(AccessRecord, Option<StartKind>),
+    Cron(Tick, TickEnd, StartKind),
     Printed(WorkerName, LogRecord),
     Exception(WorkerName, Option<RequestId>, JsException),
     Fault(WorkerName, RequestId, Fault),
@@ -67,7 +70,7 @@ impl Record {
 
     fn json(&self, time_ms: u64, lines: &mut String) {
         let (event, fields) = match self {
-            Self::Request(record) => {
+            Self::Request(record, start) => {
                 let client = record.peer.ip().to_canonical();
                 let fields = json!({
                     "method": record.method.as_str(),
@@ -80,8 +83,25 @@ impl Record {
                     "worker": record.worker.as_ref().map(WorkerName::as_str),
                     "request_id": record.request_id.map(|id| id.to_string()),
                     "outcome": outcome(record),
+                    "start": start.map(StartKind::name),
                 });
                 ("request", fields)
+            }
+            Self::Cron(tick, end, start) => {
+                let (elapsed, start) = match end {
+                    TickEnd::Fired(_, elapsed) => (Some(elapsed), Some(start.name())),
+                    TickEnd::Skipped(_) => (None, None),
+                };
+                let fields = json!({
+                    "worker": tick.worker.as_str(),
+                    "cron": tick.cron,
+                    "scheduled_ms": tick.scheduled_ms,
+                    "request_id": tick.id().to_string(),
+                    "outcome": tick_outcome(end),
+                    "elapsed_ms": elapsed.map(|elapsed| (elapsed.as_secs_f64() * 1e6).round() / 1e3),
+                    "start": start,
+                });
+                ("cron", fields)
             }
             Self::Printed(worker, record) => (
                 "log",
@@ -128,7 +148,14 @@ impl Record {
     fn text(&self, lines: &mut String) {
         // Writing to a string does not fail.
         let _ = match self {
-            Self::Request(record) => write!(
+            Self::Cron(tick, end, _) => write!(
+                lines,
+                "[{}] cron {}: {}",
+                tick.worker,
+                printable(&tick.cron),
+                tick_outcome(end)
+            ),
+            Self::Request(record, _) => write!(
                 lines,
                 "[atoll] {} {}{} {} {} ({:.1}ms)",
                 printable(record.method.as_str()),
@@ -184,6 +211,8 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atoll_host::Skipped;
+    use atoll_model::TenantId;
     use atoll_worker::FaultKind;
     use std::time::Duration;
 
@@ -216,7 +245,7 @@ mod tests {
             }
         };
         check(
-            Record::Request(request()),
+            Record::Request(request(), Some(StartKind::Prewarmed)),
             &[
                 ("event", "request".into()),
                 ("status", 200.into()),
@@ -225,6 +254,21 @@ mod tests {
                 ("worker", "shop".into()),
                 ("request_id", "0000000000000007".into()),
                 ("outcome", "ok".into()),
+                ("start", "prewarmed".into()),
+            ],
+        );
+        let tick = Tick {
+            tenant: TenantId::new("t"),
+            worker: WorkerName::new("w"),
+            cron: "* * * * *".to_owned(),
+            scheduled_ms: 60_000,
+        };
+        check(
+            Record::Cron(tick, TickEnd::Skipped(Skipped::Overlap), StartKind::Warm),
+            &[
+                ("event", "cron".into()),
+                ("outcome", "overlap".into()),
+                ("start", Value::Null),
             ],
         );
         let fault = Fault::new(FaultKind::ExceededCpu, "too much\nof it");
@@ -247,7 +291,7 @@ mod tests {
         Record::Printed(WorkerName::new("w"), record).write(Style::Text, 0, &mut lines);
         assert_eq!(lines, "[w] warning: a\\u{1b}[2Jb\n");
         lines.clear();
-        Record::Request(request()).write(Style::Text, 0, &mut lines);
+        Record::Request(request(), None).write(Style::Text, 0, &mut lines);
         assert!(lines.starts_with("[atoll] GET shop.example.com/a"), "{lines}");
     }
 }

@@ -1,17 +1,27 @@
 //! Which project answers: the routes, and the sites behind them.
 
 use atoll_edge::{Site, Sites};
+use atoll_host::Host;
 use atoll_model::RoutePattern;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The routes of the running deployment. A replacement is one step: no request sees half of it.
 #[derive(Default)]
 pub(crate) struct ServeSites {
+    /// What runs the workers behind them; none in tests.
+    host: Option<Arc<Host>>,
     /// The more specific pattern first.
     routes: RwLock<Vec<(RoutePattern, Arc<Site>)>>,
 }
 
 impl ServeSites {
+    pub(crate) fn new(host: Arc<Host>) -> Self {
+        Self {
+            host: Some(host),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn set(&self, mut routes: Vec<(RoutePattern, Arc<Site>)>) {
         routes.sort_by_key(|route| std::cmp::Reverse(route.0.specificity()));
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
@@ -23,6 +33,16 @@ impl Sites for ServeSites {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let found = routes.iter().find(|(pattern, _)| pattern.matches(host, path));
         found.map(|(_, site)| site.clone())
+    }
+
+    fn expected(&self, host: &str) {
+        // Which path will be asked for nobody knows: most hosts are one worker's.
+        if let Some(runs) = &self.host
+            && let Some(site) = self.site(host, "/")
+            && let Some(worker) = &site.worker
+        {
+            runs.expect(&site.tenant, worker);
+        }
     }
 }
 

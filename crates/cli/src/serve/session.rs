@@ -243,12 +243,6 @@ impl Session {
             for warning in &project.warnings {
                 self.reporter.warning(&warning.to_string());
             }
-            if !project.crons.is_empty() {
-                self.reporter.warning(&format!(
-                    "{} has cron triggers, which are not fired by the clock yet",
-                    project.name
-                ));
-            }
             projects.push(Arc::new(project));
         }
         Ok(projects)

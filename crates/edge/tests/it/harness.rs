@@ -271,6 +271,7 @@ fn websocket(mut end: WebSocketEnd, protocol: &str) -> Result<Outcome, Fault> {
 }
 
 struct OneSite {
+    names: Arc<Mutex<Vec<String>>>,
     site: Arc<Site>,
     broken: Arc<Site>,
 }
@@ -282,6 +283,10 @@ impl Sites for OneSite {
             "broken.test" => Some(self.broken.clone()),
             _ => Some(self.site.clone()),
         }
+    }
+
+    fn expected(&self, host: &str) {
+        self.names.lock().unwrap().push(host.to_owned());
     }
 }
 
@@ -304,6 +309,8 @@ impl AccessLog for Records {
 pub struct Server {
     pub addr: SocketAddr,
     pub log: Arc<Records>,
+    /// Names heard in TLS handshakes.
+    pub names: Arc<Mutex<Vec<String>>>,
     pub stop: CancellationToken,
     pub serving: JoinHandle<usize>,
     seen: mpsc::UnboundedReceiver<Seen>,
@@ -362,7 +369,9 @@ impl Server {
                 failure,
             })
         };
+        let names = Arc::<Mutex<Vec<String>>>::default();
         let sites = OneSite {
+            names: names.clone(),
             site: site(None),
             broken: site(Some(SiteFailure {
                 title: "The build failed".into(),
@@ -375,6 +384,7 @@ impl Server {
         Ok(Self {
             addr: edge.local_addr(),
             log,
+            names,
             serving: tokio::spawn(edge.serve(stop.clone(), grace)),
             stop,
             seen: seen_rx,

@@ -287,6 +287,8 @@ async fn alpn_chooses_the_protocol() {
     let (server, connector) = tls(&[b"h2", b"http/1.1"], &[&rustls::version::TLS13]).await;
     let stream = handshake(&server, &connector).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    // Before any request: the worker behind the name can be started meanwhile.
+    assert_eq!(*server.names.lock().unwrap(), ["site.test"]);
     let mut client = connect(stream).await;
     let request = Request::get("https://site.test/request").body(empty()).unwrap();
     let seen = text(send(&mut client, request).await).await;

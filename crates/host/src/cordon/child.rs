@@ -110,13 +110,13 @@ impl Child {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The version of `slot` as it runs here; started if it does not yet. `None` if this child is on its way out.
-    pub(crate) fn worker(&self, slot: &CordonSlot) -> Option<Arc<RemoteSlot>> {
+    /// The version of `slot` as it runs here; started if it does not yet, `ahead` of any event or for one that waits. `None` if this child is on its way out.
+    pub(crate) fn worker(&self, slot: &CordonSlot, ahead: bool) -> Option<Arc<RemoteSlot>> {
         let mut workers = self.lock();
         if workers.closing || self.is_over() || slot.is_retired() {
             return None;
         }
-        let start = || Arc::new(self.link.start(slot.version().clone(), slot.environment()));
+        let start = || Arc::new(self.link.start(slot.version().clone(), slot.environment(), ahead));
         Some(workers.started.entry(slot.number()).or_insert_with(start).clone())
     }
 

@@ -331,7 +331,7 @@ impl Shared {
         let starts = slots.into_iter().map(|slot| {
             let successor = successor.clone();
             async move {
-                if let Some(worker) = successor.worker(&slot) {
+                if let Some(worker) = successor.worker(&slot, true) {
                     // One that does not start there says so to its events.
                     let _ = tokio::time::timeout(START_AHEAD_MAX, worker.ready()).await;
                 }

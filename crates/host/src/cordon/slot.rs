@@ -61,13 +61,23 @@ impl CordonSlot {
         let mut last = None;
         for _ in 0..TRIES_MAX {
             let child = self.cordon.child(&self.places).await?;
-            let Some(worker) = child.worker(self) else { continue };
+            let Some(worker) = child.worker(self, true) else {
+                continue;
+            };
             match worker.ready().await {
                 Err(_) if child.is_over() => last = child.verdict().await,
                 answer => return answer,
             }
         }
         Err(last.unwrap_or_else(unlucky))
+    }
+
+    /// Events will come: has it started in the child that would take them, if one is there.
+    pub(crate) fn expect(&self) {
+        let child = self.places.iter().find_map(|place| place.child());
+        if let Some(worker) = child.and_then(|child| child.worker(self, true)) {
+            worker.expect();
+        }
     }
 
     /// It was retired: nothing may start it any more.
@@ -86,7 +96,9 @@ impl CordonSlot {
                 Ok(child) => child,
                 Err(fault) => return Err(Refusal::Fault(fault)),
             };
-            let Some(worker) = child.worker(self) else { continue };
+            let Some(worker) = child.worker(self, false) else {
+                continue;
+            };
             match worker.submit(ctx, event) {
                 Ok(answer) => {
                     let answer = answer.wait().await;

@@ -4,9 +4,12 @@
 use crate::callee::{bytes, handle, rpc_talk};
 use crate::stream::Jitter;
 use crate::world::*;
+use atoll_model::RequestId;
 use atoll_worker::body::{CREDIT_DEFAULT, channel};
 use atoll_worker::rpc::{RpcChannel, RpcMessage, link as rpc_link};
-use atoll_worker::{Binding, Body, BodyError, Event, FaultKind, Frame, Outcome, ScheduledEvent, WsMessage};
+use atoll_worker::{
+    Binding, Body, BodyError, Event, FaultKind, Frame, Outcome, ScheduledEvent, StartKind, StartNote, WsMessage,
+};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
@@ -369,4 +372,25 @@ async fn small_calls_pass_a_large_body() {
     // Its question, and the answer behind what the sockets and the stream's credit held already.
     assert!(meanwhile / calls < 2 * CREDIT_DEFAULT + 512 * 1024, "{meanwhile}");
     reader.abort();
+}
+
+#[tokio::test]
+async fn a_child_is_told_of_what_is_expected_and_tells_how_events_met_their_worker() {
+    let (parent, child) = tokio::io::duplex(64 * 1024);
+    let linked = link(parent, child, worker(handle), &worker(handle));
+    linked.slot.ready().await.unwrap();
+    for asked in 1..=3 {
+        linked.slot.expect();
+        while linked.record.starts.lock().unwrap().len() < asked {
+            tokio::task::yield_now().await;
+        }
+        // The next one is heard once this one has been answered, which is behind the notice.
+        linked.slot.dispatch(context(), Event::Describe).await.ok();
+    }
+    let starts = linked.record.starts.lock().unwrap().clone();
+    let note = StartNote {
+        kind: StartKind::Prewarmed,
+        request_id: RequestId(7),
+    };
+    assert_eq!(starts, [note; 3]);
 }

@@ -52,7 +52,7 @@ fn scene() -> Scene {
     let link = ParentLink::open(parent, BUILD, &TaskGroup::new());
     let record = Arc::<Record>::default();
     let nobody = worker(|_, _, _| async { respond("service") });
-    let slot = link.start(Arc::new(version()), environment(&record, &nobody));
+    let slot = link.start(Arc::new(version()), environment(&record, &nobody), true);
     let event = Event::Fetch(request("/", Body::Empty));
     let answer = slot.submit(context(), event).unwrap();
     Scene {
@@ -208,7 +208,8 @@ async fn another_partner_is_refused() {
     assert!(refused(hello("another build")).await.contains("another build"));
     let mut version = hello(BUILD);
     version[24] += 1;
-    assert!(refused(version).await.contains("it speaks version 2"));
+    let next = format!("it speaks version {}", WIRE_VERSION + 1);
+    assert!(refused(version).await.contains(&next));
     assert!(
         refused(frame(CALL, 0, CHILD | 1, &[]))
             .await

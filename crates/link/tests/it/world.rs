@@ -9,7 +9,7 @@ use atoll_worker::{
     Connection, DataPoint, Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException,
     KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LimitHit, LogRecord, LogSink, Outbound, OutboundRequest,
     OutboundRoute, Outcome, Props, RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache,
-    ResponseHead, Service, ServiceStub, WorkerCode, WorkerLoader,
+    ResponseHead, Service, ServiceStub, StartKind, StartNote, WorkerCode, WorkerLoader,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -42,6 +42,7 @@ pub struct Record {
     pub logs: Mutex<Vec<LogRecord>>,
     pub exceptions: Mutex<Vec<JsException>>,
     pub limits: Mutex<Vec<LimitHit>>,
+    pub starts: Mutex<Vec<StartNote>>,
     pub traces: Mutex<Vec<String>>,
     pub points: Mutex<Vec<DataPoint>>,
     /// Whom capabilities were called for: tenant, worker, request.
@@ -201,6 +202,10 @@ impl LogSink for Logs {
 
     fn limit(&self, hit: LimitHit) {
         self.0.limits.lock().unwrap().push(hit);
+    }
+
+    fn start(&self, note: StartNote) {
+        self.0.starts.lock().unwrap().push(note);
     }
 
     fn traces(&self) -> bool {
@@ -419,7 +424,8 @@ struct FakeRunning {
 }
 
 impl Runner for FakeRunner {
-    fn start(&self, version: Arc<WorkerVersion>, environment: Environment) -> Arc<dyn Running> {
+    fn start(&self, version: Arc<WorkerVersion>, environment: Environment, ahead: bool) -> Arc<dyn Running> {
+        assert!(ahead);
         Arc::new(FakeRunning {
             worker: self.worker.clone(),
             version,
@@ -448,6 +454,13 @@ impl Running for FakeRunning {
             "broken" => Err(Fault::new(FaultKind::Startup, "SyntaxError")),
             _ => Ok(()),
         }
+    }
+
+    fn expect(&self) {
+        self.environment.logs.start(StartNote {
+            kind: StartKind::Prewarmed,
+            request_id: RequestId(7),
+        });
     }
 
     async fn retire(&self, grace: Duration) -> usize {
@@ -482,7 +495,7 @@ where
     let runner = Arc::new(FakeRunner { worker });
     let child = tokio::spawn(async move { serve(child, runner, BUILD, Arc::new(SystemClock)).await });
     let link = ParentLink::open(parent, BUILD, &TaskGroup::new());
-    let slot = link.start(Arc::new(version()), environment(&record, other));
+    let slot = link.start(Arc::new(version()), environment(&record, other), true);
     Linked {
         slot,
         link,

@@ -2,19 +2,20 @@
 
 use async_trait::async_trait;
 use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
-use atoll_pool::QUANTUM;
+use atoll_pool::{Memory, MemoryReading, Monotonic, QUANTUM};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
     BindingError, CpuGauge, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState,
-    Interrupt, Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Response, ScheduledEvent,
+    Interrupt, Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Prepared, Response,
+    ScheduledEvent, StartKind, StartNote,
 };
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// A door that jobs wait at, and the record of who ran.
@@ -26,6 +27,14 @@ pub struct Stage {
     entered: AtomicBool,
     pub order: Mutex<Vec<String>>,
     pub polls: AtomicU32,
+    pub made: AtomicU32,
+    pub rests: AtomicU32,
+    /// Whether the engine makes isolates ahead, and how many of these were used and dropped unused.
+    pub prepares: AtomicBool,
+    pub from_prepared: AtomicU32,
+    pub dropped_prepared: AtomicU32,
+    /// How events met their worker, unless it was warm.
+    pub notes: Mutex<Vec<StartKind>>,
 }
 
 impl Stage {
@@ -90,7 +99,9 @@ pub struct FakeEngine {
 
 impl Engine for FakeEngine {
     fn instantiate(&self, version: Arc<WorkerVersion>, _env: Environment) -> Result<Box<dyn Instance>, Fault> {
+        let made = self.stage.made.fetch_add(1, Ordering::SeqCst);
         match version.main_module.as_str() {
+            "once" if made > 0 => Err(Fault::new(FaultKind::Startup, "not again")),
             "refuse" => Err(Fault::new(FaultKind::Startup, "refused")),
             "panic-at-once" => panic!("cannot make it"),
             _ => Ok(Box::new(FakeInstance {
@@ -104,6 +115,46 @@ impl Engine for FakeEngine {
                 ready: false,
                 fault: None,
             })),
+        }
+    }
+
+    fn prepare(&self) -> Result<Option<Box<dyn Prepared>>, Fault> {
+        let prepared = || {
+            Box::new(FakePrepared {
+                stage: self.stage.clone(),
+                thread: std::thread::current().id(),
+                used: false,
+            }) as Box<dyn Prepared>
+        };
+        Ok(self.stage.prepares.load(Ordering::SeqCst).then(prepared))
+    }
+}
+
+struct FakePrepared {
+    stage: Arc<Stage>,
+    thread: std::thread::ThreadId,
+    used: bool,
+}
+
+impl Prepared for FakePrepared {
+    fn instantiate(
+        mut self: Box<Self>,
+        version: Arc<WorkerVersion>,
+        env: Environment,
+    ) -> Result<Box<dyn Instance>, Fault> {
+        assert_eq!(self.thread, std::thread::current().id());
+        self.used = true;
+        self.stage.from_prepared.fetch_add(1, Ordering::SeqCst);
+        let stage = self.stage.clone();
+        FakeEngine { stage }.instantiate(version, env)
+    }
+}
+
+impl Drop for FakePrepared {
+    fn drop(&mut self) {
+        assert_eq!(self.thread, std::thread::current().id());
+        if !self.used {
+            self.stage.dropped_prepared.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -280,6 +331,17 @@ impl Instance for FakeInstance {
         self.fault.clone()
     }
 
+    fn footprint(&mut self) -> Option<u64> {
+        match self.version.main_module.as_str() {
+            "large" => Some(30 << 20),
+            _ => None,
+        }
+    }
+
+    fn rest(&mut self) {
+        self.stage.rests.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn interrupt(&self) -> Arc<dyn Interrupt> {
         self.stopper.clone()
     }
@@ -306,19 +368,22 @@ impl Outbound for Nowhere {
     }
 }
 
-impl LogSink for Nowhere {
+impl LogSink for Stage {
     fn log(&self, _: LogRecord) {}
     fn exception(&self, _: Option<RequestId>, _: JsException) {}
+    fn start(&self, note: StartNote) {
+        self.notes.lock().unwrap().push(note.kind);
+    }
 }
 
-pub fn environment() -> Environment {
+pub fn environment(stage: &Arc<Stage>) -> Environment {
     Environment {
         bindings: Vec::new(),
         own: atoll_worker::ServiceStub::nowhere(),
         outbound: Arc::new(Nowhere),
         outbound_route: atoll_worker::OutboundRoute::Network,
         cache: Arc::new(atoll_worker::cache::NoCache),
-        logs: Arc::new(Nowhere),
+        logs: stage.clone(),
         clock: Arc::new(SystemClock),
     }
 }
@@ -358,4 +423,49 @@ pub fn event(what: &str) -> Event {
         cron: what.into(),
         scheduled_ms: 0,
     })
+}
+
+/// Time that passes when it is told to.
+#[derive(Debug)]
+pub struct ManualTime {
+    begin: Instant,
+    passed_us: AtomicU64,
+}
+
+impl Default for ManualTime {
+    fn default() -> Self {
+        Self {
+            begin: Instant::now(),
+            passed_us: AtomicU64::new(0),
+        }
+    }
+}
+
+impl ManualTime {
+    pub fn pass(&self, time: Duration) {
+        let us = u64::try_from(time.as_micros()).unwrap();
+        self.passed_us.fetch_add(us, Ordering::SeqCst);
+    }
+}
+
+impl Monotonic for ManualTime {
+    fn now(&self) -> Instant {
+        self.begin + Duration::from_micros(self.passed_us.load(Ordering::SeqCst))
+    }
+}
+
+/// A process that holds as much as it is told, until that has been read once.
+#[derive(Debug, Default)]
+pub struct FakeMemory {
+    pub used: AtomicU64,
+}
+
+impl Memory for FakeMemory {
+    fn read(&self, _: u64) -> Option<MemoryReading> {
+        Some(MemoryReading {
+            used: self.used.swap(0, Ordering::SeqCst),
+            bound: 100 << 20,
+            pressure: 0.0,
+        })
+    }
 }

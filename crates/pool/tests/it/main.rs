@@ -2,6 +2,7 @@
 //! deadline in [`check`].
 
 mod fake;
+mod warm;
 
 use atoll_model::{Limit, Limits};
 use atoll_pool::{AbandonHook, LEFT_MAX, Pool, PoolOptions, Priority, Refusal, ThreadId, WorkerSlot};
@@ -30,15 +31,15 @@ impl Priority for OneWay {
 
 struct World {
     pool: Pool,
+    engine: Arc<FakeEngine>,
     stage: Arc<Stage>,
 }
 
 impl World {
     fn start(&self, tenant: &str, start: &str, limits: Limits) -> WorkerSlot {
-        let engine = Arc::new(FakeEngine {
-            stage: self.stage.clone(),
-        });
-        self.pool.start(engine, version(tenant, start, limits), environment())
+        let engine = self.engine.clone();
+        self.pool
+            .start(engine, version(tenant, start, limits), environment(&self.stage))
     }
 
     async fn ready(&self, tenant: &str, limits: Limits) -> WorkerSlot {
@@ -54,9 +55,11 @@ fn check<F: Future<Output = ()>>(options: PoolOptions, test: impl FnOnce(World) 
         .enable_time()
         .build()
         .unwrap();
+    let stage = Arc::<Stage>::default();
     let world = World {
         pool: Pool::new(options).unwrap(),
-        stage: Arc::default(),
+        engine: Arc::new(FakeEngine { stage: stage.clone() }),
+        stage,
     };
     runtime.block_on(async {
         tokio::time::timeout(DEADLINE, test(world))
@@ -372,10 +375,14 @@ fn isolates_that_the_process_has_no_room_for_are_refused() {
     };
     check(options, |world| async move {
         let slot = world.ready("a", limits()).await;
+        let held = slot.submit(context(), event("hold")).unwrap();
+        until(|| slot.stats().queued == 0).await;
         let fault = world.start("b", "ok", limits()).ready().await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Overloaded);
         assert_eq!(fault.limit.unwrap().limit, Limit::Isolates);
         echo(&slot).await;
+        world.stage.open();
+        held.await.unwrap();
         drop(slot);
         until(|| world.pool.stats().isolates == 0).await;
         world.ready("b", limits()).await;

@@ -1,0 +1,212 @@
+//! Fires crons: a task pulls what is due and dispatches it as events. Stores and clocks never call up.
+//!
+//! A tick that fails is not repeated: the next one comes. What was fired when the server stops finishes like any event.
+
+mod schedule;
+
+pub use schedule::{CRONS_MAX, Crons, LATE_MAX, Skipped, TICKS_AT_ONCE_MAX, Tick, WARM_AHEAD};
+
+use crate::Host;
+use atoll_model::WorkerName;
+use atoll_stdx::{Clock, TaskGroup};
+use atoll_worker::{Dispatch, Entry, Event, EventContext, Fault, FaultKind, ScheduledEvent};
+use schedule::{Do, Schedule};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// A clock that is set meanwhile is noticed after this long.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// What became of a tick.
+#[derive(Debug, Clone)]
+pub enum TickEnd {
+    /// It was fired, and this is how it went after so long.
+    Fired(Result<(), Fault>, Duration),
+    /// It was not.
+    Skipped(Skipped),
+}
+
+/// Is told of every tick.
+pub type OnTick = dyn Fn(&Tick, &TickEnd) + Send + Sync;
+
+struct Inner {
+    host: Arc<Host>,
+    /// The way of an event.
+    dispatch: Arc<dyn Dispatch>,
+    clock: Arc<dyn Clock>,
+    on_tick: Box<OnTick>,
+    schedule: Mutex<Schedule>,
+    changed: Notify,
+    tasks: TaskGroup,
+}
+
+/// Fires crons from [`Triggers::set`] on until [`Triggers::stop`] or its end.
+pub struct Triggers {
+    inner: Arc<Inner>,
+    stop: CancellationToken,
+}
+
+impl Triggers {
+    /// Nothing is scheduled yet. Ticks are dispatched by `dispatch`; workers are started ahead by `host`. Must be called inside
+    /// the tokio runtime that serves.
+    pub fn new(host: Arc<Host>, dispatch: Arc<dyn Dispatch>, clock: Arc<dyn Clock>, on_tick: Box<OnTick>) -> Self {
+        let inner = Arc::new(Inner {
+            host,
+            dispatch,
+            clock,
+            on_tick,
+            schedule: Mutex::default(),
+            changed: Notify::new(),
+            tasks: TaskGroup::new(),
+        });
+        let stop = CancellationToken::new();
+        let (running, stopped) = (inner.clone(), stop.clone());
+        inner.tasks.spawn(async move {
+            tokio::select! {
+                // First: once it is stopped nothing is fired.
+                biased;
+                () = stopped.cancelled() => {}
+                () = run(&running) => {}
+            }
+        });
+        Self { inner, stop }
+    }
+
+    /// Schedules these and nothing else. Returns what cannot be read: worker, expression, reason.
+    pub fn set(&self, workers: &[Crons]) -> Vec<(WorkerName, String, String)> {
+        let refused = self.inner.lock().set(workers, self.inner.clock.now_ms());
+        self.inner.changed.notify_one();
+        refused
+    }
+
+    /// Fires nothing more. What was fired goes on.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+impl Drop for Triggers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Schedule> {
+        // Under the lock is nothing but the schedule's own work.
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fire(self: Arc<Self>, tick: Tick) {
+        let began = Instant::now();
+        let ctx = EventContext {
+            tenant: tick.tenant.clone(),
+            worker: tick.worker.clone(),
+            request_id: tick.id(),
+            cancel: CancellationToken::new(),
+            traceparent: None,
+            entry: Entry::default(),
+        };
+        let event = Event::Scheduled(ScheduledEvent {
+            cron: tick.cron.clone(),
+            scheduled_ms: tick.scheduled_ms,
+        });
+        let outcome = self.dispatch.dispatch(&tick.worker, ctx, event).await;
+        self.lock().done(&tick);
+        self.changed.notify_one();
+        (self.on_tick)(&tick, &TickEnd::Fired(outcome.map(|_| ()), began.elapsed()));
+    }
+}
+
+async fn run(inner: &Arc<Inner>) {
+    loop {
+        let now_ms = inner.clock.now_ms();
+        let (todo, wake_ms) = {
+            let mut schedule = inner.lock();
+            (schedule.poll(now_ms), schedule.wake_ms(now_ms))
+        };
+        for what in todo {
+            match what {
+                Do::Expect(tenant, worker) => inner.host.expect(&tenant, &worker),
+                Do::Fire(tick) => {
+                    let fired = inner.clone().fire(tick);
+                    inner.tasks.spawn(fired);
+                }
+                Do::Skip(tick, why) => (inner.on_tick)(&tick, &TickEnd::Skipped(why)),
+            }
+        }
+        let until = wake_ms.map(|wake_ms| Duration::from_millis(wake_ms.saturating_sub(now_ms).max(1)));
+        let pause = until.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = inner.changed.notified() => {}
+        }
+    }
+}
+
+/// What an expression must be, for whoever takes one: `Err` says why it is none.
+///
+/// # Errors
+/// The expression cannot be read.
+pub fn check_cron(expression: &str) -> Result<(), Fault> {
+    let refused = |error| {
+        Fault::new(
+            FaultKind::Startup,
+            format!("the cron expression \"{expression}\": {error}"),
+        )
+    };
+    schedule::parse(expression).map(|_| ()).map_err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Gate, host, version};
+    use atoll_model::TenantId;
+    use atoll_stdx::ManualClock;
+
+    const MINUTE: u64 = 60_000;
+
+    #[tokio::test]
+    async fn what_is_due_is_dispatched_once() {
+        let clock = ManualClock::new(1_000 * MINUTE + 30_000);
+        let host = host(&Gate::default());
+        host.deploy(Arc::new(version("w", "1")), None).await.unwrap();
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let told = ends.clone();
+        let on_tick = move |tick: &Tick, end: &TickEnd| {
+            let end = match end {
+                // The workers here throw their version's id.
+                TickEnd::Fired(Err(fault), _) => fault.message.clone(),
+                other => format!("{other:?}"),
+            };
+            told.lock().unwrap().push((tick.scheduled_ms / MINUTE, end));
+        };
+        let triggers = Triggers::new(host.clone(), host.clone(), Arc::new(clock.clone()), Box::new(on_tick));
+        let crons = Crons {
+            tenant: TenantId::new("t"),
+            worker: WorkerName::new("w"),
+            expressions: vec!["* * * * *".to_owned(), "no".to_owned()],
+        };
+        assert_eq!(triggers.set(&[crons.clone()]).len(), 1);
+        for minute in 1_001..1_004 {
+            clock.set_ms(minute * MINUTE);
+            // The task looks again, whatever it waits for.
+            triggers.inner.changed.notify_one();
+            while ends.lock().unwrap().len() < (minute - 1_000) as usize {
+                tokio::task::yield_now().await;
+            }
+        }
+        let expected: Vec<_> = (1_001..1_004).map(|minute| (minute, "1".to_owned())).collect();
+        assert_eq!(*ends.lock().unwrap(), expected);
+        triggers.stop();
+        clock.set_ms(1_010 * MINUTE);
+        triggers.inner.changed.notify_one();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ends.lock().unwrap().len(), 3);
+    }
+}
