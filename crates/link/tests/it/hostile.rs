@@ -391,7 +391,7 @@ fn silent() -> (ParentLink, RemoteSlot) {
     let link = ParentLink::open(parent, BUILD, &TaskGroup::new());
     let record = Arc::<Record>::default();
     let nobody = worker(|_, _, _| async { respond("service") });
-    let slot = link.start(Arc::new(version()), environment(&record, &nobody));
+    let slot = link.start(Arc::new(version()), environment(&record, &nobody), false);
     tokio::spawn(async move {
         let mut sink = vec![0; 1 << 16];
         child.write_all(&hello(BUILD)).await.unwrap();
