@@ -91,7 +91,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("protox", &["api", "xtask"]),
     ("utoipa*", &["api", "control"]),
     ("rcgen", &["control", "edge", "pop", "e2e"]),
-    ("croner", &["control", "queues"]),
+    ("croner", &["control", "host", "queues"]),
     ("instant-acme", &["control"]),
     ("hyper", &["edge", "egress", "control", "pop", "cli", "e2e", "atoll"]),
     ("hyper-util", &["edge", "egress", "control", "pop", "cli", "e2e", "atoll"]),
