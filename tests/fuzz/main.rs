@@ -9,6 +9,7 @@
 mod engine;
 mod inputs;
 mod rpc;
+mod source_maps;
 
 use async_trait::async_trait;
 use atoll_stdx::fuzz::{self, Check, Inputs, Target, Verdict, Wrong};
@@ -184,5 +185,6 @@ fn main() -> ExitCode {
         target("data-url", inputs::DATA_URLS, nothing),
         target("cookies", inputs::COOKIES, nothing),
         rpc::target(),
+        source_maps::target(),
     ])
 }

@@ -110,11 +110,14 @@ impl Texts {
     }
 }
 
+/// A version as long as it lives, and its texts.
+type Kept = (Weak<WorkerVersion>, Arc<Texts>);
+
 /// The texts of the versions that run, by version.
 #[derive(Default)]
 pub(crate) struct SharedTexts {
     /// By the version's address. A weak reference keeps the address from being used again.
-    versions: Mutex<HashMap<usize, (Weak<WorkerVersion>, Arc<Texts>)>>,
+    versions: Mutex<HashMap<usize, Kept>>,
 }
 
 impl SharedTexts {

@@ -189,6 +189,10 @@ impl Shared {
     /// Has the watchdog make a thread for `slot`. Not the caller: a new thread inherits its maker's priority, and the
     /// caller may be a demoted isolate's.
     pub(crate) fn ask_for_isolate(&self, slot: Arc<Slot>) {
+        if let Some(fault) = slot.too_much_left() {
+            let id = slot.register();
+            return slot.ended(id, End::NotStarted(fault));
+        }
         if let Some(give) = self.ready.take(slot.engine(), self.now()) {
             let id = slot.register();
             // The thread waits for nothing else; it was counted when it was made.

@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
                         Err(error) => Poll::Ready(Err(error)),
                     };
                 }
-                if let Poll::Pending = Pin::new(&mut self.io).poll_flush(cx)? {
+                if Pin::new(&mut self.io).poll_flush(cx)?.is_pending() {
                     return Poll::Pending;
                 }
                 return match self.poll_gone(cx) {

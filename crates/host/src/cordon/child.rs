@@ -98,7 +98,7 @@ impl Child {
             said,
             log,
         };
-        tasks.spawn(watched.to_the_end(over));
+        tasks.spawn(watched.see_to_the_end(over));
         let process = warden::inner_process(id);
         let memory = warden::Memory { bytes: memory_bytes };
         tasks.spawn(warden::hold(Arc::downgrade(&child), process, memory));
@@ -225,7 +225,7 @@ struct Watched {
 }
 
 impl Watched {
-    async fn to_the_end(self, over: CancellationToken) {
+    async fn see_to_the_end(self, over: CancellationToken) {
         // Whoever waits hears of the end when nothing can come any more, and whatever becomes of this task.
         let _over = over.drop_guard();
         let Self {

@@ -292,10 +292,9 @@ mod tests {
             let (mut ledger, mut burned, mut granted) = (Ledger::new(GRACE_MS), 0_i64, 0_i64);
             let mut open: Vec<i64> = Vec::new();
             for _ in 0..300 {
-                for _ in 0..rng.below(3) {
-                    open.push(600);
-                    granted += 600;
-                }
+                let more = rng.below(3) as usize;
+                open.extend(std::iter::repeat_n(600, more));
+                granted += 600 * more as i64;
                 for left in &mut open {
                     let spent = (rng.below(200) as i64).min(*left);
                     *left -= spent;

@@ -190,7 +190,7 @@ mod tests {
             worker: WorkerName::new("w"),
             expressions: vec!["* * * * *".to_owned(), "no".to_owned()],
         };
-        assert_eq!(triggers.set(&[crons.clone()]).len(), 1);
+        assert_eq!(triggers.set(std::slice::from_ref(&crons)).len(), 1);
         for minute in 1_001..1_004 {
             clock.set_ms(minute * MINUTE);
             // The task looks again, whatever it waits for.

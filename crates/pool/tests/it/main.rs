@@ -229,27 +229,41 @@ fn a_turn_that_hears_no_interrupt_is_left_behind() {
 
 #[test]
 fn what_cannot_be_ended_is_bounded() {
-    check(options(1), |world| async move {
-        let limits = Limits { cpu_ms: 5, ..limits() };
-        let slot = world.ready("a", limits.clone()).await;
-        let neighbour = world.ready("b", limits).await;
-        for count in 1..=u64::from(LEFT_MAX) {
-            run(&slot, "deaf").await.unwrap_err();
-            until(|| world.pool.stats().abandoned == count).await;
-        }
-        let fault = run(&slot, "echo").await.unwrap_err();
-        assert_eq!(fault.kind, FaultKind::Overloaded);
-        let hit = fault.limit.unwrap();
-        assert_eq!((hit.limit, hit.value), (Limit::LeftBehind, LEFT_MAX.into()));
-        echo(&neighbour).await;
-        // It gets another as soon as one has ended.
-        world.stage.open();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while run(&slot, "echo").await.is_err() {
-            assert!(Instant::now() < deadline);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
+    check(options(1), |world| what_cannot_be_ended(world, 0));
+}
+
+/// A ready isolate is none for a worker that has too much left.
+#[test]
+fn what_cannot_be_ended_is_bounded_beside_ready_isolates() {
+    let options = PoolOptions {
+        ready_max: 1,
+        ..options(1)
+    };
+    check(options, |world| what_cannot_be_ended(world, 1));
+}
+
+async fn what_cannot_be_ended(world: World, ready: u64) {
+    world.stage.prepares.store(ready > 0, Ordering::SeqCst);
+    let limits = Limits { cpu_ms: 5, ..limits() };
+    let slot = world.ready("a", limits.clone()).await;
+    let neighbour = world.ready("b", limits).await;
+    for count in 1..=u64::from(LEFT_MAX) {
+        run(&slot, "deaf").await.unwrap_err();
+        until(|| world.pool.stats().abandoned == count).await;
+    }
+    until(|| world.pool.stats().ready as u64 == ready).await;
+    let fault = run(&slot, "echo").await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Overloaded);
+    let hit = fault.limit.unwrap();
+    assert_eq!((hit.limit, hit.value), (Limit::LeftBehind, LEFT_MAX.into()));
+    echo(&neighbour).await;
+    // It gets another as soon as one has ended.
+    world.stage.open();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while run(&slot, "echo").await.is_err() {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[test]
