@@ -66,6 +66,8 @@ pub enum BodyError {
 #[derive(Debug)]
 struct Shared {
     queue: VecDeque<Frame>,
+    /// Copied bytes that come after the queue, gathered until they are read.
+    tail: Vec<u8>,
     queued_bytes: usize,
     credit: usize,
     /// `None` while open; then how it ended.
@@ -79,7 +81,31 @@ struct Shared {
     closed_waker: Option<Waker>,
 }
 
+/// Small pieces are gathered into frames of up to this many bytes, as long as nobody reads them.
+const GATHERED_BYTES: usize = 64 * 1024;
+/// Room is made for so many pieces of the first one's size.
+const GATHERED_PIECES: usize = 16;
+
 impl Shared {
+    /// The tail becomes a frame.
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            let tail = std::mem::take(&mut self.tail);
+            self.queue.push_back(Frame::Data(tail.into()));
+        }
+    }
+
+    fn gather(&mut self, data: &[u8]) {
+        if self.tail.len() + data.len() > GATHERED_BYTES {
+            self.end_tail();
+        }
+        if self.tail.is_empty() {
+            self.tail = Vec::with_capacity((data.len() * GATHERED_PIECES).min(GATHERED_BYTES).max(data.len()));
+        }
+        self.tail.extend_from_slice(data);
+        self.queued_bytes += data.len();
+    }
+
     fn wait_below(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         if self.queued_bytes < bytes {
             return Poll::Ready(Ok(()));
@@ -115,6 +141,7 @@ pub struct BodyReceiver {
 pub fn channel(credit: usize, length: Option<u64>) -> (BodySender, BodyReceiver) {
     let state = Arc::new(Mutex::new(Shared {
         queue: VecDeque::new(),
+        tail: Vec::new(),
         queued_bytes: 0,
         credit: credit.max(1),
         end: None,
@@ -152,7 +179,10 @@ impl BodySender {
     /// How many bytes, and how many frames, wait to be read.
     pub fn queued(&self) -> (usize, usize) {
         let shared = lock(&self.state);
-        (shared.queued_bytes, shared.queue.len())
+        (
+            shared.queued_bytes,
+            shared.queue.len() + usize::from(!shared.tail.is_empty()),
+        )
     }
 
     /// Waits for room.
@@ -189,6 +219,7 @@ impl BodySender {
                 return Err(BodyError::Canceled);
             }
             shared.queued_bytes += size;
+            shared.end_tail();
             shared.queue.push_back(frame);
             shared.receiver_waker.take()
         };
@@ -196,6 +227,25 @@ impl BodySender {
             wake(waker);
         }
         Ok(())
+    }
+
+    /// As [`BodySender::send`] with a copy of the bytes; pieces that wait may become one. True while there is room for more.
+    pub fn send_copy(&self, data: &[u8]) -> Result<bool, BodyError> {
+        let (room, waker) = {
+            let mut shared = lock(&self.state);
+            if shared.receiver_gone || shared.end.is_some() {
+                return Err(BodyError::Canceled);
+            }
+            if !data.is_empty() {
+                shared.gather(data);
+            }
+            let waker = (!data.is_empty()).then(|| shared.receiver_waker.take()).flatten();
+            (shared.queued_bytes < shared.credit, waker)
+        };
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+        Ok(room)
     }
 
     /// Waits for room, then queues the bytes.
@@ -215,15 +265,19 @@ impl BodySender {
     }
 
     fn end(&self, end: Result<(), BodyError>) {
-        let waker = {
+        let (waker, watcher) = {
             let mut shared = lock(&self.state);
             if shared.end.is_none() {
                 shared.end = Some(end);
             }
-            shared.receiver_waker.take()
+            (shared.receiver_waker.take(), shared.closed_waker.take())
         };
         if let Some(waker) = waker {
             wake(waker);
+        }
+        // Whoever watches for the receiver's end is on this side: it need not wait for that any more.
+        if let Some(watcher) = watcher {
+            watcher.wake();
         }
     }
 }
@@ -239,6 +293,9 @@ impl BodyReceiver {
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         let (frame, waker) = {
             let mut shared = lock(&self.state);
+            if shared.queue.is_empty() {
+                shared.end_tail();
+            }
             match shared.queue.pop_front() {
                 Some(frame) => {
                     if let Frame::Data(data) = &frame {
@@ -279,7 +336,7 @@ impl BodyReceiver {
     /// True once everything was read and the producer had finished.
     pub fn is_end(&self) -> bool {
         let shared = lock(&self.state);
-        shared.queue.is_empty() && matches!(shared.end, Some(Ok(())))
+        shared.queue.is_empty() && shared.tail.is_empty() && matches!(shared.end, Some(Ok(())))
     }
 }
 
@@ -290,7 +347,10 @@ impl Drop for BodyReceiver {
             shared.receiver_gone = true;
             shared.queued_bytes = 0;
             let wakers = [shared.ready_waker.take(), shared.closed_waker.take()];
-            (wakers, std::mem::take(&mut shared.queue))
+            (
+                wakers,
+                (std::mem::take(&mut shared.queue), std::mem::take(&mut shared.tail)),
+            )
         };
         drop(queue);
         wakers.into_iter().flatten().for_each(Waker::wake);
@@ -369,6 +429,42 @@ mod tests {
         assert!(rx.is_end());
         assert_eq!(rx.frame().await, None);
         assert_eq!(rx.frame().await, None);
+    }
+
+    #[tokio::test]
+    async fn copies_are_gathered_until_they_are_read_and_stay_in_order() {
+        let (tx, mut rx) = channel(16, None);
+        assert_eq!(tx.send_copy(b"ab"), Ok(true));
+        assert_eq!(tx.send_copy(b""), Ok(true));
+        assert_eq!(tx.send_copy(b"cd"), Ok(true));
+        assert_eq!(tx.queued(), (4, 1));
+        assert_eq!(rx.frame().await, Some(Ok(data("abcd"))));
+        assert_eq!(tx.send_copy(b"e"), Ok(true));
+        tx.send(data("f")).unwrap();
+        assert_eq!(tx.send_copy(b"g"), Ok(true));
+        assert_eq!(tx.queued(), (3, 3));
+        tx.finish();
+        assert!(!rx.is_end());
+        for piece in ["e", "f", "g"] {
+            assert_eq!(rx.frame().await, Some(Ok(data(piece))));
+        }
+        assert!(rx.is_end());
+        assert_eq!(rx.frame().await, None);
+        let (tx, mut rx) = channel(usize::MAX, None);
+        let piece = vec![7; GATHERED_BYTES / 2 + 1];
+        for _ in 0..3 {
+            assert_eq!(tx.send_copy(&piece), Ok(true));
+        }
+        drop(tx);
+        for _ in 0..3 {
+            assert_eq!(rx.frame().await, Some(Ok(Frame::Data(piece.clone().into()))));
+        }
+        assert_eq!(rx.frame().await, Some(Err(BodyError::Truncated)));
+        let (tx, rx) = channel(4, None);
+        assert_eq!(tx.send_copy(b"abc"), Ok(true));
+        assert_eq!(tx.send_copy(b"d"), Ok(false));
+        drop(rx);
+        assert_eq!(tx.send_copy(b"e"), Err(BodyError::Canceled));
     }
 
     #[tokio::test]

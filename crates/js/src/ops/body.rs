@@ -225,11 +225,7 @@ pub(crate) fn op_body_write(#[cppgc] sender: &Sender, #[buffer] chunk: &[u8]) ->
     let Some(sender) = sender.get() else {
         return false;
     };
-    if sender.send(Frame::Data(Bytes::copy_from_slice(chunk))).is_err() {
-        return false;
-    }
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    matches!(sender.poll_ready(&mut cx), Poll::Ready(Ok(())))
+    matches!(sender.send_copy(chunk), Ok(true))
 }
 
 /// Waits for room. False if nobody reads any more.
@@ -244,8 +240,9 @@ pub(crate) fn op_body_ready(#[cppgc] sender: &Sender) -> impl Future<Output = bo
     }
 }
 
-/// Resolves when the reader is gone: true if that was before the end.
-#[op2]
+/// Resolves when the reader is gone or the body is over: true if it went before the end. Lazy: a body that is over within its
+/// first turn is never watched.
+#[op2(async(lazy), fast)]
 pub(crate) fn op_body_watch(#[cppgc] sender: &Sender) -> impl Future<Output = bool> + use<> {
     let slot = sender.sender.clone();
     let weak = sender.get().as_ref().map(Rc::downgrade);
