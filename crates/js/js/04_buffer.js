@@ -9,7 +9,7 @@ const { defineProperty, getOwnPropertyDescriptor } = Object;
 const toNumber = Number;
 
 // When an isolate is made. Under a suite's tests nothing changes.
-function limitBuffers() {
+const limitBuffers = (function limitBuffers() {
   const Real = ArrayBuffer;
   function Limited(length, options) {
     if (new.target === undefined) return Real(length);
@@ -26,7 +26,7 @@ function limitBuffers() {
   defineProperty(Limited, "prototype", { value: Real.prototype, writable: false });
   defineProperty(Real.prototype, "constructor", { value: Bound, writable: true, enumerable: false, configurable: true });
   defineProperty(globalThis, "ArrayBuffer", { value: Bound, writable: true, enumerable: false, configurable: true });
-}
+});
 
 return { limitBuffers };
 })();

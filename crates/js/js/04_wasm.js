@@ -30,7 +30,7 @@ const { of: factsKnown } = Known;
 
 // `name` of WebAssembly is from now on `stand`, a function that looks like the one whose place it takes. Bound functions have
 // no source to show and no prototype of their own.
-function replace(holder, name, stand) {
+const replace = (function replace(holder, name, stand) {
   const real = holder[name];
   const bound = stand.bind(undefined);
   for (const key of ["name", "length"]) defineProperty(bound, key, getOwnPropertyDescriptor(real, key));
@@ -43,7 +43,7 @@ function replace(holder, name, stand) {
   }
   defineProperty(holder, name, { ...getOwnPropertyDescriptor(holder, name), value: bound });
   return bound;
-}
+});
 
 // When an isolate is made. Under a suite's tests nothing changes.
 const limitMemories = (function limitMemories() {
