@@ -202,8 +202,15 @@ mod tests {
     use atoll_stdx::ManualClock;
     use std::sync::{Condvar, Mutex};
 
-    /// Whether it is open and what was written, and who waits for that.
-    type Held = (Mutex<(bool, Vec<u8>)>, Condvar);
+    #[derive(Default)]
+    struct State {
+        open: bool,
+        /// Somebody writes and waits.
+        waits: bool,
+        written: Vec<u8>,
+    }
+
+    type Held = (Mutex<State>, Condvar);
 
     /// Takes nothing until it is opened.
     #[derive(Clone, Default)]
@@ -211,20 +218,28 @@ mod tests {
 
     impl Gate {
         fn open(&self) {
-            self.0.0.lock().unwrap().0 = true;
+            self.0.0.lock().unwrap().open = true;
             self.0.1.notify_all();
         }
 
+        /// Returns when somebody writes.
+        fn is_written_to(&self) {
+            let state = self.0.0.lock().unwrap();
+            drop(self.0.1.wait_while(state, |state| !state.waits).unwrap());
+        }
+
         fn text(&self) -> String {
-            String::from_utf8(self.0.0.lock().unwrap().1.clone()).unwrap()
+            String::from_utf8(self.0.0.lock().unwrap().written.clone()).unwrap()
         }
     }
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let state = self.0.0.lock().unwrap();
-            let mut state = self.0.1.wait_while(state, |state| !state.0).unwrap();
-            state.1.extend_from_slice(bytes);
+            let mut state = self.0.0.lock().unwrap();
+            state.waits = true;
+            self.0.1.notify_all();
+            let mut state = self.0.1.wait_while(state, |state| !state.open).unwrap();
+            state.written.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -239,12 +254,13 @@ mod tests {
         let clock = Arc::new(ManualClock::new(1));
         let journal = Journal::start_to(gate.clone(), Style::Json, false, clock).unwrap();
         let terminal = JournalTerminal(journal.clone());
-        let count = 2 * DEPTH as u64;
-        for _ in 0..count {
+        terminal.out("line\n");
+        gate.is_written_to();
+        for _ in 0..2 * DEPTH {
             terminal.out("line\n");
         }
-        let (_, dropped) = journal.counts();
-        assert!(dropped > 0 && dropped < count, "{dropped}");
+        let count = 1 + 2 * DEPTH as u64;
+        assert_eq!(journal.counts().1, DEPTH as u64);
         gate.open();
         journal.finish();
         let text = gate.text();
