@@ -13,8 +13,9 @@ use std::time::Duration;
 /// isolate was made); the rest is for the engine's own frames, which are large without optimization. Pages that are
 /// never touched cost address space only.
 pub const STACK_BYTES: usize = 2 * 1024 * 1024;
-/// How long a turn may hold its permit while others wait.
-pub const TURN_MAX_DEFAULT: Duration = Duration::from_millis(10);
+/// How long a turn may hold its permit while others wait. With 10 ms a neighbour of a worker that spins until it is stopped, again and
+/// again, waited 11 ms at p99 on one core (`cargo xtask bench neighbour`).
+pub const TURN_MAX_DEFAULT: Duration = Duration::from_millis(5);
 /// CPU that one tenant may use before the next waiting tenant is served.
 pub const QUANTUM: Duration = Duration::from_millis(1);
 /// The most that a tenant can owe: one that used more is forgiven the rest.
