@@ -294,7 +294,9 @@ impl State {
             if isolate.given.len() + share > GIVEN_KEPT {
                 isolate.given.retain(|reply| !reply.is_answered());
             }
-            isolate.given.extend(batch[first..].iter().map(|job| job.reply.instead()));
+            isolate
+                .given
+                .extend(batch[first..].iter().map(|job| job.reply.instead()));
         }
         taken
     }

@@ -32,7 +32,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-
 /// How long a retired isolate may take to go after it was told to stop at once.
 const KILL_GRACE: Duration = Duration::from_millis(500);
 

@@ -249,7 +249,10 @@ async fn the_head_ends_exactly_at_its_limit() {
     let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(16 * 1024));
     let answer = server.ask(&target).await;
     let text = answer.text();
-    assert!(text.ends_with("has 16385 bytes (limit url_bytes_max = 16384)"), "{text}");
+    assert!(
+        text.ends_with("has 16385 bytes (limit url_bytes_max = 16384)"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

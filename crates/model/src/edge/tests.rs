@@ -325,5 +325,9 @@ fn a_change_is_small_among(workers: u64) {
     assert_eq!(config.apply(&ConfigDelta::decode(&bytes).unwrap()).unwrap(), next);
     let whole = next.encode();
     assert_eq!(EdgeConfig::decode(&whole).unwrap(), next);
-    println!("{workers} workers: delta {} bytes, whole {} bytes", bytes.len(), whole.len());
+    println!(
+        "{workers} workers: delta {} bytes, whole {} bytes",
+        bytes.len(),
+        whole.len()
+    );
 }
