@@ -14,7 +14,7 @@ mod expect;
 mod run;
 mod table;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use catalog::Case;
 use expect::{Counts, Results};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -228,12 +228,33 @@ fn run_again(suite: &Suite, root: &Path, cases: &[Case], replaced: &Replaced, re
 
 /// The test data of the `url` crate that this build uses, where Cargo unpacked it.
 fn url_crate() -> Result<PathBuf> {
+    let rustc = std::process::Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .arg("-vV")
+        .output()
+        .context("start rustc")?;
+    let about = String::from_utf8_lossy(&rustc.stdout);
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("`rustc -vV` names no host")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // What other platforms need was never downloaded.
     let output = std::process::Command::new(cargo)
         .current_dir(repository())
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            "--filter-platform",
+            host,
+        ])
         .output()
         .context("start cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    }
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
     let packages = metadata["packages"]
         .as_array()
