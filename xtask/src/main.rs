@@ -4,6 +4,7 @@
 
 mod bench;
 mod campaign;
+mod codegen;
 mod command;
 mod fixtures;
 mod npm;
@@ -34,6 +35,8 @@ enum Command {
     Fixtures,
     /// Write the pages of docs/reference from the tables of the code, or check them.
     Reference(reference::Options),
+    /// Write the messages of crates/api/proto as Rust, or check what is there.
+    Codegen(codegen::Options),
     /// Measure against peers in the same run.
     Bench(bench::Options),
     /// Run one long campaign, such as `kv-kill`.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::command(&options),
         Command::Fixtures => fixtures::command(),
         Command::Reference(options) => reference::command(&options),
+        Command::Codegen(options) => codegen::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::Campaign(options) => campaign::command(&options),
     };

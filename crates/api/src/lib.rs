@@ -1,1 +1,11 @@
-//! The control plane's contract: REST types, OpenAPI document and the messages between control plane and PoPs.
+//! What the control plane and those who talk to it have in common: the types of its REST API ([`rest`]) and the messages between it
+//! and the PoPs ([`pop`]). Transports live in `control`, `pop` and `cli`.
+
+pub mod rest;
+
+/// The protocol between control plane and PoPs, made from `proto/pop.proto` by `cargo xtask codegen`; what each message means stands
+/// there.
+#[allow(missing_docs, clippy::all)]
+#[rustfmt::skip]
+#[path = "generated/atoll.pop.v1.rs"]
+pub mod pop;

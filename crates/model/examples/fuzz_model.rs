@@ -51,11 +51,14 @@ fn entries() -> Vec<(EdgeKey, EdgeEntry)> {
             name: SecretName::new("KEY"),
             revision: 3,
         }],
+        created_ms: 1_795_257_600_123,
+        tag: Some("v1".into()),
     };
     let worker = EdgeWorker {
         deployment: DeploymentId::new("d1"),
         shares: vec![share],
         aliases: Vec::new(),
+        recent: Vec::new(),
         crons: vec!["* * * * *".into()],
         subdomain: true,
         previews: false,
@@ -63,6 +66,7 @@ fn entries() -> Vec<(EdgeKey, EdgeEntry)> {
     let limits = EdgeAccount {
         suspended: false,
         limits: [("cpu_ms".to_owned(), 10)].into(),
+        subdomain: Some("acme".to_owned()),
     };
     let route = EdgeRoute {
         account: account.clone(),

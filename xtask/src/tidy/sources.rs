@@ -61,7 +61,8 @@ pub fn check_text(name: &str, text: &str) -> Vec<Finding> {
     }
     if name.ends_with(".rs") {
         let lines = text.lines().count();
-        if lines > LINES_MAX {
+        // Nobody holds what a generator writes in the head.
+        if lines > LINES_MAX && !name.contains("/generated/") {
             findings.push(Finding::new(
                 name,
                 format!("has {lines} lines, more than {LINES_MAX}: split it by idea"),
@@ -103,6 +104,7 @@ mod tests {
         check("crates/kv/src/list.rs", "use std::fmt;\n", true);
         check("crates/kv/src/list.rs", &"\n".repeat(LINES_MAX), true);
         check("crates/kv/src/list.rs", &"\n".repeat(LINES_MAX + 1), false);
+        check("crates/api/src/generated/pop.rs", &"\n".repeat(LINES_MAX + 1), true);
         for mark in MARKS {
             check("crates/kv/src/list.rs", &format!("let x = 1; // {mark}"), false);
         }

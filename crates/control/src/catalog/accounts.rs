@@ -21,6 +21,9 @@ pub struct Account {
     pub created_ms: u64,
     /// Its workers are not run.
     pub suspended: bool,
+    /// The label of its workers' addresses, `WORKER.LABEL.DOMAIN`; none before it is chosen.
+    #[serde(default)]
+    pub subdomain: Option<String>,
     /// Quotas and limits that differ from the default, by key.
     pub bounds: BTreeMap<String, u64>,
 }
@@ -58,6 +61,7 @@ fn account(transaction: &mut dyn Transaction, row: &Row) -> Result<Account> {
         name: row.text(1)?.to_owned(),
         created_ms: row.unsigned(2)?,
         suspended: row.flag(3)?,
+        subdomain: row.opt_text(4)?.map(str::to_owned),
         bounds: bounds.iter().map(bound).collect::<Result<_>>()?,
     })
 }
@@ -106,6 +110,7 @@ impl Catalog {
                 name: name.clone(),
                 created_ms: now_ms,
                 suspended: false,
+                subdomain: None,
                 bounds: BTreeMap::new(),
             })
         })
@@ -120,6 +125,31 @@ impl Catalog {
             changing.execute(
                 "UPDATE accounts SET suspended = $2 WHERE id = $1",
                 &[id.as_str().into(), suspended.into()],
+            )?;
+            changing.touch(EdgeKey::Account(id.clone()));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Chooses the label under which an account's workers are reached. A label is one account's.
+    pub async fn set_subdomain(&self, caller: &Caller, id: TenantId, label: String) -> Result<Done<()>> {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let edges = label.starts_with('-') || label.ends_with('-');
+        if label.is_empty() || label.len() > 63 || edges || !label.bytes().all(legal) {
+            return Err(CatalogError::Invalid(format!(
+                "{label:?} is no subdomain: 1 to 63 lower-case letters, digits and -, with no - at its ends"
+            )));
+        }
+        self.change(caller, Action::of(&id, "account.subdomain", &label), move |changing| {
+            changing.need_account(&id)?;
+            let owner = changing.first("SELECT id FROM accounts WHERE subdomain = $1", &[label.as_str().into()])?;
+            if owner.is_some_and(|row| row.text(0).ok() != Some(id.as_str())) {
+                return Err(CatalogError::exists("subdomain", &label));
+            }
+            changing.execute(
+                "UPDATE accounts SET subdomain = $2 WHERE id = $1",
+                &[id.as_str().into(), label.as_str().into()],
             )?;
             changing.touch(EdgeKey::Account(id.clone()));
             Ok(())
@@ -161,7 +191,7 @@ impl Catalog {
     pub async fn account(&self, id: TenantId) -> Result<Account> {
         self.read(move |transaction| {
             let rows = transaction.query(
-                "SELECT id, name, created_ms, suspended FROM accounts WHERE id = $1",
+                "SELECT id, name, created_ms, suspended, subdomain FROM accounts WHERE id = $1",
                 &[id.as_str().into()],
             )?;
             let row = rows.first().ok_or_else(|| CatalogError::missing("account", &id))?;
@@ -174,7 +204,7 @@ impl Catalog {
     pub async fn accounts(&self, after: String, limit: u32) -> Result<Vec<Account>> {
         self.read(move |transaction| {
             let rows = transaction.query(
-                "SELECT id, name, created_ms, suspended FROM accounts WHERE id > $1 ORDER BY id LIMIT $2",
+                "SELECT id, name, created_ms, suspended, subdomain FROM accounts WHERE id > $1 ORDER BY id LIMIT $2",
                 &[after.as_str().into(), limit.min(super::PAGE_MAX).into()],
             )?;
             rows.iter().map(|row| account(transaction, row)).collect()

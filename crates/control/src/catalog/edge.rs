@@ -3,7 +3,7 @@
 use super::{CatalogError, Result};
 use atoll_model::edge::{
     Alias, BUCKETS, Change, DELTA_BYTES_MAX, Digest, EdgeAccount, EdgeDomain, EdgeRoute, EdgeWorker, EntryError,
-    SecretRef, hash,
+    RECENT_MAX, SHARES_MAX, SecretRef, hash,
 };
 use atoll_model::{
     AliasName, BlobHash, ConfigDelta, DeploymentId, DomainName, EdgeConfig, EdgeEntry, EdgeKey, Quota, Revision,
@@ -189,13 +189,13 @@ pub(super) fn derive(transaction: &mut dyn Transaction, key: &EdgeKey) -> Result
 
 fn account_entry(transaction: &mut dyn Transaction, account: &TenantId) -> Result<Option<EdgeAccount>> {
     let rows = transaction.query(
-        "SELECT suspended FROM accounts WHERE id = $1",
+        "SELECT suspended, subdomain FROM accounts WHERE id = $1",
         &[account.as_str().into()],
     )?;
     let Some(row) = rows.first() else {
         return Ok(None);
     };
-    let suspended = row.flag(0)?;
+    let (suspended, subdomain) = (row.flag(0)?, row.opt_text(1)?.map(str::to_owned));
     let rows = transaction.query(
         "SELECT key, value FROM bounds WHERE account = $1 ORDER BY key",
         &[account.as_str().into()],
@@ -207,10 +207,14 @@ fn account_entry(transaction: &mut dyn Transaction, account: &TenantId) -> Resul
             limits.insert(row.text(0)?.to_owned(), row.unsigned(1)?);
         }
     }
-    Ok(Some(EdgeAccount { suspended, limits }))
+    Ok(Some(EdgeAccount {
+        suspended,
+        limits,
+        subdomain,
+    }))
 }
 
-/// Shares as rows give them: version, weight, artifact.
+/// Shares as rows give them: version, weight, artifact, when the version was made, its tag.
 pub(super) fn shares(
     transaction: &mut dyn Transaction,
     account: &TenantId,
@@ -236,6 +240,8 @@ pub(super) fn shares(
             weight: u16::try_from(row.int(first + 1)?).map_err(|_| damaged("a weight is out of range"))?,
             artifact: BlobHash(row.hash(first + 2)?),
             secrets: secrets.iter().map(secret).collect::<Result<_>>()?,
+            created_ms: row.unsigned(first + 3)?,
+            tag: row.opt_text(first + 4)?.map(str::to_owned),
         });
     }
     Ok(shares)
@@ -260,14 +266,14 @@ fn worker_entry(
     let (subdomain, previews) = (row.flag(0)?, row.flag(1)?);
     let (deployment, number) = (DeploymentId::new(row.text(2)?), row.unsigned(3)?);
     let rows = transaction.query(
-        "SELECT s.version, s.weight, v.artifact FROM deployment_shares s JOIN versions v
+        "SELECT s.version, s.weight, v.artifact, v.created_ms, v.tag FROM deployment_shares s JOIN versions v
             ON v.account = s.account AND v.worker = s.worker AND v.id = s.version
          WHERE s.account = $1 AND s.worker = $2 AND s.number = $3 ORDER BY s.place",
         &[account.as_str().into(), worker.as_str().into(), number.into()],
     )?;
     let served = shares(transaction, account, worker, &rows, 0)?;
     let rows = transaction.query(
-        "SELECT a.name, a.version, a.weight, v.artifact FROM aliases a JOIN versions v
+        "SELECT a.name, a.version, a.weight, v.artifact, v.created_ms, v.tag FROM aliases a JOIN versions v
             ON v.account = a.account AND v.worker = a.worker AND v.id = a.version
          WHERE a.account = $1 AND a.worker = $2 ORDER BY a.name, a.place",
         &of(),
@@ -284,6 +290,22 @@ fn worker_entry(
             }),
         }
     }
+    let mut recent = Vec::new();
+    if previews {
+        // A few more than there are places: those that serve are left out.
+        let rows = transaction.query(
+            "SELECT id, CAST(0 AS BIGINT), artifact, created_ms, tag FROM versions WHERE account = $1 AND worker = $2
+             ORDER BY number DESC LIMIT $3",
+            &[
+                account.as_str().into(),
+                worker.as_str().into(),
+                (RECENT_MAX + SHARES_MAX).into(),
+            ],
+        )?;
+        recent = shares(transaction, account, worker, &rows, 0)?;
+        recent.retain(|version| served.iter().all(|share| share.version != version.version));
+        recent.truncate(RECENT_MAX);
+    }
     let rows = transaction.query(
         "SELECT expression FROM crons WHERE account = $1 AND worker = $2 ORDER BY place",
         &of(),
@@ -296,6 +318,7 @@ fn worker_entry(
         deployment,
         shares: served,
         aliases,
+        recent,
         crons,
         subdomain,
         previews,

@@ -426,7 +426,7 @@ macro_rules! first {
 }
 
 /// All steps. A released one never changes.
-pub(super) const STEPS: &[Migration] = &[FIRST, LEADER];
+pub(super) const STEPS: &[Migration] = &[FIRST, LEADER, SUBDOMAIN];
 
 const FIRST: Migration = Migration {
     number: 1,
@@ -456,6 +456,16 @@ const FIRST: Migration = Migration {
             CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
                 FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();"
     ),
+};
+
+/// Where an account's workers are reached.
+const SUBDOMAIN: Migration = Migration {
+    number: 3,
+    name: "subdomain",
+    sqlite: "ALTER TABLE accounts ADD COLUMN subdomain TEXT;
+        CREATE UNIQUE INDEX accounts_subdomain ON accounts (subdomain)",
+    postgres: "ALTER TABLE accounts ADD COLUMN subdomain TEXT COLLATE \"C\";
+        CREATE UNIQUE INDEX accounts_subdomain ON accounts (subdomain)",
 };
 
 /// Who may write: see [`super::leader`].

@@ -255,6 +255,8 @@ impl Changing<'_> {
         }
         self.note("number", number);
         self.note("artifact", stored.artifact.to_string());
+        // It may have an address of its own from now on, and one that made room for it none any more.
+        self.touch(EdgeKey::Worker(account.clone(), worker.clone()));
         Ok(stored)
     }
 

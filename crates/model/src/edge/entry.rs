@@ -20,6 +20,10 @@ pub const SHARES_MAX: usize = 8;
 pub const ALIASES_MAX: usize = 1_000;
 /// The most cron expressions of a worker.
 pub const CRONS_MAX: usize = 250;
+/// The longest tag of a version, bytes.
+pub const TAG_BYTES_MAX: usize = 1_000;
+/// The most versions that have addresses of their own and no share.
+pub const RECENT_MAX: usize = 10;
 /// The most secrets of a version.
 pub const SECRETS_MAX: usize = 1_000;
 
@@ -67,6 +71,8 @@ pub struct EdgeAccount {
     pub suspended: bool,
     /// Limits that differ from the default, by key: of [`AccountLimits`] and, as ceilings, of [`Limits`].
     pub limits: BTreeMap<String, u64>,
+    /// The label below the platform's own domains under which its workers are reached: `WORKER.LABEL.DOMAIN`. One account's.
+    pub subdomain: Option<String>,
 }
 
 impl EdgeAccount {
@@ -99,6 +105,10 @@ pub struct Share {
     pub weight: u16,
     /// Its secrets. Their values are asked for when the version is started.
     pub secrets: Vec<SecretRef>,
+    /// When the version was made, milliseconds since the Unix epoch: its metadata's `timestamp`.
+    pub created_ms: u64,
+    /// Its metadata's `tag`.
+    pub tag: Option<String>,
 }
 
 /// A secret of a version: a name, and which of its values.
@@ -120,6 +130,9 @@ pub struct EdgeWorker {
     pub shares: Vec<Share>,
     /// Names for versions beside the deployment.
     pub aliases: Vec<Alias>,
+    /// The newest versions that have no share (their weights are 0): reached at addresses of their own. Empty without
+    /// `previews`.
+    pub recent: Vec<Share>,
     /// Cron expressions.
     pub crons: Vec<String>,
     /// Is it reached at its name below the platform's own domain?
@@ -203,17 +216,29 @@ pub fn check_shares(shares: &[Share]) -> Result<(), String> {
             return Err(format!("version {} has a share of nothing", share.version));
         }
         sum += u32::from(share.weight);
-        bound("secrets", share.secrets.len(), SECRETS_MAX)?;
-        let mut names = HashSet::new();
-        for secret in &share.secrets {
-            name("secret", secret.name.as_str())?;
-            if !names.insert(&secret.name) {
-                return Err(format!("secret {} stands twice", secret.name));
-            }
-        }
+        check_version(share)?;
     }
     if sum != u32::from(WEIGHT_WHOLE) {
         return Err(format!("its shares are {} % in all, not 100 %", f64::from(sum) / 100.0));
+    }
+    Ok(())
+}
+
+/// What a share says of its version.
+fn check_version(share: &Share) -> Result<(), String> {
+    bound("secrets", share.secrets.len(), SECRETS_MAX)?;
+    let mut names = HashSet::new();
+    for secret in &share.secrets {
+        name("secret", secret.name.as_str())?;
+        if !names.insert(&secret.name) {
+            return Err(format!("secret {} stands twice", secret.name));
+        }
+    }
+    if share.tag.as_ref().is_some_and(|tag| tag.len() > TAG_BYTES_MAX) {
+        return Err(format!(
+            "the tag of version {} is longer than {TAG_BYTES_MAX} bytes",
+            share.version
+        ));
     }
     Ok(())
 }
@@ -270,6 +295,13 @@ fn name(what: &str, text: &str) -> Result<(), String> {
 
 fn check_account(id: &TenantId, entry: &EdgeAccount) -> Result<(), String> {
     name("account", id.as_str())?;
+    if let Some(label) = &entry.subdomain {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let edges = label.starts_with('-') || label.ends_with('-');
+        if label.is_empty() || label.len() > 63 || edges || !label.bytes().all(legal) {
+            return Err(format!("\"{label}\" is no label of a host name"));
+        }
+    }
     let mut limits = Limits::default();
     for key in entry.limits.keys() {
         if !EdgeAccount::OWN_LIMITS.contains(&key.as_str()) && !limits.set(key, 0) {
@@ -297,6 +329,18 @@ fn check_worker(account: &TenantId, worker: &WorkerName, entry: &EdgeWorker) -> 
             return Err(format!("alias {} points at more than two versions", alias.name));
         }
         check_shares(&alias.shares).map_err(|what| format!("alias {}: {what}", alias.name))?;
+    }
+    bound("versions without a share", entry.recent.len(), RECENT_MAX)?;
+    let mut seen = HashSet::new();
+    for recent in &entry.recent {
+        name("version", recent.version.as_str())?;
+        check_version(recent)?;
+        if recent.weight != 0 || !seen.insert(&recent.version) {
+            return Err(format!(
+                "version {} without a share has one, or stands twice",
+                recent.version
+            ));
+        }
     }
     bound("cron expressions", entry.crons.len(), CRONS_MAX)?;
     entry.crons.iter().try_for_each(|cron| name("cron expression", cron))

@@ -22,7 +22,8 @@ pub use codec::{CodecError, DELTA_BYTES_MAX, FORMAT_VERSION, FULL_BYTES_MAX};
 pub use delta::{ApplyError, Change, ConfigDelta};
 pub use entry::{
     ALIASES_MAX, Alias, CRONS_MAX, EdgeAccount, EdgeDomain, EdgeEntry, EdgeKey, EdgeRoute, EdgeWorker, EntryError,
-    NAME_BYTES_MAX, SECRETS_MAX, SHARES_MAX, SecretRef, Share, WEIGHT_WHOLE, check_shares, pick,
+    NAME_BYTES_MAX, RECENT_MAX, SECRETS_MAX, SHARES_MAX, SecretRef, Share, TAG_BYTES_MAX, WEIGHT_WHOLE, check_shares,
+    pick,
 };
 pub use hash::{BUCKETS, Digest};
 

@@ -17,6 +17,8 @@ fn share(version: &str, weight: u16) -> Share {
             name: SecretName::new("KEY"),
             revision: u64::from(weight),
         }],
+        created_ms: 1_795_257_600_123,
+        tag: (weight % 2 == 0).then(|| "v1.2".to_owned()),
     }
 }
 
@@ -38,6 +40,7 @@ fn worker(rng: &mut SplitMix64) -> EdgeWorker {
                 shares: shares(rng),
             })
             .collect(),
+        recent: (0..rng.below(3)).map(|at| share(&format!("recent{at}"), 0)).collect(),
         crons: vec!["*/5 * * * *".into(); rng.below(2) as usize],
         subdomain: rng.below(2) == 0,
         previews: false,
@@ -53,6 +56,7 @@ fn entry(rng: &mut SplitMix64, kinds: u64) -> (EdgeKey, EdgeEntry) {
             let entry = EdgeAccount {
                 suspended: rng.below(2) == 0,
                 limits: [("cpu_ms".to_owned(), rng.below(100))].into(),
+                subdomain: (rng.below(2) == 0).then(|| account.as_str().to_owned()),
             };
             (EdgeKey::Account(account), EdgeEntry::Account(entry))
         }
@@ -258,6 +262,7 @@ fn entries_that_are_not_well_formed() {
     let limits = EdgeAccount {
         suspended: false,
         limits: [("speed".to_owned(), 1)].into(),
+        subdomain: None,
     };
     check(
         EdgeKey::Account(account()),

@@ -1,0 +1,1 @@
+//! The types of the REST API under `/v1`.

@@ -1,0 +1,1 @@
+//! The PoP's agent.
