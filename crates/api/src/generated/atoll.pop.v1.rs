@@ -71,6 +71,9 @@ pub struct SecretsRequest {
     pub worker: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub secrets: ::prost::alloc::vec::Vec<SecretName>,
+    /// Of this version, which must be in the PoP's configuration.
+    #[prost(string, tag = "4")]
+    pub version: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SecretName {
@@ -316,7 +319,11 @@ pub struct KvItem {
     /// Seconds since the Unix epoch; 0: never.
     #[prost(uint64, tag = "5")]
     pub expiration: u64,
+    /// Instead of the value, for one of more than 64 KiB on the way down: the blob's hash in the artifact store.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub value_blob: ::prost::bytes::Bytes,
 }
+/// It takes no new requests and will soon be gone: nothing is baked here any more, and its crons are others' from now on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -366,6 +373,12 @@ pub struct Welcome {
     pub now_ms: u64,
     #[prost(bytes = "bytes", repeated, tag = "6")]
     pub artifact_keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// The authorities to trust from now on, DER: a new one is known before it signs anything.
+    #[prost(bytes = "bytes", repeated, tag = "7")]
+    pub authorities: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// The certificate that the PoP spoke with is to be renewed now: its authority is on the way out, or it has expired.
+    #[prost(bool, tag = "8")]
+    pub renew: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Config {
@@ -376,6 +389,9 @@ pub struct Config {
     /// This PoP bakes it for others.
     #[prost(bool, tag = "5")]
     pub canary: bool,
+    /// It removes more than half of the workers, and is meant to: a PoP refuses such a configuration otherwise.
+    #[prost(bool, tag = "6")]
+    pub may_empty: bool,
     /// One of: the whole, as EdgeConfig encodes it, or a delta from `publication` and root that the PoP told last.
     #[prost(oneof = "config::Form", tags = "3, 4")]
     pub form: ::core::option::Option<config::Form>,
