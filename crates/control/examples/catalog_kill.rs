@@ -167,6 +167,7 @@ impl Plane {
             id: deployment,
             source: "campaign".into(),
             message: None,
+            immediate: false,
             replaces: None,
         };
         self.catalog

@@ -5,11 +5,23 @@
 //!   new revision of the edge configuration;
 //! - [`audit`]: the hash chain of the audit log and its verification;
 //! - [`secrets`]: envelope encryption of secrets at rest;
-//! - [`tokens`]: the form of API tokens and what of them is stored.
+//! - [`tokens`]: the form of API tokens and what of them is stored;
+//! - [`state`]: what the APIs stand on;
+//! - [`preflight`]: the trial of an upload;
+//! - [`fleet`]: what the APIs need of the live PoPs;
+//! - [`telemetry`]: what PoPs tell of the workers' lives.
 
 pub mod audit;
 pub mod catalog;
+pub mod fleet;
+pub mod preflight;
 pub mod secrets;
+pub mod state;
+pub mod telemetry;
 pub mod tokens;
 
 pub use catalog::{Caller, Catalog, CatalogError};
+pub use fleet::{Pops, PopsError};
+pub use preflight::Preflight;
+pub use state::ControlState;
+pub use telemetry::Telemetry;

@@ -58,6 +58,8 @@ pub struct NewDeployment {
     pub source: String,
     /// A message for people.
     pub message: Option<String>,
+    /// Everywhere at once, without a canary.
+    pub immediate: bool,
     /// The deployment that is to be replaced: if another one serves by now, nothing is done. `None` asks for nothing.
     pub replaces: Option<DeploymentId>,
 }
@@ -79,11 +81,13 @@ pub struct Deployment {
     pub source: String,
     /// A message for people.
     pub message: Option<String>,
+    /// Everywhere at once, without a canary.
+    pub immediate: bool,
     /// Who serves.
     pub split: Vec<SplitOf>,
 }
 
-const COLUMNS: &str = "number, id, kind, created_ms, author, source, message";
+const COLUMNS: &str = "number, id, kind, created_ms, author, source, message, immediate";
 
 fn split(row: &Row, first: usize) -> Result<SplitOf> {
     Ok(SplitOf {
@@ -113,6 +117,7 @@ fn deployment(
         author: row.text(4)?.to_owned(),
         source: row.text(5)?.to_owned(),
         message: row.opt_text(6)?.map(str::to_owned),
+        immediate: row.flag(7)?,
         split: shares.iter().map(|row| split(row, 0)).collect::<Result<_>>()?,
     })
 }
@@ -200,11 +205,12 @@ impl Changing<'_> {
             author: author.to_owned(),
             source: new.source.clone(),
             message: new.message.clone(),
+            immediate: new.immediate,
             split: split.to_vec(),
         };
         let made = self.execute(
-            "INSERT INTO deployments (account, worker, number, id, kind, created_ms, author, source, message)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO deployments (account, worker, number, id, kind, created_ms, author, source, message,
+                immediate) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING",
             &[
                 account.as_str().into(),
                 worker.as_str().into(),
@@ -215,6 +221,7 @@ impl Changing<'_> {
                 author.into(),
                 stored.source.as_str().into(),
                 stored.message.as_deref().into(),
+                stored.immediate.into(),
             ],
         )?;
         if made == 0 {
@@ -249,6 +256,9 @@ impl Changing<'_> {
             .map(|one| format!("{}@{}", one.version, one.weight))
             .collect();
         self.note("split", split);
+        if stored.immediate {
+            self.note("immediate", true);
+        }
         self.touch(EdgeKey::Worker(account.clone(), worker.clone()));
         Ok(stored)
     }
@@ -341,6 +351,18 @@ impl Catalog {
             let rows = transaction.query(&sql, &parameters)?;
             let deployment = |row| deployment(transaction, &account, &worker, row);
             rows.iter().map(deployment).collect()
+        })
+        .await
+    }
+
+    /// A deployment by its id.
+    pub async fn deployment(&self, account: TenantId, worker: WorkerName, id: DeploymentId) -> Result<Deployment> {
+        self.read(move |transaction| {
+            let sql = format!("SELECT {COLUMNS} FROM deployments WHERE account = $1 AND worker = $2 AND id = $3");
+            let [account_value, worker_value] = of(&account, &worker);
+            let rows = transaction.query(&sql, &[account_value, worker_value, id.as_str().into()])?;
+            let row = rows.first().ok_or_else(|| CatalogError::missing("deployment", &id))?;
+            deployment(transaction, &account, &worker, row)
         })
         .await
     }

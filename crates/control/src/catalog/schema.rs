@@ -426,7 +426,7 @@ macro_rules! first {
 }
 
 /// All steps. A released one never changes.
-pub(super) const STEPS: &[Migration] = &[FIRST, LEADER, SUBDOMAIN];
+pub(super) const STEPS: &[Migration] = &[FIRST, LEADER, SUBDOMAIN, IMMEDIATE, HOSTS, ORPHANS];
 
 const FIRST: Migration = Migration {
     number: 1,
@@ -474,4 +474,42 @@ const LEADER: Migration = Migration {
     name: "leader",
     sqlite: "ALTER TABLE head ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0; ALTER TABLE head ADD COLUMN leader TEXT",
     postgres: "ALTER TABLE head ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0; ALTER TABLE head ADD COLUMN leader TEXT",
+};
+
+/// Deployments without a canary.
+const IMMEDIATE: Migration = Migration {
+    number: 4,
+    name: "immediate",
+    sqlite: "ALTER TABLE deployments ADD COLUMN immediate INTEGER NOT NULL DEFAULT 0",
+    postgres: "ALTER TABLE deployments ADD COLUMN immediate BIGINT NOT NULL DEFAULT 0",
+};
+
+/// Whose a host is, with all names below it: see `hosts.rs`.
+const HOSTS: Migration = Migration {
+    number: 5,
+    name: "hosts",
+    sqlite: "CREATE TABLE hosts (
+            name TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, guests TEXT NOT NULL,
+            created_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX hosts_account ON hosts (account)",
+    postgres: "CREATE TABLE hosts (
+            name TEXT COLLATE \"C\" PRIMARY KEY, account TEXT COLLATE \"C\" NOT NULL REFERENCES accounts (id)
+            ON DELETE CASCADE, guests TEXT NOT NULL, created_ms BIGINT NOT NULL
+        );
+        CREATE INDEX hosts_account ON hosts (account)",
+};
+
+/// Blobs that no version needs: see `orphans.rs`.
+const ORPHANS: Migration = Migration {
+    number: 6,
+    name: "orphans",
+    sqlite: "CREATE TABLE orphans (
+            hash BLOB PRIMARY KEY, since_ms INTEGER NOT NULL, condemned INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE INDEX orphans_since ON orphans (since_ms)",
+    postgres: "CREATE TABLE orphans (
+            hash BYTEA PRIMARY KEY, since_ms BIGINT NOT NULL, condemned BIGINT NOT NULL DEFAULT 0
+        );
+        CREATE INDEX orphans_since ON orphans (since_ms)",
 };

@@ -76,6 +76,7 @@ fn deployment() -> NewDeployment {
         id: DeploymentId::new(new_uuid().unwrap()),
         source: "test".into(),
         message: None,
+        immediate: false,
         replaces: None,
     }
 }

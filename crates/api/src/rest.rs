@@ -1,1 +1,0 @@
-//! The types of the REST API under `/v1`.
