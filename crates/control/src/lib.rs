@@ -3,6 +3,7 @@
 //! - [`catalog`]: accounts, workers, versions, deployments, routes, domains, namespaces, secrets, tokens, roles, quotas, in
 //!   transactions over a database; each change is one transaction with its audit entry and, where PoPs are concerned, a
 //!   new revision of the edge configuration;
+//! - [`deployer`]: which of it PoPs run: the canary first, then everybody, and back if it fails;
 //! - [`audit`]: the hash chain of the audit log and its verification;
 //! - [`secrets`]: envelope encryption of secrets at rest;
 //! - [`tokens`]: the form of API tokens and what of them is stored;
@@ -13,6 +14,7 @@
 
 pub mod audit;
 pub mod catalog;
+pub mod deployer;
 pub mod fleet;
 pub mod preflight;
 pub mod secrets;

@@ -51,6 +51,10 @@ name_type! {
 }
 
 name_type! {
+    /// A PoP: the name that its certificate says.
+    PopName
+}
+name_type! {
     /// An immutable upload of a worker: a UUID, in text.
     VersionId
 }

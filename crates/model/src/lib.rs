@@ -28,7 +28,8 @@ pub use blob::BlobHash;
 pub use compat::{CompatDate, CompatDateError, CompatFlags};
 pub use edge::{ConfigDelta, EdgeConfig, EdgeEntry, EdgeKey, Revision, Share};
 pub use ids::{
-    AliasName, DeploymentId, DomainName, NamespaceId, RequestId, SecretName, TenantId, TokenId, VersionId, WorkerName,
+    AliasName, DeploymentId, DomainName, NamespaceId, PopName, RequestId, SecretName, TenantId, TokenId, VersionId,
+    WorkerName,
 };
 pub use limits::{AccountLimits, Limit, LimitFacts, Limits, Unit};
 pub use outbound::{AddressEntry, AddressEntryError, OutboundEntry, OutboundRules};

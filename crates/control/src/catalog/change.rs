@@ -79,6 +79,19 @@ pub(super) struct Changing<'a> {
     detail: serde_json::Map<String, serde_json::Value>,
 }
 
+impl<'a> Changing<'a> {
+    /// One that has not noted anything yet.
+    pub fn new(transaction: &'a mut dyn Transaction, now_ms: u64, vault: &'a Vault) -> Self {
+        Self {
+            transaction,
+            now_ms,
+            vault,
+            touched: BTreeSet::new(),
+            detail: serde_json::Map::new(),
+        }
+    }
+}
+
 impl Changing<'_> {
     /// Rows of a query.
     pub fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
@@ -171,15 +184,10 @@ impl Catalog {
         }
         let (caller, vault, clock) = (caller.clone(), Arc::clone(&self.vault), self.clock.clone());
         let epoch = self.epoch;
-        self.database
+        let done = self
+            .database
             .write(move |transaction| {
-                let mut changing = Changing {
-                    transaction,
-                    now_ms: clock.now_ms(),
-                    vault: &vault,
-                    touched: BTreeSet::new(),
-                    detail: serde_json::Map::new(),
-                };
+                let mut changing = Changing::new(transaction, clock.now_ms(), &vault);
                 if let Some(epoch) = epoch {
                     changing.need_epoch(epoch)?;
                 }
@@ -189,7 +197,15 @@ impl Catalog {
                 let value = work(&mut changing)?;
                 changing.finish(&caller, &action, value)
             })
-            .await
+            .await?;
+        self.revised.send_if_modified(|newest| {
+            let newer = *newest < done.revision;
+            if newer {
+                *newest = done.revision;
+            }
+            newer
+        });
+        Ok(done)
     }
 }
 

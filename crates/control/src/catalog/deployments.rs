@@ -24,7 +24,7 @@ pub enum DeploymentKind {
 }
 
 impl DeploymentKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
@@ -33,7 +33,7 @@ impl DeploymentKind {
         }
     }
 
-    fn from_name(name: &str) -> Result<Self> {
+    pub(super) fn from_name(name: &str) -> Result<Self> {
         let all = [Self::Deploy, Self::Rollback, Self::AutomaticRollback, Self::Secret];
         let found = all.into_iter().find(|kind| kind.name() == name);
         found.ok_or_else(|| CatalogError::Damaged(format!("there is no kind of deployment \"{name}\"")))
@@ -58,10 +58,10 @@ pub struct NewDeployment {
     pub source: String,
     /// A message for people.
     pub message: Option<String>,
-    /// Everywhere at once, without a canary.
-    pub immediate: bool,
     /// The deployment that is to be replaced: if another one serves by now, nothing is done. `None` asks for nothing.
     pub replaces: Option<DeploymentId>,
+    /// It goes to all PoPs at once, without a canary before them. Each still starts it before it serves.
+    pub immediate: bool,
 }
 
 /// A deployment.
@@ -81,7 +81,8 @@ pub struct Deployment {
     pub source: String,
     /// A message for people.
     pub message: Option<String>,
-    /// Everywhere at once, without a canary.
+    /// It goes to all PoPs at once, without a canary before them.
+    #[serde(default)]
     pub immediate: bool,
     /// Who serves.
     pub split: Vec<SplitOf>,
@@ -227,6 +228,7 @@ impl Changing<'_> {
         if made == 0 {
             return Err(CatalogError::exists("deployment", &stored.id));
         }
+        self.begin_rollout(&stored.id)?;
         for (place, one) in split.iter().enumerate() {
             self.execute(
                 "INSERT INTO deployment_shares (account, worker, number, place, version, weight)

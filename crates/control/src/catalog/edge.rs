@@ -1,6 +1,6 @@
 //! The edge configuration in the catalog: entries made from the rows, hashes of buckets, and the deltas of late revisions.
 
-use super::{CatalogError, Result};
+use super::{CatalogError, Result, staging};
 use atoll_model::edge::{
     Alias, BUCKETS, Change, DELTA_BYTES_MAX, Digest, EdgeAccount, EdgeDomain, EdgeRoute, EdgeWorker, EntryError,
     RECENT_MAX, SHARES_MAX, SecretRef, hash,
@@ -90,6 +90,7 @@ pub(super) fn revise(
         if before == entry_bytes.as_deref() {
             continue;
         }
+        staging::note(transaction, &key_bytes, before, now_ms)?;
         let bucket = hash::bucket_of_bytes(&key_bytes);
         match entry_bytes {
             Some(bytes) => {

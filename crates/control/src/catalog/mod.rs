@@ -24,6 +24,7 @@ mod leader;
 mod routes;
 mod schema;
 mod secrets;
+mod staging;
 mod tokens;
 mod versions;
 
@@ -34,13 +35,16 @@ pub use error::CatalogError;
 pub use history::{AuditRecord, ConfigHead};
 pub use routes::{Domain, Route};
 pub use secrets::{SecretFacts, SecretPut};
+pub use staging::{DeploymentFacts, Intent, IntentDelta, StageWrite, StagedKey, StagedPhase, Withdrawal};
 pub use tokens::{Identity, NewToken, Role, TokenFacts, TokenRights};
 pub use versions::{KeepSecrets, NewVersion, Version, Worker};
 
 use crate::secrets::Vault;
+use atoll_model::Revision;
 use atoll_stdx::Clock;
 use atoll_store::sql::{Database, SqlError, Transaction, migrate};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The longest free text of a caller (message, tag, title), bytes.
 pub const TEXT_BYTES_MAX: usize = 1_000;
@@ -57,6 +61,8 @@ pub struct Catalog {
     clock: Arc<dyn Clock>,
     /// The epoch that this handle's changes belong to; `None`: they are not fenced.
     epoch: Option<u64>,
+    /// The newest revision that a change through this handle or its clones has made.
+    revised: Arc<watch::Sender<Revision>>,
 }
 
 impl Catalog {
@@ -69,9 +75,16 @@ impl Catalog {
             vault,
             clock,
             epoch: None,
+            revised: Arc::new(watch::Sender::new(Revision(0))),
         };
         catalog.database.write(edge::begin).await?;
         Ok(catalog)
+    }
+
+    /// Tells of every new revision that comes through this handle or its clones, the newest only. Other processes over the
+    /// same database are not seen: who must not miss theirs asks [`Self::config_head`] now and then.
+    pub fn revised(&self) -> watch::Receiver<Revision> {
+        self.revised.subscribe()
     }
 
     async fn read<T: Send + 'static>(

@@ -426,7 +426,7 @@ macro_rules! first {
 }
 
 /// All steps. A released one never changes.
-pub(super) const STEPS: &[Migration] = &[FIRST, LEADER, SUBDOMAIN, IMMEDIATE, HOSTS, ORPHANS];
+pub(super) const STEPS: &[Migration] = &[FIRST, LEADER, SUBDOMAIN, IMMEDIATE, HOSTS, ORPHANS, STAGING];
 
 const FIRST: Migration = Migration {
     number: 1,
@@ -512,4 +512,81 @@ const ORPHANS: Migration = Migration {
             hash BYTEA PRIMARY KEY, since_ms BIGINT NOT NULL, condemned BIGINT NOT NULL DEFAULT 0
         );
         CREATE INDEX orphans_since ON orphans (since_ms)",
+};
+
+macro_rules! staging {
+    (text $text:literal, int $int:literal, blob $blob:literal, strict $strict:literal) => {
+        concat!(
+            "CREATE TABLE rollouts (
+                deployment ",
+            $text,
+            " PRIMARY KEY REFERENCES deployments (id) ON DELETE CASCADE,
+                state ",
+            $text,
+            " NOT NULL, unproven ",
+            $int,
+            " NOT NULL DEFAULT 0, canary ",
+            $text,
+            ",
+                requests ",
+            $int,
+            " NOT NULL DEFAULT 0, errors ",
+            $int,
+            " NOT NULL DEFAULT 0, reason ",
+            $text,
+            ",
+                since_ms ",
+            $int,
+            " NOT NULL, applied ",
+            $int,
+            " NOT NULL DEFAULT 0, total ",
+            $int,
+            " NOT NULL DEFAULT 0
+            )",
+            $strict,
+            ";
+            CREATE TABLE staging (
+                key ",
+            $blob,
+            " PRIMARY KEY, approved ",
+            $blob,
+            ", previous ",
+            $blob,
+            ", judged ",
+            $blob,
+            ",
+                phase ",
+            $text,
+            " NOT NULL, since_ms ",
+            $int,
+            " NOT NULL, losses ",
+            $int,
+            " NOT NULL DEFAULT 0, reason ",
+            $text,
+            "
+            )",
+            $strict,
+            ";
+            CREATE TABLE publication (
+                one ",
+            $int,
+            " PRIMARY KEY CHECK (one = 1), number ",
+            $int,
+            " NOT NULL, canary ",
+            $text,
+            "
+            )",
+            $strict,
+            ";
+            INSERT INTO publication (one, number) VALUES (1, 0)"
+        )
+    };
+}
+
+/// What PoPs are to have, as far as it is not what was last asked for: see [`super::staging`].
+const STAGING: Migration = Migration {
+    number: 7,
+    name: "staging",
+    sqlite: staging!(text "TEXT", int "INTEGER", blob "BLOB", strict " STRICT"),
+    postgres: staging!(text "TEXT COLLATE \"C\"", int "BIGINT", blob "BYTEA", strict ""),
 };

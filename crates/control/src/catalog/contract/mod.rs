@@ -2,6 +2,7 @@
 
 mod access;
 mod deploying;
+mod staging;
 
 use super::*;
 use crate::audit::{Broken, Link};
@@ -15,6 +16,7 @@ use atoll_model::{
 };
 use atoll_stdx::{ManualClock, SplitMix64};
 use deploying::*;
+use staging::*;
 
 /// When the tests begin.
 const START_MS: u64 = 1_800_000_000_000;
@@ -41,6 +43,9 @@ pub async fn run(mut fresh: impl AsyncFnMut() -> Arc<dyn Database>) {
     tampering_with_the_audit_log_is_found(&Bench::new(fresh().await).await).await;
     followers_keep_up(&Bench::new(fresh().await).await).await;
     a_deposed_leader_changes_nothing(&Bench::new(fresh().await).await).await;
+    a_change_is_staged_until_it_is_settled(&Bench::new(fresh().await).await).await;
+    a_deployment_is_withdrawn(&Bench::new(fresh().await).await).await;
+    only_the_leader_publishes(&Bench::new(fresh().await).await).await;
 }
 
 /// A catalog with an account, and what a test needs to speak of it.

@@ -1,0 +1,203 @@
+//! The seam to whoever speaks with PoPs: what the deployer tells them, and what they report.
+
+use atoll_model::edge::Digest;
+use atoll_model::{DeploymentId, EdgeConfig, PopName, Revision, TenantId, VersionId, WorkerName};
+use std::sync::Arc;
+
+/// How many buckets [`VersionHealth::latency`] has.
+pub const LATENCY_BUCKETS: usize = 14;
+/// Their upper bounds, milliseconds; the last one has none.
+pub const LATENCY_BOUNDS_MS: [u64; LATENCY_BUCKETS - 1] =
+    [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+
+/// Which of the two configurations a PoP is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// What was approved.
+    Fleet,
+    /// What was approved, and what is being baked.
+    Canary,
+}
+
+/// A configuration that is on its way to the PoPs of a lane.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Whose it is.
+    pub lane: Lane,
+    /// What they are to have. Its revision is the publication number: one count for both lanes, always upwards.
+    pub config: Arc<EdgeConfig>,
+    /// Of the leader that publishes it. A PoP refuses one that is smaller than the greatest it has seen.
+    pub epoch: u64,
+    /// Fewer than half of the workers are left that there were since this control plane began, and each removal was a change
+    /// of the catalog: PoPs may be told that it is meant (`Config.may_empty`).
+    pub may_empty: bool,
+}
+
+/// The PoPs' sessions, as the deployer drives them. Nothing here waits: what it says is kept by the implementation as the state
+/// that each session brings its PoP to.
+///
+/// A session gives its PoP no configuration before [`Lanes::set_lane`] named its lane. From then on the PoP is brought to the
+/// newest publication of its lane: by a delta if what it holds (revision and root) is known, by the empty delta if its root is
+/// the publication's already, else whole. The deployer publishes anew whatever lane a PoP is moved to, so a PoP's publications
+/// only ever go up.
+pub trait Lanes: std::fmt::Debug + Send + Sync + 'static {
+    /// The PoPs of this lane, those that come later included, are to have this. Replaces what the lane had.
+    fn publish(&self, publication: Publication);
+    /// This PoP, which is connected, is of this lane from now on. It always comes before the publication that is for it.
+    fn set_lane(&self, pop: &PopName, lane: Lane);
+}
+
+/// What sessions tell the deployer. The channel is bounded: a session waits (its PoP's messages with it) rather than drop one.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// A session began. One that was not told to be gone before is another process of the same PoP, or another connection.
+    Connected {
+        /// Which PoP.
+        pop: PopName,
+        /// Where it is.
+        region: String,
+        /// What it holds.
+        publication: Revision,
+        /// The hash of that; `None`: it holds nothing.
+        root: Option<Digest>,
+        /// Differs from process to process of the PoP (its start in milliseconds, a random number); 0: not known. A session that
+        /// broke and came back within the same process is no loss of a canary.
+        incarnation: u64,
+    },
+    /// The session is over.
+    Gone {
+        /// Which PoP.
+        pop: PopName,
+    },
+    /// The PoP will soon be gone: it bakes nothing any more.
+    Draining {
+        /// Which PoP.
+        pop: PopName,
+    },
+    /// A publication was taken over, wholly or in part, or refused.
+    Applied {
+        /// Which PoP.
+        pop: PopName,
+        /// Of what.
+        applied: Applied,
+    },
+    /// What happened since the last one.
+    Health {
+        /// Which PoP.
+        pop: PopName,
+        /// By version; those without events are left out.
+        versions: Vec<VersionHealth>,
+    },
+}
+
+/// A PoP's answer to a publication.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Which.
+    pub publication: Revision,
+    /// Workers that stay as they were.
+    pub refused: Vec<RefusedWorker>,
+    /// Versions that were started ahead.
+    pub started: Vec<StartedVersion>,
+    /// The whole was not taken, and why.
+    pub rejected: Option<String>,
+}
+
+/// A worker that a PoP did not take over, because a version of it does not start there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedWorker {
+    /// Whose.
+    pub account: TenantId,
+    /// Which.
+    pub worker: WorkerName,
+    /// The deployment that was to serve.
+    pub deployment: DeploymentId,
+    /// The version that did not start.
+    pub version: VersionId,
+    /// One of: artifact, signature, secrets, startup, binding, limit, other.
+    pub kind: String,
+    /// For people.
+    pub reason: String,
+}
+
+/// A version that a PoP started to see whether it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartedVersion {
+    /// Whose.
+    pub account: TenantId,
+    /// Which worker.
+    pub worker: WorkerName,
+    /// Which version.
+    pub version: VersionId,
+    /// Evaluating its modules took this long.
+    pub startup_us: u64,
+}
+
+/// What happened to a version on a PoP since the last report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionHealth {
+    /// Whose.
+    pub account: TenantId,
+    /// Which worker.
+    pub worker: WorkerName,
+    /// Which version.
+    pub version: VersionId,
+    /// The deployment that chose it.
+    pub deployment: DeploymentId,
+    /// The counts.
+    pub tally: Tally,
+}
+
+/// Counts of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Answered with 5xx by the worker itself.
+    pub server_errors: u64,
+    /// Ended by an uncaught exception.
+    pub exceptions: u64,
+    /// Ended by a limit.
+    pub limits: u64,
+    /// Isolates or child processes that died of it.
+    pub crashes: u64,
+    /// Starts that failed.
+    pub failed_starts: u64,
+    /// Probes that failed.
+    pub failed_probes: u64,
+    /// Requests by the time to the response's head: [`LATENCY_BOUNDS_MS`].
+    pub latency: [u64; LATENCY_BUCKETS],
+}
+
+impl Tally {
+    /// Adds the counts of another. A PoP's numbers are not to be trusted to be small.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, more) in [
+            (&mut self.requests, other.requests),
+            (&mut self.server_errors, other.server_errors),
+            (&mut self.exceptions, other.exceptions),
+            (&mut self.limits, other.limits),
+            (&mut self.crashes, other.crashes),
+            (&mut self.failed_starts, other.failed_starts),
+            (&mut self.failed_probes, other.failed_probes),
+        ] {
+            *mine = mine.saturating_add(more);
+        }
+        for (mine, more) in self.latency.iter_mut().zip(&other.latency) {
+            *mine = mine.saturating_add(*more);
+        }
+    }
+
+    /// Requests that failed, whatever the reason: at most all of them.
+    pub fn errors(&self) -> u64 {
+        let all = [self.exceptions, self.limits]
+            .iter()
+            .fold(self.server_errors, |sum, one| sum.saturating_add(*one));
+        all.min(self.requests)
+    }
+
+    /// Deaths and starts that failed.
+    pub fn falls(&self) -> u64 {
+        self.crashes.saturating_add(self.failed_starts)
+    }
+}
