@@ -13,6 +13,7 @@
 //! - [`telemetry`]: what PoPs tell of the workers' lives.
 
 pub mod audit;
+pub mod authority;
 pub mod catalog;
 pub mod deployer;
 pub mod fleet;

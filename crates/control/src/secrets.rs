@@ -67,6 +67,14 @@ pub enum VaultError {
         /// The account.
         account: TenantId,
     },
+    /// The same, of a key of the platform.
+    #[error("master key {id} is needed to open the platform's key \"{name}\", but it is not among the configured ones; add it")]
+    PlatformKeyMissing {
+        /// Its name.
+        id: String,
+        /// Which key it seals.
+        name: String,
+    },
     /// What was stored is not what was sealed, or belongs elsewhere.
     #[error("the stored {0} was changed or belongs to something else; it does not open")]
     Sealed(String),
@@ -216,6 +224,28 @@ impl Vault {
         let aad = bound("atoll data key 1", &[account.as_str().as_bytes(), master.id.as_bytes()]);
         open(&master.key, &wrapped.sealed, &aad)
             .ok_or_else(|| VaultError::Sealed(format!("data key of account {account}")))
+    }
+
+    /// Seals a key of the platform itself, by the master key in use.
+    pub fn seal_platform(&self, name: &str, bytes: &[u8]) -> Result<WrappedKey, VaultError> {
+        let master = self.keys.first().ok_or(VaultError::Random)?;
+        let aad = bound("atoll platform key 1", &[name.as_bytes(), master.id.as_bytes()]);
+        Ok(WrappedKey {
+            master: master.id.clone(),
+            sealed: seal(&master.key, bytes, &aad)?,
+        })
+    }
+
+    /// Opens a key of the platform.
+    pub fn open_platform(&self, name: &str, wrapped: &WrappedKey) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let master = self.keys.iter().find(|key| key.id == wrapped.master);
+        let master = master.ok_or_else(|| VaultError::PlatformKeyMissing {
+            id: wrapped.master.clone(),
+            name: name.to_owned(),
+        })?;
+        let aad = bound("atoll platform key 1", &[name.as_bytes(), master.id.as_bytes()]);
+        open(&master.key, &wrapped.sealed, &aad)
+            .ok_or_else(|| VaultError::Sealed(format!("key \"{name}\" of the platform")))
     }
 
     /// A new data key for an account.

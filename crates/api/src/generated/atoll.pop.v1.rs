@@ -152,6 +152,10 @@ pub struct Hello {
     pub kv_position: u64,
     #[prost(uint64, tag = "9")]
     pub now_ms: u64,
+    /// Differs from process to process of the PoP; 0: not known. A session that broke and came back within the same process
+    /// has lost nothing.
+    #[prost(uint64, tag = "10")]
+    pub incarnation: u64,
 }
 /// A configuration was taken over, wholly or without the workers that did not start.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -461,9 +465,12 @@ pub struct TailStop {
     #[prost(string, tag = "1")]
     pub session: ::prost::alloc::string::String,
 }
-/// An edit of KV that came through the API. Positions count up by one; a PoP applies them in order, each once.
+/// Edits of KV that came through the API: all of a namespace between the last change and this one's position that still
+/// matter (of a key that was edited again since, the last edit alone). A PoP applies changes in the order of their positions,
+/// each in one step: what is cleared first, then the rest.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct KvChange {
+    /// Counts up, with gaps.
     #[prost(uint64, tag = "1")]
     pub position: u64,
     #[prost(string, tag = "2")]

@@ -340,7 +340,7 @@ impl Catalog {
         .await
     }
 
-    /// Wraps every account's data key by the master key in use. Gives how many were wrapped by another one before; once it
+    /// Wraps every account's data key, and every key of the platform, by the master key in use. Gives how many were wrapped by another one before; once it
     /// is zero for a run, the other master keys can go.
     pub async fn rotate_master_key(&self, caller: &Caller) -> Result<Done<u64>> {
         let action = Action {
@@ -367,7 +367,8 @@ impl Catalog {
                 )?;
             }
             changing.note("accounts", rows.len());
-            Ok(rows.len() as u64)
+            let platform = changing.rewrap_platform_keys()?;
+            Ok(rows.len() as u64 + platform)
         })
         .await
     }

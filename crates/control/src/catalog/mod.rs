@@ -21,6 +21,7 @@ mod edge;
 mod error;
 mod history;
 mod leader;
+mod pops;
 mod routes;
 mod schema;
 mod secrets;
@@ -33,6 +34,10 @@ pub use change::{Caller, Done, Idempotency};
 pub use deployments::{Deployment, DeploymentKind, NewDeployment, SplitOf};
 pub use error::CatalogError;
 pub use history::{AuditRecord, ConfigHead};
+pub use pops::{
+    JOIN_TOKEN_LIFE_MAX_MS, JOIN_TOKEN_LIFE_MS, JoinTokenFacts, KV_EDITS_MAX, KV_INLINE_BYTES_MAX, KvEdit, KvLogged, KvValue,
+    NewJoinToken, PopRecord, REGION_BYTES_MAX,
+};
 pub use routes::{Domain, Route};
 pub use secrets::{SecretFacts, SecretPut};
 pub use staging::{DeploymentFacts, Intent, IntentDelta, StageWrite, StagedKey, StagedPhase, Withdrawal};

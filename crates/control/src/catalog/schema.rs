@@ -426,7 +426,16 @@ macro_rules! first {
 }
 
 /// All steps. A released one never changes.
-pub(super) const STEPS: &[Migration] = &[FIRST, LEADER, SUBDOMAIN, IMMEDIATE, HOSTS, ORPHANS, STAGING];
+pub(super) const STEPS: &[Migration] = &[
+    FIRST,
+    LEADER,
+    SUBDOMAIN,
+    IMMEDIATE,
+    HOSTS,
+    ORPHANS,
+    STAGING,
+    super::pops::schema::POPS,
+];
 
 const FIRST: Migration = Migration {
     number: 1,

@@ -136,6 +136,14 @@ impl Row {
         }
     }
 
+    /// Bytes or nothing.
+    pub fn opt_blob(&self, column: usize) -> Result<Option<&[u8]>, SqlError> {
+        match self.get(column) {
+            Value::Null => Ok(None),
+            _ => self.blob(column).map(Some),
+        }
+    }
+
     /// A number from 0, or nothing.
     pub fn opt_unsigned(&self, column: usize) -> Result<Option<u64>, SqlError> {
         match self.get(column) {
