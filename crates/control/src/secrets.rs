@@ -12,6 +12,7 @@
 
 use atoll_model::{BlobHash, SecretName, TenantId, WorkerName};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::fmt;
@@ -89,6 +90,18 @@ pub type MasterKeyId = String;
 struct MasterKey {
     id: MasterKeyId,
     key: LessSafeKey,
+    /// What keys for other purposes are made from: never the master key itself.
+    seed: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+/// HMAC-SHA-256.
+fn keyed(key: &[u8], text: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text);
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    bytes
 }
 
 /// The master keys; the first seals, all open.
@@ -190,8 +203,9 @@ impl Vault {
             if keys.len() == MASTER_KEYS_MAX {
                 return Err(wrong("is one key too many"));
             }
+            let seed = keyed(&bytes, b"atoll purpose keys 1");
             let key = key(&bytes).ok_or(wrong("is not 32 bytes"))?;
-            keys.push(MasterKey { id, key });
+            keys.push(MasterKey { id, key, seed });
         }
         if keys.is_empty() {
             let what = "is missing: there is no key";
@@ -204,6 +218,13 @@ impl Vault {
     pub fn current(&self) -> &str {
         // `parse` refuses a vault without keys.
         self.keys.first().map_or("", |key| key.id.as_str())
+    }
+
+    /// Keys for a purpose of its own, one of each master key, that of the one in use first: whoever has the same master
+    /// keys has the same ones, and none of them tells anything of a master key.
+    pub fn purpose_keys(&self, purpose: &str) -> Vec<Zeroizing<[u8; KEY_BYTES]>> {
+        let keys = self.keys.iter().map(|key| keyed(&*key.seed, purpose.as_bytes()));
+        keys.collect()
     }
 
     fn wrap(&self, account: &TenantId, bytes: &[u8]) -> Result<WrappedKey, VaultError> {

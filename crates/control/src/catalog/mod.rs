@@ -14,6 +14,7 @@
 
 mod accounts;
 mod change;
+mod cloudflare;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod deployments;
@@ -31,6 +32,7 @@ mod versions;
 
 pub use accounts::{Account, Namespace};
 pub use change::{Caller, Done, Idempotency};
+pub use cloudflare::{AssetHash, AssetUpload};
 pub use deployments::{Deployment, DeploymentKind, NewDeployment, SplitOf};
 pub use error::CatalogError;
 pub use history::{AuditRecord, ConfigHead};

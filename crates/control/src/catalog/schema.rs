@@ -435,6 +435,7 @@ pub(super) const STEPS: &[Migration] = &[
     ORPHANS,
     STAGING,
     super::pops::schema::POPS,
+    super::cloudflare::TABLES,
 ];
 
 const FIRST: Migration = Migration {

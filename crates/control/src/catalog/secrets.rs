@@ -124,9 +124,26 @@ impl Catalog {
         deploy: Option<NewDeployment>,
         message: Option<String>,
     ) -> Result<Done<Version>> {
+        self.change_secrets_tagged(caller, account, worker, puts, version, deploy, message, None)
+            .await
+    }
+
+    /// [`Self::change_secrets`], with a name for people for the version that comes of it.
+    #[allow(clippy::too_many_arguments)] // Each is a part of the request.
+    pub async fn change_secrets_tagged(
+        &self,
+        caller: &Caller,
+        account: TenantId,
+        worker: WorkerName,
+        puts: Vec<SecretPut>,
+        version: VersionId,
+        deploy: Option<NewDeployment>,
+        message: Option<String>,
+        tag: Option<String>,
+    ) -> Result<Done<Version>> {
         super::check_uuid("version", version.as_str())?;
-        if let Some(message) = &message {
-            super::check_text("message", message)?;
+        for text in [&message, &tag].into_iter().flatten() {
+            super::check_text("message", text)?;
         }
         let author = caller.actor.clone();
         let action = Action::of(&account, "secret.change", &worker);
@@ -156,7 +173,7 @@ impl Catalog {
                 code_bytes: newest.code_bytes,
                 source: newest.source.clone(),
                 message: message.clone(),
-                tag: None,
+                tag: tag.clone(),
                 startup_ms: newest.startup_ms,
                 keep: KeepSecrets::All,
                 put: Vec::new(),

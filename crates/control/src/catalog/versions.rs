@@ -467,6 +467,7 @@ impl Catalog {
                 "DELETE FROM aliases WHERE account = $1 AND worker = $2",
                 "DELETE FROM deployments WHERE account = $1 AND worker = $2",
                 "DELETE FROM versions WHERE account = $1 AND worker = $2",
+                "DELETE FROM cf_artifacts WHERE account = $1 AND worker = $2",
                 "DELETE FROM workers WHERE account = $1 AND name = $2",
             ] {
                 changing.execute(sql, &of)?;
