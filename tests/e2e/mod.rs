@@ -11,6 +11,7 @@ mod port;
 mod serve;
 mod shutdown;
 mod templates;
+mod traces;
 
 use crate::runner::client::{self, Answer};
 use crate::runner::format::Protocol;
@@ -50,6 +51,8 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             "isolation::one_server_for_one_state",
             isolation::one_server_for_one_state,
         ),
+        trial("traces::one_tree", traces::one_tree),
+        trial("traces::a_collector_that_is_away", traces::a_collector_that_is_away),
         trial("serve::several_projects_by_host", serve::several_projects_by_host),
         trial("serve::errors_are_for_the_operator", serve::errors_are_for_the_operator),
         trial("serve::health_and_metrics", serve::health_and_metrics),

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 /// Between two looks at something that another process does.
 const LOOK: Duration = Duration::from_millis(20);
 
-fn start(project: &Path, state: &Path, args: &[&str]) -> Result<Start> {
+pub fn start(project: &Path, state: &Path, args: &[&str]) -> Result<Start> {
     Ok(Start {
         command: Command::Serve,
         subject: Subject::find()?,
@@ -31,7 +31,7 @@ fn start(project: &Path, state: &Path, args: &[&str]) -> Result<Start> {
 }
 
 /// A project of this name whose worker answers with `text`.
-fn named(folder: &Path, name: &str, worker: &str, config: &str) -> Result<PathBuf> {
+pub fn named(folder: &Path, name: &str, worker: &str, config: &str) -> Result<PathBuf> {
     let project = folder.join(name);
     std::fs::create_dir_all(&project)?;
     std::fs::write(project.join("worker.js"), worker)?;
@@ -49,7 +49,7 @@ async fn ask(address: SocketAddr, host: &str, target: &str) -> Result<Answer> {
     client::send(address, Protocol::Http1, request).await
 }
 
-async fn text(address: SocketAddr, host: &str, target: &str) -> Result<(u16, String)> {
+pub async fn text(address: SocketAddr, host: &str, target: &str) -> Result<(u16, String)> {
     let (head, body) = ask(address, host, target).await?.response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok((head.status.as_u16(), String::from_utf8_lossy(&body).into_owned()))
@@ -63,7 +63,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Re
 }
 
 /// The address of health and metrics, as the record of readiness says it.
-async fn admin(server: &Server) -> Result<SocketAddr> {
+pub async fn admin(server: &Server) -> Result<SocketAddr> {
     let of = |line: &str| {
         line.lines()
             .find_map(|field| field.strip_prefix("admin: http://")?.parse().ok())

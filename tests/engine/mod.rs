@@ -252,7 +252,7 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         worker: WorkerName::new("suite"),
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: atoll_worker::Entry::default(),
     };
     let body = Body::Full(input.into());

@@ -163,7 +163,7 @@ async fn one(instance: &mut dyn Instance, input: &[u8]) -> Result<Verdict, Wrong
         worker: WorkerName::new("suite"),
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: Entry::default(),
     };
     instance.deliver(Job {

@@ -110,7 +110,7 @@ impl Isolate {
             worker: WorkerName::new("test"),
             request_id: RequestId(1),
             cancel: CancellationToken::new(),
-            traceparent: None,
+            trace: None,
             entry: atoll_worker::Entry::default(),
         };
         let head = RequestHead {

@@ -168,7 +168,7 @@ fn ask(slot: &WorkerSlot) -> Result<Answer, String> {
         worker: WorkerName::new("bench"),
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: Entry::default(),
     };
     let head = RequestHead {

@@ -15,6 +15,7 @@ mod warm_up;
 use crate::dev::DevServer;
 use crate::platform::{Parts, Platform};
 use crate::serve::{Journal, JournalTerminal, Recorded, ServeServer, Style};
+use crate::telemetry::otlp::{Otlp, Settings};
 use atoll_cli::args::LogLevel;
 use atoll_cli::serve::LogFormat;
 use atoll_cli::target::{DevTarget, TestTarget};
@@ -238,6 +239,7 @@ impl Wiring {
             roots: tls_roots()?,
             policy,
             clock: Arc::new(SystemClock),
+            otlp: Settings::from_env()?.map(Otlp::start).transpose()?,
         }))
     }
 }

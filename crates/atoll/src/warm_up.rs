@@ -92,7 +92,7 @@ fn context() -> EventContext {
         worker: WorkerName::new("warm-up"),
         request_id: RequestId(0),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: Entry::default(),
     }
 }

@@ -1,7 +1,8 @@
 //! The last phase: one record per request.
 
+use crate::trace;
 use atoll_model::{RequestId, WorkerName};
-use atoll_worker::FaultKind;
+use atoll_worker::{FaultKind, OpenSpan, TraceContext};
 use http::Method;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
@@ -50,11 +51,12 @@ pub(crate) struct Pending {
     log: Arc<dyn AccessLog>,
     start: Instant,
     request: Option<(Method, PathAndQuery)>,
-    protocol: &'static str,
-    peer: SocketAddr,
-    host: String,
+    pub(crate) protocol: &'static str,
+    pub(crate) peer: SocketAddr,
+    pub(crate) host: String,
     worker: Option<WorkerName>,
     request_id: Option<RequestId>,
+    span: Option<OpenSpan>,
 }
 
 impl Pending {
@@ -74,7 +76,18 @@ impl Pending {
             host: String::new(),
             worker: None,
             request_id: None,
+            span: None,
         }
+    }
+
+    /// Where its parts stand in a trace.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        self.span.as_ref().map(|span| span.context().clone())
+    }
+
+    /// It is a span of a trace, which ends with the response's head.
+    pub(crate) fn traced(&mut self, span: OpenSpan) {
+        self.span = Some(span);
     }
 
     /// The request is for this host.
@@ -99,6 +112,9 @@ impl Pending {
 
     fn record(&mut self, status: u16, reason: Cow<'static, str>, fault: Option<FaultKind>) {
         if let Some((method, target)) = self.request.take() {
+            if let Some(mut span) = self.span.take().filter(OpenSpan::is_sampled) {
+                trace::tell(&mut span, &method, &target, status, fault, self);
+            }
             self.log.request(AccessRecord {
                 method,
                 target,

@@ -3,6 +3,8 @@
 use crate::geo::GeoDatabases;
 use crate::limits::EdgeLimits;
 use atoll_stdx::{Clock, SystemClock};
+use atoll_worker::Tracer;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,6 +25,8 @@ pub struct EdgeOptions {
     pub geo: Option<Arc<GeoDatabases>>,
     /// Limits and deadlines.
     pub limits: EdgeLimits,
+    /// Makes traces, if any are made.
+    pub tracer: Option<Tracing>,
     /// The wall clock, for a scheduled event without a time of its own.
     pub clock: Arc<dyn Clock>,
 }
@@ -36,8 +40,19 @@ impl Default for EdgeOptions {
             local_triggers: false,
             geo: None,
             limits: EdgeLimits::default(),
+            tracer: None,
             clock: Arc::new(SystemClock),
         }
+    }
+}
+
+/// A tracer, as options hold it.
+#[derive(Clone)]
+pub struct Tracing(pub Arc<dyn Tracer>);
+
+impl fmt::Debug for Tracing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tracing")
     }
 }
 

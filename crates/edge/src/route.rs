@@ -9,20 +9,18 @@ use crate::identify::{Client, Identified, identify, protocol, refuse};
 use crate::log::Pending;
 use crate::respond::{Ready, respond};
 use crate::site::Site;
+use crate::trace;
 use crate::triggers::{self, Trigger};
 use crate::upload::{self, Room, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{RequestId, WorkerName};
-use atoll_worker::{Body, Event, EventContext, Fault, FaultKind, Outcome, Request};
+use atoll_worker::{Body, Event, EventContext, Fault, FaultKind, Outcome, Request, TraceContext};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-
-/// W3C Trace Context, section 3.2: the only length version 00 has.
-const TRACEPARENT_BYTES: usize = 55;
 
 /// A response on its way out, with what the log wants to know of it.
 struct Answer {
@@ -69,6 +67,9 @@ pub(crate) async fn handle(
         protocol(parts.version),
         connection.origin.peer,
     );
+    if let Some(tracing) = &connection.front.options.tracer {
+        pending.traced(trace::begin(&tracing.0, &parts.method, &parts.headers));
+    }
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let head_only = parts.method == http::Method::HEAD;
     let body = Unread::new(body, &connection);
@@ -162,7 +163,7 @@ impl<'c> Exchange<'_, 'c> {
             handshake,
             ..
         } = request;
-        let ctx = context(front, site, worker, &head.headers);
+        let ctx = context(front, site, worker, pending.trace());
         let id = ctx.request_id;
         pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
@@ -230,7 +231,7 @@ impl<'c> Exchange<'_, 'c> {
             Ok(event) => event,
             Err(reason) => return fault::text(StatusCode::BAD_REQUEST, client, reason).into(),
         };
-        let ctx = context(front, site, worker, &request.head.headers);
+        let ctx = context(front, site, worker, self.pending.trace());
         let id = ctx.request_id;
         self.pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
@@ -254,18 +255,13 @@ impl<'c> Exchange<'_, 'c> {
     }
 }
 
-fn context(front: &Front, site: &Site, worker: &WorkerName, headers: &HeaderMap) -> EventContext {
-    let traceparent = headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok())
-        .filter(|value| value.len() == TRACEPARENT_BYTES)
-        .map(Into::into);
+fn context(front: &Front, site: &Site, worker: &WorkerName, trace: Option<TraceContext>) -> EventContext {
     EventContext {
         tenant: site.tenant.clone(),
         worker: worker.clone(),
         request_id: front.next_request(),
         cancel: CancellationToken::new(),
-        traceparent,
+        trace,
         entry: atoll_worker::Entry::default(),
     }
 }

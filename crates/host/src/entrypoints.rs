@@ -34,7 +34,7 @@ impl Entrypoints {
             worker: version.name.clone(),
             request_id,
             cancel: CancellationToken::new(),
-            traceparent: None,
+            trace: None,
             entry: Entry::default(),
         };
         let exports = match slot.run(ctx, Event::Describe).await {

@@ -7,11 +7,12 @@ use crate::bindings::rate_limit::RateLimits;
 use crate::loader::{LoaderBinding, Loaders, Origin};
 use crate::logs::{LogHub, LogOrigin};
 use crate::services::Services;
+use crate::spans;
 use atoll_cache::Scope;
 use atoll_egress::Egress;
 use atoll_model::{AccountLimits, BindingSpec, Limit, NamespaceId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::Clock;
-use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound, OutboundRoute, Props, ServiceStub};
+use atoll_worker::{Binding, Environment, Fetcher, KvNamespace, Outbound, OutboundRoute, Props, ServiceStub, Tracer};
 use std::sync::Arc;
 
 /// Opens KV namespaces: scoped to one tenant, metered.
@@ -45,6 +46,8 @@ pub struct Reach {
     pub cache: Arc<dyn CacheSource>,
     /// The way out.
     pub outbound: Arc<dyn OutboundSource>,
+    /// Makes traces, if any are made.
+    pub tracer: Option<Arc<dyn Tracer>>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -59,6 +62,8 @@ pub(crate) fn environment(
     account: &AccountLimits,
 ) -> Result<Environment, DeployError> {
     check_size(version)?;
+    let tracer = reach.tracer.as_ref();
+    let way_out = || spans::outbound(tracer, version, reach.outbound.open(version));
     let loads = version
         .bindings
         .iter()
@@ -68,7 +73,7 @@ pub(crate) fn environment(
             host: services.host(),
             version: version.clone(),
             // What a worker starts reaches no more than the worker itself.
-            outbound: reach.outbound.open(version),
+            outbound: way_out(),
             logs: logs.clone(),
             clock: reach.clock.clone(),
         })
@@ -99,7 +104,7 @@ pub(crate) fn environment(
     Ok(Environment {
         bindings,
         own: ServiceStub::new(services.service(&version.tenant, &version.name)),
-        outbound: reach.outbound.open(version),
+        outbound: way_out(),
         outbound_route: OutboundRoute::Network,
         cache: reach.cache.open(scope),
         logs: logs.sink_within(origin, account),
@@ -149,7 +154,10 @@ fn binding(
     Ok(match spec {
         BindingSpec::Text { value } | BindingSpec::Secret { value } => Binding::Text(value.clone()),
         BindingSpec::Json { value } => Binding::Json(value.to_string()),
-        BindingSpec::Kv { namespace } => Binding::Kv(reach.kv.open(&version.tenant, namespace)),
+        BindingSpec::Kv { namespace } => {
+            let opened = reach.kv.open(&version.tenant, namespace);
+            Binding::Kv(spans::kv(reach.tracer.as_ref(), namespace, opened))
+        }
         BindingSpec::Service {
             service,
             entrypoint,

@@ -7,6 +7,7 @@ use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
 use crate::running::{Place, Running};
 use crate::services::Services;
+use crate::spans;
 use crate::starts::StartCounts;
 use crate::tail::{Consumer, traced};
 use async_trait::async_trait;
@@ -392,6 +393,17 @@ impl Host {
 #[async_trait]
 impl Dispatch for Host {
     async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+        let mut ctx = ctx;
+        let span = spans::event(self.reach.tracer.as_ref(), worker, &mut ctx, &event);
+        let answer = self.run(worker, ctx, event).await;
+        spans::outcome(span, &answer);
+        answer
+    }
+}
+
+impl Host {
+    /// Has the running version handle an event; one that is replaced meanwhile hands it to its successor.
+    async fn run(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
         let (mut ctx, mut event) = (ctx, event);
         let mut tried: Option<Arc<Running>> = None;
         loop {

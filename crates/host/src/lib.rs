@@ -20,6 +20,7 @@ mod loader;
 mod logs;
 mod running;
 mod services;
+mod spans;
 mod starts;
 mod tail;
 #[cfg(test)]

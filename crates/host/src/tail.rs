@@ -70,7 +70,7 @@ async fn deliver(
                 worker: name.clone(),
                 request_id: RequestId(0),
                 cancel: CancellationToken::new(),
-                traceparent: None,
+                trace: None,
                 entry: Entry::default(),
             };
             if let Err(fault) = stub.dispatch(ctx, Event::Tail(items.clone())).await {

@@ -83,6 +83,7 @@ pub(crate) fn assets() -> Arc<dyn Fetcher> {
 
 pub(crate) fn reach() -> Reach {
     Reach {
+        tracer: None,
         kv: Arc::new(Nothing),
         analytics: Arc::new(Nothing),
         rate_limits: Arc::new(RateLimits::new(Arc::new(SystemClock))),
@@ -116,7 +117,7 @@ pub(crate) fn context() -> EventContext {
         worker: WorkerName::new("w"),
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: atoll_worker::Entry::default(),
     }
 }

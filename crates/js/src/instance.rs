@@ -117,6 +117,10 @@ impl JsInstance {
         let state = IsolateState::new(env, version.clone());
         let _ = state.interrupt.set(interrupt.clone());
         let _ = state.buffers.set(buffers.clone());
+        // SAFETY: used by ops alone, which run while the isolate lives.
+        let raw = unsafe { runtime.v8_isolate().as_raw_isolate_ptr() };
+        // Set once.
+        let _ = state.raw.set(raw);
         runtime.v8_isolate().set_slot(Looked(state.clone()));
         runtime.op_state().borrow_mut().put(state.clone());
         let code = engine

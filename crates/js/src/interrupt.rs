@@ -154,6 +154,13 @@ pub(crate) fn in_main_context(isolate: &mut v8::Isolate, f: impl FnOnce(&mut v8:
     f(&mut v8::ContextScope::new(scope, context));
 }
 
+/// As [`running_event`], within an op: on the isolate's thread, called by its JavaScript.
+pub(crate) fn running_event_of(isolate: v8::UnsafeRawIsolatePtr) -> Option<u32> {
+    // SAFETY: an op runs while its isolate lives and on its thread; the scope that is opened is closed before it goes on.
+    let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
+    running_event(&mut isolate)
+}
+
 /// The id in the frame of the continuation that runs (`js/00_context.js`): `frame.account.id`.
 fn running_event(isolate: &mut v8::Isolate) -> Option<u32> {
     let context = isolate.get_slot::<MainContext>()?.0.clone();

@@ -104,7 +104,7 @@ fn context() -> EventContext {
         worker: WorkerName::new("snapshot"),
         request_id: RequestId(0),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: Entry::default(),
     }
 }

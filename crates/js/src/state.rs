@@ -4,14 +4,14 @@
 //! to `waitUntil` is settled. JavaScript says when it is over; the deadlines here end one that takes too long.
 
 use crate::inspect::Debugger;
-use crate::interrupt::JsInterrupt;
+use crate::interrupt::{JsInterrupt, running_event_of};
 use crate::memory::Buffers;
 use crate::meter::{ById, Meter};
 use crate::wasm::{self, Memories};
 use atoll_model::{CompatFlags, Limit, RequestId, WorkerVersion};
 use atoll_worker::{
     Body, Environment, Event, EventContext, Fault, FaultKind, JsException, LimitHit, LogLevel, LogRecord, Outcome,
-    Reply,
+    Reply, TraceContext,
 };
 use deno_core::v8;
 use slab::Slab;
@@ -30,6 +30,8 @@ struct Open {
     /// While it is owed.
     reply: Option<Reply>,
     request_id: RequestId,
+    /// Where it stands in a trace.
+    context: Option<TraceContext>,
     /// Cancelled when its client goes away.
     cancel: CancellationToken,
     /// When it is ended, and by which limit.
@@ -63,6 +65,10 @@ pub(crate) struct IsolateState {
     /// By the id that JavaScript holds.
     open: RefCell<ById<Open>>,
     next_id: Cell<u32>,
+    /// An event of it stood in a trace.
+    traced: Cell<bool>,
+    /// Itself, to find out on whose behalf an op is called.
+    pub raw: OnceLock<v8::UnsafeRawIsolatePtr>,
     /// Of the open events, those that have no answer.
     owed: Cell<usize>,
     /// The earliest deadline has changed.
@@ -102,6 +108,8 @@ impl IsolateState {
             compat,
             open: RefCell::default(),
             next_id: Cell::new(0),
+            traced: Cell::new(false),
+            raw: OnceLock::new(),
             owed: Cell::new(0),
             deadlines_changed: Cell::new(false),
             logged_outside: Cell::new(0),
@@ -123,6 +131,15 @@ impl IsolateState {
         self.turn_ms.set(self.env.clock.now_ms() as f64);
     }
 
+    /// Where the event stands in a trace that called the op which runs. Free of cost where no traces are made.
+    pub fn caller_trace(&self) -> Option<TraceContext> {
+        if !self.traced.get() {
+            return None;
+        }
+        let id = running_event_of(*self.raw.get()?)?;
+        self.open.borrow().get(&id)?.context.clone()
+    }
+
     /// Registers an event; the id goes to JavaScript.
     pub fn add(&self, reply: Reply, ctx: &EventContext, event: &Event) -> u32 {
         // 31 bits, as JavaScript's small integers have; 0 stands for none. Far fewer are open at once.
@@ -139,6 +156,7 @@ impl IsolateState {
         let open = Open {
             reply: Some(reply),
             request_id: ctx.request_id,
+            context: ctx.trace.clone(),
             cancel: ctx.cancel.clone(),
             deadline,
             over: false,
@@ -146,6 +164,9 @@ impl IsolateState {
             trace: None,
             upload: None,
         };
+        if ctx.trace.is_some() {
+            self.traced.set(true);
+        }
         self.open.borrow_mut().insert(id, open);
         self.owed.set(self.owed.get() + 1);
         self.meter.open(id);

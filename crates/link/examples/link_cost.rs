@@ -216,7 +216,7 @@ fn event(path: &'static str) -> (EventContext, Event) {
         worker: WorkerName::new("w"),
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: Entry::default(),
     };
     let head = RequestHead {

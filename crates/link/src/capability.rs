@@ -16,7 +16,7 @@ use atoll_stdx::TaskGroup;
 use atoll_worker::{
     Binding, BindingError, BindingErrorKind, CacheKey, CodeSink, ConnectError, ConnectErrorKind, Entry, Environment,
     EventContext, KvEntry, KvListOptions, KvPut, LogRecord, OutboundRequest, OutboundRoute, RateLimitAsk, Response,
-    ResponseHead, ServiceStub, StartTls, WorkerLoader,
+    ResponseHead, ServiceStub, StartTls, TraceContext, WorkerLoader,
 };
 use futures_util::future::{AbortHandle, Abortable};
 use std::collections::HashMap;
@@ -182,7 +182,10 @@ pub(crate) fn context(
         worker,
         request_id: RequestId(wire.request_id),
         cancel,
-        traceparent: wire.traceparent.map(Into::into),
+        trace: wire
+            .traceparent
+            .as_deref()
+            .and_then(|parent| TraceContext::read(parent, wire.tracestate)),
         entry: Entry {
             name: wire.entrypoint.map(Into::into),
             props: wire.props.map(|props| props.props()),

@@ -117,7 +117,8 @@ pub(crate) fn parse_response<E: for<'a> Deserialize<'a>>(
 pub(crate) fn context(ctx: &EventContext) -> ContextWire<'_> {
     ContextWire {
         request_id: ctx.request_id.0,
-        traceparent: ctx.traceparent.as_deref(),
+        traceparent: ctx.trace.as_ref().map(|trace| trace.traceparent().into()),
+        tracestate: ctx.trace.as_ref().and_then(|trace| trace.state.as_deref()),
         entrypoint: ctx.entry.name.as_deref(),
         props: ctx.entry.props.as_ref().map(PropsWire::new),
         depth: ctx.entry.depth,

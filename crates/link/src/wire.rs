@@ -17,6 +17,7 @@ use atoll_worker::{
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// The version of everything that a link says. Both ends are the same build, so another one is refused.
@@ -321,7 +322,8 @@ pub(crate) struct CacheKeyWire<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ContextWire<'a> {
     pub request_id: u64,
-    pub traceparent: Option<&'a str>,
+    pub traceparent: Option<Cow<'a, str>>,
+    pub tracestate: Option<&'a str>,
     pub entrypoint: Option<&'a str>,
     #[serde(borrow)]
     pub props: Option<PropsWire<'a>>,
@@ -334,6 +336,7 @@ impl ContextWire<'_> {
         Self {
             request_id: 0,
             traceparent: None,
+            tracestate: None,
             entrypoint: None,
             props: None,
             depth: 0,

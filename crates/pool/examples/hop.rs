@@ -75,7 +75,7 @@ fn context() -> EventContext {
         worker: WorkerName::new("bench"),
         request_id: RequestId(0),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: atoll_worker::Entry::default(),
     }
 }

@@ -1,8 +1,7 @@
 //! What accompanies an event through every layer, as an explicit value.
 
-use crate::Entry;
+use crate::{Entry, TraceContext};
 use atoll_model::{RequestId, TenantId, WorkerName};
-use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Who an event belongs to and when it is off. Cheap to clone.
@@ -16,8 +15,8 @@ pub struct EventContext {
     pub request_id: RequestId,
     /// Cancelled when whoever asked went away (the client closed its connection, the trigger gave up).
     pub cancel: CancellationToken,
-    /// W3C `traceparent`, where one came in.
-    pub traceparent: Option<Arc<str>>,
+    /// Where it stands in a trace, if traces are made: the parent of what it does.
+    pub trace: Option<TraceContext>,
     /// Which entrypoint it is for.
     pub entry: Entry,
 }

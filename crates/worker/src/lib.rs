@@ -37,6 +37,7 @@ pub mod rpc;
 pub mod service;
 pub mod socket;
 pub mod start;
+pub mod trace;
 pub mod wakes;
 pub mod wire;
 
@@ -66,4 +67,5 @@ pub use rpc::{RpcChannel, RpcLink, RpcMessage};
 pub use service::{Entry, Props, Service, ServiceStub};
 pub use socket::{WebSocketEnd, WsMessage};
 pub use start::{StartKind, StartNote};
+pub use trace::{OpenSpan, Span, SpanKind, SpanValue, TraceContext, Tracer};
 pub use wakes::Wakes;

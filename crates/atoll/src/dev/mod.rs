@@ -143,6 +143,7 @@ impl DevTarget for DevServer {
             tls: platform::certificate(listen),
             error_detail: ErrorDetail::Developer,
             local_triggers: true,
+            tracer: self.platform.tracing(),
             clock: self.platform.clock.clone(),
             ..EdgeOptions::default()
         };
@@ -233,7 +234,7 @@ impl DevTarget for DevServer {
             worker: worker.clone(),
             request_id: self.platform.host.next_request_id(),
             cancel: CancellationToken::new(),
-            traceparent: None,
+            trace: None,
             entry: atoll_worker::Entry::default(),
         };
         let event = Event::Scheduled(ScheduledEvent {

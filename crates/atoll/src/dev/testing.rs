@@ -26,7 +26,7 @@ impl DevServer {
             worker: worker.clone(),
             request_id: self.platform.host.next_request_id(),
             cancel: CancellationToken::new(),
-            traceparent: None,
+            trace: None,
             entry,
         };
         let outcome = self.platform.host.dispatch(&worker, ctx, event).await;

@@ -11,16 +11,17 @@ pub(crate) use failure::{of_deploy, of_fault, told};
 pub(crate) use front::{certificate, geo, listen_error};
 pub(crate) use stores::{Patience, Stores};
 
+use crate::telemetry::otlp::Otlp;
 use atoll_cache::{CacheLimits, MemoryCache};
 use atoll_cli::target::{AssetDirectory, BuiltProject, Failure};
-use atoll_edge::Site;
 use atoll_edge::assets::AssetServer;
+use atoll_edge::{Site, Tracing};
 use atoll_egress::{AddressPolicy, Egress, EgressOptions, Listeners, TlsRoots};
 use atoll_host::{CODE_DISK_MAX, CodeStore, Cordon, Host, HostOptions, Prepared, RateLimits, Reach};
 use atoll_model::{TenantId, WorkerName};
 use atoll_pool::Pool;
 use atoll_stdx::{Clock, TaskGroup};
-use atoll_worker::{Engine, Fetcher};
+use atoll_worker::{Engine, Fetcher, Tracer};
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use tokio::runtime::Handle;
 pub(crate) const LOCAL_TENANT: &str = "local";
 /// The directory of compiled code, below `persist_to`.
 const CODE_DIRECTORY: &str = "code";
+/// What workers print waits here on its way to a collector.
+const OTLP_LOGS_DEPTH: usize = 2_048;
 /// How long the outgoing connections and the sweeper may take to end when nothing is in flight any more.
 const TASKS_GRACE: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,8 @@ pub(crate) struct Parts {
     /// What they may reach.
     pub(crate) policy: AddressPolicy,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where traces and workers' output go, if anywhere.
+    pub(crate) otlp: Option<Arc<Otlp>>,
 }
 
 /// Runs workers over this machine's stores and network.
@@ -59,6 +64,8 @@ pub(crate) struct Platform {
     pub(crate) code: Option<Arc<CodeStore>>,
     /// Where this server listens: no worker reaches that.
     pub(crate) listeners: Listeners,
+    /// Where traces and workers' output go, if anywhere.
+    pub(crate) otlp: Option<Arc<Otlp>>,
     egress: TaskGroup,
 }
 
@@ -82,6 +89,7 @@ impl Platform {
             roots,
             policy,
             clock,
+            otlp,
         } = parts;
         let egress = TaskGroup::new();
         let listeners = policy.listeners.clone();
@@ -95,6 +103,7 @@ impl Platform {
             rate_limits: Arc::new(RateLimits::new(clock.clone())),
             cache: cache.clone(),
             outbound: Egress::new(options),
+            tracer: otlp.clone().map(|otlp| otlp as Arc<dyn Tracer>),
             clock: clock.clone(),
         };
         let mut options = HostOptions::new(Arc::new(pool), engine, reach);
@@ -102,15 +111,26 @@ impl Platform {
         let code = cordon.is_none().then_some(code);
         options.cordon = cordon;
         options.absent_worker = Some(|worker| atoll_edge::absent_worker(atoll_host::absent_worker(worker)));
+        let host = Host::new(options);
+        if let Some(otlp) = &otlp {
+            otlp.send_logs(host.logs().tail(OTLP_LOGS_DEPTH));
+        }
         Self {
-            host: Host::new(options),
+            host,
             stores,
             cache,
             clock,
             code,
             listeners,
+            otlp,
             egress,
         }
+    }
+
+    /// Makes the traces of a front.
+    pub(crate) fn tracing(&self) -> Option<Tracing> {
+        let otlp = self.otlp.clone()?;
+        Some(Tracing(otlp))
     }
 
     /// Keeps compiled code below `persist_to` as well: the next process starts its workers with it.
@@ -203,6 +223,9 @@ impl Platform {
         }
         self.egress.drain(TASKS_GRACE).await;
         self.stores.close(TASKS_GRACE).await;
+        if let Some(otlp) = &self.otlp {
+            otlp.finish().await;
+        }
         cut
     }
 }

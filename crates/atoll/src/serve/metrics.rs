@@ -9,6 +9,7 @@ use crate::serve::journal::Journal;
 use crate::serve::meters::{LATENCY_BOUNDS, Meters};
 use crate::serve::process;
 use crate::serve::status::Status;
+use crate::telemetry::otlp::Otlp;
 use atoll_cache::MemoryCache;
 use atoll_edge::EdgeHandle;
 use atoll_host::{CodeStore, Host};
@@ -34,6 +35,8 @@ pub(crate) struct Sources {
     pub(crate) cache: Arc<MemoryCache>,
     /// Compiled code, if workers run in this process.
     pub(crate) code: Option<Arc<CodeStore>>,
+    /// Where traces and workers' output go, if anywhere.
+    pub(crate) otlp: Option<Arc<Otlp>>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) status: Arc<Status>,
@@ -124,7 +127,24 @@ impl Page {
             "atoll_log_records_dropped",
             "Records lost because they came faster than they could be written",
             dropped,
-        )
+        )?;
+        let Some(otlp) = &self.0.otlp else { return Ok(()) };
+        let mut rows = family(
+            encoder,
+            "atoll_otlp_items",
+            "Spans and log records for the OpenTelemetry collector, by what became of them",
+            MetricType::Counter,
+        )?;
+        for counts in otlp.counts() {
+            for (outcome, count) in [
+                ("sent", counts.sent),
+                ("dropped", counts.dropped),
+                ("failed", counts.failed),
+            ] {
+                counter_row(&mut rows, &[("kind", counts.kind), ("outcome", outcome)], count)?;
+            }
+        }
+        Ok(())
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

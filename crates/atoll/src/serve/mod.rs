@@ -104,6 +104,7 @@ impl ServeServer {
             stores: platform.stores.clone(),
             cache: platform.cache.clone(),
             code: platform.code.clone(),
+            otlp: platform.otlp.clone(),
             meters: meters.clone(),
             journal: journal.clone(),
             status: status.clone(),
@@ -286,6 +287,7 @@ impl ServeTarget for ServeServer {
                 closing_idle_timeout: CLOSING_IDLE_TIMEOUT,
                 ..EdgeLimits::default()
             },
+            tracer: self.platform.tracing(),
             clock: self.platform.clock.clone(),
         };
         let (sites, recorder) = (self.sites.clone(), self.recorder.clone());

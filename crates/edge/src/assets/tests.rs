@@ -487,7 +487,7 @@ async fn the_binding_fetches() {
         worker: WorkerName::new("w"),
         request_id: RequestId(1),
         cancel: cancel.clone(),
-        traceparent: None,
+        trace: None,
         entry: atoll_worker::Entry::default(),
     };
     let fetch = async |text: &str| {

@@ -196,7 +196,7 @@ pub fn context_of(tenant: &str) -> EventContext {
         worker: WorkerName::new("test"),
         request_id: RequestId(1),
         cancel: Default::default(),
-        traceparent: None,
+        trace: None,
         entry: atoll_worker::Entry::default(),
     }
 }

@@ -320,7 +320,7 @@ fn context() -> EventContext {
         worker: WorkerName::new("hostile"),
         request_id: RequestId(1),
         cancel: Default::default(),
-        traceparent: None,
+        trace: None,
         entry: atoll_worker::Entry::default(),
     }
 }

@@ -233,7 +233,7 @@ mod tests {
             worker: WorkerName::new("w"),
             request_id: RequestId(1),
             cancel: CancellationToken::new(),
-            traceparent: None,
+            trace: None,
             entry: atoll_worker::Entry::default(),
         }
     }

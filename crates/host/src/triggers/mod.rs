@@ -106,7 +106,7 @@ impl Inner {
             worker: tick.worker.clone(),
             request_id: tick.id(),
             cancel: CancellationToken::new(),
-            traceparent: None,
+            trace: None,
             entry: Entry::default(),
         };
         let event = Event::Scheduled(ScheduledEvent {

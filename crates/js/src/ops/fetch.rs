@@ -29,7 +29,7 @@ pub(crate) fn call_context(state: &OpState, cancel: CancellationToken) -> EventC
         worker: isolate.version.name.clone(),
         request_id: RequestId(0),
         cancel,
-        traceparent: None,
+        trace: isolate.caller_trace(),
         entry: Entry::default(),
     }
 }

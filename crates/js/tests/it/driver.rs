@@ -215,7 +215,7 @@ impl Driver {
             worker: WorkerName::new("w"),
             request_id: RequestId(1),
             cancel,
-            traceparent: None,
+            trace: None,
             entry: atoll_worker::Entry::default(),
         };
         self.instance.deliver(Job { ctx, event, reply });

@@ -66,7 +66,12 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
         }
         "/context" => respond(format!(
             "{} {} {} {:?} {:?} {}",
-            ctx.tenant, ctx.worker, ctx.request_id, ctx.traceparent, ctx.entry.name, ctx.entry.depth
+            ctx.tenant,
+            ctx.worker,
+            ctx.request_id,
+            ctx.trace.as_ref().map(|trace| trace.traceparent()),
+            ctx.entry.name,
+            ctx.entry.depth
         )),
         "/props" => respond(format!("{:?} {:?}", ctx.entry.name, ctx.entry.props)),
         "/length" => {

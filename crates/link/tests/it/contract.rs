@@ -76,7 +76,7 @@ everywhere!(a_fetch_comes_back_as_it_went, world => {
 
 everywhere!(the_context_crosses, world => {
     let response = world.fetch("/context", Body::Empty).await;
-    let expected = "t w 000000000000002a Some(\"00-aa-bb-01\") None 0";
+    let expected = "t w 000000000000002a Some(\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\") None 0";
     assert_eq!(text(response.body).await, expected);
 });
 
@@ -309,7 +309,7 @@ everywhere!(services_see_their_entrypoint_and_props, world => {
         }
     };
     assert_eq!(ask("/props").await, "Some(\"Api\") Some(Json(\"{\\\"a\\\":1}\"))");
-    let context = "t other 000000000000002a Some(\"00-aa-bb-01\") Some(\"Api\") 1";
+    let context = "t other 000000000000002a Some(\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\") Some(\"Api\") 1";
     assert_eq!(ask("/context").await, context);
     let own = text(world.fetch("/own", Body::Empty).await.body).await;
     assert_eq!(own, "Some(\"Mine\") Some(Clone(b\"\\xff\\x0f\"))");

@@ -9,7 +9,7 @@ use atoll_worker::{
     Connection, DataPoint, Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException,
     KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LimitHit, LogRecord, LogSink, Outbound, OutboundRequest,
     OutboundRoute, Outcome, Props, RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache,
-    ResponseHead, Service, ServiceStub, StartKind, StartNote, WorkerCode, WorkerLoader,
+    ResponseHead, Service, ServiceStub, StartKind, StartNote, TraceContext, WorkerCode, WorkerLoader,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -545,7 +545,7 @@ pub fn context() -> EventContext {
         worker: WorkerName::new("w"),
         request_id: RequestId(42),
         cancel: CancellationToken::new(),
-        traceparent: Some("00-aa-bb-01".into()),
+        trace: TraceContext::read("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=1")),
         entry: Entry::default(),
     }
 }

@@ -413,7 +413,7 @@ pub fn context() -> EventContext {
         worker: WorkerName::new("w"),
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
-        traceparent: None,
+        trace: None,
         entry: atoll_worker::Entry::default(),
     }
 }

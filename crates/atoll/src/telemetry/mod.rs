@@ -1,6 +1,8 @@
 //! What the program says about itself. `atoll dev` is silent unless asked, because its terminal belongs to the developer's
 //! worker; `atoll serve` tells warnings and errors among its records.
 
+pub(crate) mod otlp;
+
 use crate::serve::{Journal, ProgramLayer};
 use std::sync::Arc;
 use tracing_subscriber::layer::SubscriberExt as _;
