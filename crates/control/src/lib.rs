@@ -7,21 +7,25 @@
 //! - [`audit`]: the hash chain of the audit log and its verification;
 //! - [`secrets`]: envelope encryption of secrets at rest;
 //! - [`tokens`]: the form of API tokens and what of them is stored;
-//! - [`state`]: what the APIs stand on;
-//! - [`preflight`]: the trial of an upload;
+//! - [`http`]: the REST API under `/v1` and the listener; [`state`]: what the APIs stand on;
+//! - [`upload`]: how an upload becomes a version, with its trial ([`preflight`]);
+//! - [`collect`]: blobs that no version needs any more;
 //! - [`fleet`]: what the APIs need of the live PoPs;
 //! - [`telemetry`]: what PoPs tell of the workers' lives.
 
 pub mod audit;
 pub mod authority;
 pub mod catalog;
+pub mod collect;
 pub mod deployer;
 pub mod fleet;
+pub mod http;
 pub mod preflight;
 pub mod secrets;
 pub mod state;
 pub mod telemetry;
 pub mod tokens;
+pub mod upload;
 
 pub use catalog::{Caller, Catalog, CatalogError};
 pub use fleet::{Pops, PopsError};

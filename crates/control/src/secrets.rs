@@ -69,7 +69,9 @@ pub enum VaultError {
         account: TenantId,
     },
     /// The same, of a key of the platform.
-    #[error("master key {id} is needed to open the platform's key \"{name}\", but it is not among the configured ones; add it")]
+    #[error(
+        "master key {id} is needed to open the platform's key \"{name}\", but it is not among the configured ones; add it"
+    )]
     PlatformKeyMissing {
         /// Its name.
         id: String,

@@ -154,7 +154,8 @@ fn encoding(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn signature_key(manifest: &BlobHash) -> String {
+/// Where the signatures of a manifest lie.
+pub fn signature_key(manifest: &BlobHash) -> String {
     let hash = manifest.to_string();
     format!("signatures/{}/{hash}", &hash[..2])
 }

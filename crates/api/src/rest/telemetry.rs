@@ -193,3 +193,12 @@ pub struct MetricPoint {
     /// Counts by the time to the response's head; see [`Metrics::latency_bounds_ms`].
     pub latency: Vec<u64>,
 }
+
+/// Whose worker is called: `POST /v1/invoke/{worker}`. The rest of the query goes to the worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct InvokeQuery {
+    /// The account; not named: that of the request's own token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}

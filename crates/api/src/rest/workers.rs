@@ -4,7 +4,7 @@ use super::Deployment;
 use atoll_model::Manifest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -193,4 +193,14 @@ impl std::fmt::Debug for PutSecret {
 
 fn yes() -> bool {
     true
+}
+
+/// How a secret is removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SecretChangeQuery {
+    /// As [`PutSecret::deploy`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deploy: Option<bool>,
 }

@@ -41,7 +41,77 @@ pub struct Namespace {
     pub created_ms: u64,
 }
 
+/// What changes of an account; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountChange {
+    /// Its workers are stopped, or run again.
+    pub suspended: Option<bool>,
+    /// The label of its workers' addresses.
+    pub subdomain: Option<String>,
+    /// Quotas and limits by key; `None` gives the default back.
+    pub bounds: BTreeMap<String, Option<u64>>,
+}
+
+fn check_label(label: &str) -> Result<()> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let edges = label.starts_with('-') || label.ends_with('-');
+    if label.is_empty() || label.len() > 63 || edges || !label.bytes().all(legal) {
+        return Err(CatalogError::Invalid(format!(
+            "{label:?} is no subdomain: 1 to 63 lower-case letters, digits and -, with no - at its ends"
+        )));
+    }
+    Ok(())
+}
+
+fn check_bound(key: &str, value: Option<u64>) -> Result<()> {
+    let known =
+        Quota::from_key(key).is_some() || EdgeAccount::OWN_LIMITS.contains(&key) || Limits::default().set(key, 0);
+    if !known {
+        return Err(CatalogError::Invalid(format!(
+            "there is no quota and no limit \"{key}\""
+        )));
+    }
+    if value.is_some_and(|value| i64::try_from(value).is_err()) {
+        return Err(CatalogError::Invalid(format!("{key} is at most {}", i64::MAX)));
+    }
+    Ok(())
+}
+
 impl Changing<'_> {
+    fn put_suspended(&mut self, id: &TenantId, suspended: bool) -> Result<()> {
+        self.execute(
+            "UPDATE accounts SET suspended = $2 WHERE id = $1",
+            &[id.as_str().into(), suspended.into()],
+        )?;
+        Ok(())
+    }
+
+    fn put_subdomain(&mut self, id: &TenantId, label: &str) -> Result<()> {
+        let owner = self.first("SELECT id FROM accounts WHERE subdomain = $1", &[label.into()])?;
+        if owner.is_some_and(|row| row.text(0).ok() != Some(id.as_str())) {
+            return Err(CatalogError::exists("subdomain", label));
+        }
+        self.execute(
+            "UPDATE accounts SET subdomain = $2 WHERE id = $1",
+            &[id.as_str().into(), label.into()],
+        )?;
+        Ok(())
+    }
+
+    fn put_bound(&mut self, id: &TenantId, key: &str, value: Option<u64>) -> Result<()> {
+        self.execute(
+            "DELETE FROM bounds WHERE account = $1 AND key = $2",
+            &[id.as_str().into(), key.into()],
+        )?;
+        if let Some(value) = value {
+            self.execute(
+                "INSERT INTO bounds (account, key, value) VALUES ($1, $2, $3)",
+                &[id.as_str().into(), key.into(), value.into()],
+            )?;
+        }
+        Ok(())
+    }
+
     /// The account must exist.
     pub(super) fn need_account(&mut self, account: &TenantId) -> Result<()> {
         let row = self.first("SELECT 1 FROM accounts WHERE id = $1", &[account.as_str().into()])?;
@@ -122,10 +192,7 @@ impl Catalog {
         let name = if suspended { "account.suspend" } else { "account.resume" };
         self.change(caller, Action::of(&id, name, &id), move |changing| {
             changing.need_account(&id)?;
-            changing.execute(
-                "UPDATE accounts SET suspended = $2 WHERE id = $1",
-                &[id.as_str().into(), suspended.into()],
-            )?;
+            changing.put_suspended(&id, suspended)?;
             changing.touch(EdgeKey::Account(id.clone()));
             Ok(())
         })
@@ -134,23 +201,10 @@ impl Catalog {
 
     /// Chooses the label under which an account's workers are reached. A label is one account's.
     pub async fn set_subdomain(&self, caller: &Caller, id: TenantId, label: String) -> Result<Done<()>> {
-        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let edges = label.starts_with('-') || label.ends_with('-');
-        if label.is_empty() || label.len() > 63 || edges || !label.bytes().all(legal) {
-            return Err(CatalogError::Invalid(format!(
-                "{label:?} is no subdomain: 1 to 63 lower-case letters, digits and -, with no - at its ends"
-            )));
-        }
+        check_label(&label)?;
         self.change(caller, Action::of(&id, "account.subdomain", &label), move |changing| {
             changing.need_account(&id)?;
-            let owner = changing.first("SELECT id FROM accounts WHERE subdomain = $1", &[label.as_str().into()])?;
-            if owner.is_some_and(|row| row.text(0).ok() != Some(id.as_str())) {
-                return Err(CatalogError::exists("subdomain", &label));
-            }
-            changing.execute(
-                "UPDATE accounts SET subdomain = $2 WHERE id = $1",
-                &[id.as_str().into(), label.as_str().into()],
-            )?;
+            changing.put_subdomain(&id, &label)?;
             changing.touch(EdgeKey::Account(id.clone()));
             Ok(())
         })
@@ -159,30 +213,45 @@ impl Catalog {
 
     /// Sets a quota or a limit of an account; `None` gives it back its default.
     pub async fn set_bound(&self, caller: &Caller, id: TenantId, key: String, value: Option<u64>) -> Result<Done<()>> {
-        let known = Quota::from_key(&key).is_some()
-            || EdgeAccount::OWN_LIMITS.contains(&key.as_str())
-            || Limits::default().set(&key, 0);
-        if !known {
-            return Err(CatalogError::Invalid(format!(
-                "there is no quota and no limit \"{key}\""
-            )));
-        }
-        if value.is_some_and(|value| i64::try_from(value).is_err()) {
-            return Err(CatalogError::Invalid(format!("{key} is at most {}", i64::MAX)));
-        }
+        check_bound(&key, value)?;
         self.change(caller, Action::of(&id, "account.bound", &key), move |changing| {
             changing.need_account(&id)?;
-            let of = [id.as_str().into(), key.as_str().into()];
-            changing.execute("DELETE FROM bounds WHERE account = $1 AND key = $2", &of)?;
-            if let Some(value) = value {
-                changing.execute(
-                    "INSERT INTO bounds (account, key, value) VALUES ($1, $2, $3)",
-                    &[id.as_str().into(), key.as_str().into(), value.into()],
-                )?;
-            }
+            changing.put_bound(&id, &key, value)?;
             changing.note("value", value);
             changing.touch(EdgeKey::Account(id.clone()));
             Ok(())
+        })
+        .await
+    }
+
+    /// Several changes of an account in one.
+    pub async fn change_account(&self, caller: &Caller, id: TenantId, change: AccountChange) -> Result<Done<Account>> {
+        change.subdomain.iter().try_for_each(|label| check_label(label))?;
+        change
+            .bounds
+            .iter()
+            .try_for_each(|(key, value)| check_bound(key, *value))?;
+        self.change(caller, Action::of(&id, "account.change", &id), move |changing| {
+            changing.need_account(&id)?;
+            if let Some(suspended) = change.suspended {
+                changing.put_suspended(&id, suspended)?;
+                changing.note("suspended", suspended);
+            }
+            if let Some(label) = &change.subdomain {
+                changing.put_subdomain(&id, label)?;
+                changing.note("subdomain", label.as_str());
+            }
+            for (key, value) in &change.bounds {
+                changing.put_bound(&id, key, *value)?;
+                changing.note(key, *value);
+            }
+            changing.touch(EdgeKey::Account(id.clone()));
+            let row = changing.first(
+                "SELECT id, name, created_ms, suspended, subdomain FROM accounts WHERE id = $1",
+                &[id.as_str().into()],
+            )?;
+            let row = row.ok_or_else(|| CatalogError::missing("account", &id))?;
+            account(changing.transaction, &row)
         })
         .await
     }

@@ -21,7 +21,9 @@ mod deployments;
 mod edge;
 mod error;
 mod history;
+mod hosts;
 mod leader;
+mod orphans;
 mod pops;
 mod routes;
 mod schema;
@@ -30,15 +32,16 @@ mod staging;
 mod tokens;
 mod versions;
 
-pub use accounts::{Account, Namespace};
+pub use accounts::{Account, AccountChange, Namespace};
 pub use change::{Caller, Done, Idempotency};
 pub use cloudflare::{AssetHash, AssetUpload};
 pub use deployments::{Deployment, DeploymentKind, NewDeployment, SplitOf};
 pub use error::CatalogError;
 pub use history::{AuditRecord, ConfigHead};
+pub use hosts::{GUESTS_MAX, Host};
 pub use pops::{
-    JOIN_TOKEN_LIFE_MAX_MS, JOIN_TOKEN_LIFE_MS, JoinTokenFacts, KV_EDITS_MAX, KV_INLINE_BYTES_MAX, KvEdit, KvLogged, KvValue,
-    NewJoinToken, PopRecord, REGION_BYTES_MAX,
+    JOIN_TOKEN_LIFE_MAX_MS, JOIN_TOKEN_LIFE_MS, JoinTokenFacts, KV_EDITS_MAX, KV_INLINE_BYTES_MAX, KvEdit, KvLogged,
+    KvValue, NewJoinToken, PopRecord, REGION_BYTES_MAX,
 };
 pub use routes::{Domain, Route};
 pub use secrets::{SecretFacts, SecretPut};
@@ -66,6 +69,8 @@ pub struct Catalog {
     database: Arc<dyn Database>,
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
+    /// The platform's own domains: see `hosts.rs`.
+    reserved: Arc<[String]>,
     /// The epoch that this handle's changes belong to; `None`: they are not fenced.
     epoch: Option<u64>,
     /// The newest revision that a change through this handle or its clones has made.
@@ -81,6 +86,7 @@ impl Catalog {
             database,
             vault,
             clock,
+            reserved: Arc::default(),
             epoch: None,
             revised: Arc::new(watch::Sender::new(Revision(0))),
         };
@@ -92,6 +98,13 @@ impl Catalog {
     /// same database are not seen: who must not miss theirs asks [`Self::config_head`] now and then.
     pub fn revised(&self) -> watch::Receiver<Revision> {
         self.revised.subscribe()
+    }
+
+    /// The handle, of a platform whose workers are reached below these domains: no route takes their names.
+    #[must_use]
+    pub fn with_domains(mut self, domains: &[String]) -> Self {
+        self.reserved = domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
+        self
     }
 
     async fn read<T: Send + 'static>(

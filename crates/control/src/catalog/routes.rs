@@ -1,6 +1,7 @@
 //! How requests find workers: routes, custom domains; and when workers run by themselves: cron expressions.
 
 use super::change::{Action, Changing};
+use super::hosts::Reach;
 use super::versions::of;
 use super::{Caller, Catalog, CatalogError, Done, Result};
 use atoll_model::{DomainName, EdgeKey, Quota, RoutePattern, TenantId, WorkerName};
@@ -54,7 +55,14 @@ fn canonical(pattern: &str) -> Result<String> {
 
 impl Changing<'_> {
     /// Adds a route, or gives an own one to this worker.
-    fn put_route(&mut self, account: &TenantId, worker: Option<&WorkerName>, pattern: &str, id: &str) -> Result<Route> {
+    fn put_route(
+        &mut self,
+        account: &TenantId,
+        worker: Option<&WorkerName>,
+        pattern: &str,
+        id: &str,
+        reserved: &[String],
+    ) -> Result<Route> {
         let there = self.first("SELECT account, id FROM routes WHERE pattern = $1", &[pattern.into()])?;
         if let Some(row) = there {
             if row.text(0)? != account.as_str() {
@@ -75,6 +83,7 @@ impl Changing<'_> {
                 worker: worker.cloned(),
             });
         }
+        self.claim(account, &Reach::of_pattern(pattern), reserved)?;
         let count = self.count(
             "SELECT count(*) FROM routes WHERE account = $1",
             &[account.as_str().into()],
@@ -110,14 +119,14 @@ impl Catalog {
         pattern: &str,
     ) -> Result<Done<Route>> {
         let pattern = canonical(pattern)?;
-        let id = super::new_hex_id()?;
+        let (id, reserved) = (super::new_hex_id()?, self.reserved.clone());
         self.change(caller, Action::of(&account, "route.add", &pattern), move |changing| {
             changing.need_account(&account)?;
             if let Some(worker) = &worker {
                 changing.need_worker(&account, worker)?;
                 changing.note("worker", worker.as_str());
             }
-            changing.put_route(&account, worker.as_ref(), &pattern, &id)
+            changing.put_route(&account, worker.as_ref(), &pattern, &id, &reserved)
         })
         .await
     }
@@ -137,6 +146,7 @@ impl Catalog {
                 routes.push((pattern, super::new_hex_id()?));
             }
         }
+        let reserved = self.reserved.clone();
         self.change(caller, Action::of(&account, "route.set", &worker), move |changing| {
             changing.need_worker(&account, &worker)?;
             let before = changing.query(
@@ -152,7 +162,7 @@ impl Catalog {
             }
             let put = routes
                 .iter()
-                .map(|(pattern, id)| changing.put_route(&account, Some(&worker), pattern, id));
+                .map(|(pattern, id)| changing.put_route(&account, Some(&worker), pattern, id, &reserved));
             let put = put.collect::<Result<Vec<_>>>()?;
             let patterns: Vec<&str> = put.iter().map(|route| route.pattern.as_str()).collect();
             changing.note("patterns", patterns);
@@ -196,7 +206,7 @@ impl Catalog {
         worker: WorkerName,
         name: DomainName,
     ) -> Result<Done<Domain>> {
-        let id = super::new_hex_id()?;
+        let (id, reserved) = (super::new_hex_id()?, self.reserved.clone());
         self.change(caller, Action::of(&account, "domain.add", &name), move |changing| {
             changing.need_worker(&account, &worker)?;
             changing.note("worker", worker.as_str());
@@ -224,6 +234,7 @@ impl Catalog {
                 )?;
                 return Ok(made(row.text(1)?));
             }
+            changing.claim(&account, &Reach::of_domain(name.as_str()), &reserved)?;
             let count = changing.count(
                 "SELECT count(*) FROM domains WHERE account = $1",
                 &[account.as_str().into()],
