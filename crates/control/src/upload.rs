@@ -235,10 +235,10 @@ pub async fn store(
         Ok(tried) => tried,
         Err(_) => Err(UploadError::Late),
     };
-    if let Err(UploadError::Preflight(error)) = &tried {
-        if error.kind == PreflightErrorKind::Unavailable {
-            tracing::warn!(%account, %worker, error = %error.message, "an upload could not be tried");
-        }
+    if let Err(UploadError::Preflight(error)) = &tried
+        && error.kind == PreflightErrorKind::Unavailable
+    {
+        tracing::warn!(%account, %worker, error = %error.message, "an upload could not be tried");
     }
     let tried = tried?;
     // The manifest is a blob as well.

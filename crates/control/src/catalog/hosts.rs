@@ -161,7 +161,14 @@ impl Changing<'_> {
     /// May the account have a route or a domain of this reach? Claims what it has to claim.
     pub(super) fn claim(&mut self, account: &TenantId, reach: &Reach<'_>, reserved: &[String]) -> Result<()> {
         check_reserved(reach, reserved)?;
-        let claim = claim_of(reach);
+        // What passed the check above and is below a domain of the platform's is one name there.
+        let below = reserved.iter().any(|domain| {
+            reach
+                .host
+                .strip_suffix(domain.as_str())
+                .is_some_and(|rest| rest.ends_with('.'))
+        });
+        let claim = if below { reach.host.to_owned() } else { claim_of(reach) };
         // The nearest claim decides: somebody may have been given a name below another's.
         let names = match reach.any_prefix && !reach.host.starts_with('.') {
             true => vec![EVERYTHING.to_owned()],

@@ -94,8 +94,11 @@ impl Context {
 
     /// The body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        // An object is always meant; an empty body is the empty one.
+        // An object is always meant; an empty body is the empty one. A list would be read as the fields in their order.
         let bytes: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(ApiError::invalid("the request's body has to be a JSON object"));
+        }
         serde_json::from_slice(bytes)
             .map_err(|error| ApiError::invalid(format!("the request's body is refused: {error}")))
     }

@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const FAILURES_AT_ONCE: u32 = 20;
 /// After how long it may try one more, milliseconds.
 pub const FAILURE_BACK_MS: u64 = 3_000;
+/// [`FAILURE_BACK_MS`] as it is told to clients.
+const FAILURE_BACK_S: u32 = 3;
 /// The most addresses that are remembered; the one that failed longest ago goes.
 const ADDRESSES_MAX: usize = 10_000;
 /// The most tokens that are remembered as right, and the most whose use waits to be noted.
@@ -122,7 +124,7 @@ impl Door {
             return Ok(());
         }
         Err(ApiError {
-            retry_after_s: Some(FAILURE_BACK_MS.div_ceil(1_000)),
+            retry_after_s: Some(FAILURE_BACK_S),
             ..ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",

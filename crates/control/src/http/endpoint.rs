@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use utoipa::openapi::path::Parameter;
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 /// How long a request may take, unless its endpoint says otherwise.
 pub const REQUEST_MAX: Duration = Duration::from_secs(30);
@@ -73,6 +73,21 @@ fn shape<T: ToSchema>() -> Shape {
         name: T::name().into_owned(),
         schema: T::schema(),
         within: T::schemas,
+    }
+}
+
+/// A page of these: a type of its own in the document.
+fn page<T: ToSchema>() -> Shape
+where
+    rest::Page<T>: ToSchema,
+{
+    Shape {
+        name: format!("{}Page", T::name()),
+        schema: rest::Page::<T>::schema(),
+        within: |schemas| {
+            T::schemas(schemas);
+            schemas.push((T::name().into_owned(), T::schema()));
+        },
     }
 }
 
@@ -135,6 +150,30 @@ impl Endpoint {
             time_max: REQUEST_MAX,
             handler: Arc::new(move |context| Box::pin(handler(context))),
         }
+    }
+
+    /// An endpoint that answers 200 with a page of `T`.
+    pub fn list<T: ToSchema, F>(
+        path: &'static str,
+        id: &'static str,
+        about: &'static str,
+        need: Need,
+        handler: fn(Context) -> F,
+    ) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+        rest::Page<T>: ToSchema,
+    {
+        Self {
+            gives: Answer::Json(page::<T>()),
+            ..Self::new::<rest::Empty, F>(Method::GET, path, id, about, need, handler)
+        }
+    }
+
+    /// Its method is this one.
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
     }
 
     /// It takes JSON of `T`.
@@ -224,10 +263,11 @@ impl Endpoint {
         if let Ok(value) = HeaderValue::from_str(&id) {
             headers.insert(rest::REQUEST_ID, value);
         }
-        headers
-            .entry(header::CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // A worker's answer is passed on as it is.
+        if !matches!(self.gives, Answer::Other("*/*")) {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
         let status = response.status().as_u16();
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let token = who.as_ref().map_or("", |who: &Identity| who.token.as_str());

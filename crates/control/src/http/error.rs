@@ -26,9 +26,9 @@ pub struct ApiError {
     /// What to do about it.
     pub hint: Option<String>,
     /// Blobs that have to be uploaded first.
-    pub missing: Vec<String>,
+    pub missing: Box<[String]>,
     /// After how many seconds to try again.
-    pub retry_after_s: Option<u64>,
+    pub retry_after_s: Option<u32>,
     /// What the log says and the client is not told.
     pub cause: Option<String>,
 }
@@ -41,7 +41,7 @@ impl ApiError {
             code,
             message: message.into(),
             hint: None,
-            missing: Vec::new(),
+            missing: Box::default(),
             retry_after_s: None,
             cause: None,
         }
@@ -102,7 +102,7 @@ impl IntoResponse for ApiError {
                 code: self.code.to_owned(),
                 message: self.message,
                 hint: self.hint,
-                missing: self.missing,
+                missing: self.missing.into_vec(),
             },
         };
         let mut response = (self.status, Json(body)).into_response();
@@ -191,7 +191,7 @@ impl ApiError {
     fn missing(missing: Vec<String>) -> Self {
         let message = format!("{} blobs of the version are not in the store", missing.len());
         Self {
-            missing,
+            missing: missing.into(),
             ..Self::new(StatusCode::CONFLICT, "missing_blobs", message)
         }
         .hint("upload them with PUT /v1/accounts/{account}/blobs/{hash}, then send the request again")

@@ -1,6 +1,7 @@
 //! What the catalog must do on every database. Each implementation's tests run [`run`].
 
 mod access;
+mod addresses;
 mod deploying;
 mod staging;
 
@@ -9,6 +10,7 @@ use crate::audit::{Broken, Link};
 use crate::secrets::SecretValue;
 use crate::tokens::Token;
 use access::*;
+use addresses::*;
 use atoll_model::edge::{EdgeEntry, EdgeKey, EdgeWorker, WEIGHT_WHOLE};
 use atoll_model::{
     Action, AliasName, BlobHash, DeploymentId, DomainName, EdgeConfig, NamespaceId, Permissions, Quota, Resource,
@@ -42,6 +44,10 @@ pub async fn run(mut fresh: impl AsyncFnMut() -> Arc<dyn Database>) {
     deployments_at_once_are_all_there(Bench::new(fresh().await).await).await;
     tampering_with_the_audit_log_is_found(&Bench::new(fresh().await).await).await;
     followers_keep_up(&Bench::new(fresh().await).await).await;
+    subdomains_are_one_accounts(&Bench::new(fresh().await).await).await;
+    the_newest_versions_have_addresses(&Bench::new(fresh().await).await).await;
+    hosts_have_one_owner(&Bench::new(fresh().await).await).await;
+    held_blobs_are_not_condemned(&Bench::new(fresh().await).await).await;
     a_deposed_leader_changes_nothing(&Bench::new(fresh().await).await).await;
     a_change_is_staged_until_it_is_settled(&Bench::new(fresh().await).await).await;
     a_deployment_is_withdrawn(&Bench::new(fresh().await).await).await;

@@ -31,8 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             Need::Token,
             identity,
         ),
-        Endpoint::new::<Page<atoll_api::rest::Token>, _>(
-            Method::GET,
+        Endpoint::list::<atoll_api::rest::Token, _>(
             "/v1/tokens",
             "listTokens",
             "Tokens: what is known of them, never the tokens themselves.",
@@ -59,8 +58,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             revoke_token,
         )
         .asks::<TokensQuery>(),
-        Endpoint::new::<Page<Role>, _>(
-            Method::GET,
+        Endpoint::list::<Role, _>(
             "/v1/accounts/{account}/roles",
             "listRoles",
             "Roles by name.",
@@ -84,8 +82,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             Need::Account(Resource::Token, Action::Write),
             delete_role,
         ),
-        Endpoint::new::<Page<AuditEntry>, _>(
-            Method::GET,
+        Endpoint::list::<AuditEntry, _>(
             "/v1/audit",
             "listAudit",
             "Who changed what, in order.",

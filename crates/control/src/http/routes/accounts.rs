@@ -10,8 +10,7 @@ use http::{Method, StatusCode};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new::<Page<Account>, _>(
-            Method::GET,
+        Endpoint::list::<Account, _>(
             "/v1/accounts",
             "listAccounts",
             "Accounts by id: all, or the one that the token is for.",

@@ -30,25 +30,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             put_crons,
         )
         .takes::<Crons>(),
-        Endpoint::new::<Page<Route>, _>(
-            Method::GET,
+        Endpoint::list::<Route, _>(
             "/v1/accounts/{account}/workers/{worker}/routes",
             "listRoutesOfWorker",
             "The routes of a worker by pattern.",
             read,
             routes_of_worker,
         ),
-        Endpoint::new::<Page<Route>, _>(
-            Method::PUT,
+        Endpoint::list::<Route, _>(
             "/v1/accounts/{account}/workers/{worker}/routes",
             "setRoutesOfWorker",
             "Makes these the routes of a worker, and no others.",
             write,
             set_routes,
         )
+        .method(Method::PUT)
         .takes::<SetRoutes>(),
-        Endpoint::new::<Page<Route>, _>(
-            Method::GET,
+        Endpoint::list::<Route, _>(
             "/v1/accounts/{account}/routes",
             "listRoutes",
             "All routes of an account by pattern.",
@@ -81,8 +79,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             write,
             delete_route,
         ),
-        Endpoint::new::<Page<Domain>, _>(
-            Method::GET,
+        Endpoint::list::<Domain, _>(
             "/v1/accounts/{account}/domains",
             "listDomains",
             "Custom domains by name.",
@@ -114,8 +111,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             write,
             delete_domain,
         ),
-        Endpoint::new::<Page<Host>, _>(
-            Method::GET,
+        Endpoint::list::<Host, _>(
             "/v1/accounts/{account}/hosts",
             "listHosts",
             "Hosts that the account has claimed.",

@@ -40,8 +40,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Need::Account(Resource::Data, Action::Write),
     );
     vec![
-        Endpoint::new::<Page<Namespace>, _>(
-            Method::GET,
+        Endpoint::list::<Namespace, _>(
             "/v1/accounts/{account}/namespaces",
             "listNamespaces",
             "KV namespaces by title.",
@@ -83,8 +82,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             write,
             delete,
         ),
-        Endpoint::new::<Page<KvKey>, _>(
-            Method::GET,
+        Endpoint::list::<KvKey, _>(
             "/v1/accounts/{account}/namespaces/{namespace}/keys",
             "listKeys",
             "Keys of a namespace, in the order of their bytes, as one PoP has them.",

@@ -26,8 +26,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .takes::<NewDeployment>()
         .creates(),
-        Endpoint::new::<Page<Deployment>, _>(
-            Method::GET,
+        Endpoint::list::<Deployment, _>(
             "/v1/accounts/{account}/workers/{worker}/deployments",
             "listDeployments",
             "Deployments, the newest first.",
@@ -53,8 +52,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .takes::<Rollback>()
         .creates(),
-        Endpoint::new::<Page<Alias>, _>(
-            Method::GET,
+        Endpoint::list::<Alias, _>(
             "/v1/accounts/{account}/workers/{worker}/aliases",
             "listAliases",
             "Aliases by name.",
@@ -94,7 +92,6 @@ fn source(source: Option<String>) -> String {
 }
 
 async fn answer(context: &Context, done: Done<catalog::Deployment>) -> Reply {
-    context.announce(&done);
     let (account, worker) = (context.account(), context.worker());
     let mut deployment = told::deployment(done.value.clone());
     let found = context.catalog.worker(account.clone(), worker.clone()).await?;

@@ -13,8 +13,7 @@ const JOIN_TTL_S: (u64, u64, u64) = (3_600, 60, 604_800);
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new::<Page<Pop>, _>(
-            Method::GET,
+        Endpoint::list::<Pop, _>(
             "/v1/pops",
             "listPops",
             "Every PoP that ever joined, by name.",

@@ -7,9 +7,7 @@ use super::told;
 use crate::catalog::{self, SecretPut};
 use crate::secrets::SecretValue;
 use crate::upload::{self, TRIAL_MAX, Upload};
-use atoll_api::rest::{
-    BlobStored, BlobsMissing, BlobsWanted, Export, KeepSecrets, NewVersion, Page, PageQuery, Version,
-};
+use atoll_api::rest::{BlobStored, BlobsMissing, BlobsWanted, Export, KeepSecrets, NewVersion, PageQuery, Version};
 use atoll_model::artifact::MANIFEST_BYTES_MAX;
 use atoll_model::edge::RECENT_MAX;
 use atoll_model::{Action, BlobHash, Resource, SecretName, VersionId};
@@ -62,8 +60,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .body(BodyRule::Json(MANIFEST_BYTES_MAX + (1 << 20)))
         .within(TRIAL_MAX + Duration::from_secs(60))
         .creates(),
-        Endpoint::new::<Page<Version>, _>(
-            Method::GET,
+        Endpoint::list::<Version, _>(
             "/v1/accounts/{account}/workers/{worker}/versions",
             "listVersions",
             "Versions, the newest first.",

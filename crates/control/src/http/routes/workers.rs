@@ -3,7 +3,7 @@
 use super::super::context::{Context, Reply, limit, ok, page};
 use super::super::endpoint::{Endpoint, Need};
 use super::told;
-use crate::catalog::{Deployment, NewDeployment, SecretPut};
+use crate::catalog::{NewDeployment, SecretPut};
 use crate::secrets::SecretValue;
 use atoll_api::rest::{ChangeWorker, Empty, Page, PageQuery, PutSecret, Secret, SecretChangeQuery, Version, Worker};
 use atoll_model::{Action, DeploymentId, Resource, SecretName, VersionId};
@@ -11,8 +11,7 @@ use http::{Method, StatusCode};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new::<Page<Worker>, _>(
-            Method::GET,
+        Endpoint::list::<Worker, _>(
             "/v1/accounts/{account}/workers",
             "listWorkers",
             "Workers by name.",
@@ -45,8 +44,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             Need::Account(Resource::Worker, Action::Write),
             delete,
         ),
-        Endpoint::new::<Page<Secret>, _>(
-            Method::GET,
+        Endpoint::list::<Secret, _>(
             "/v1/accounts/{account}/workers/{worker}/secrets",
             "listSecrets",
             "Secrets of the newest version: names, never values.",
@@ -96,9 +94,7 @@ async fn worker(context: &Context) -> Result<Worker, super::super::ApiError> {
     let subdomain = catalog.account(account.clone()).await?.subdomain;
     let mut deployments = catalog.deployments(account, context.worker(), None, 1).await?;
     let mut worker = told::worker(found, &context.state().addresses, subdomain.as_deref());
-    worker.deployment = deployments
-        .pop()
-        .map(|deployment: Deployment| told::deployment(deployment));
+    worker.deployment = deployments.pop().map(told::deployment);
     Ok(worker)
 }
 
