@@ -209,6 +209,7 @@ impl Run {
             },
             outbound: Default::default(),
             created_ms: 0,
+            tag: String::new(),
         };
         let mut instance = {
             let _inside = runtime.enter();
@@ -253,6 +254,7 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: atoll_worker::Entry::default(),
     };
     let body = Body::Full(input.into());

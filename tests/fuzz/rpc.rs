@@ -109,6 +109,7 @@ fn judge(inputs: &[Vec<u8>]) -> Vec<Result<Verdict, Wrong>> {
         limits: Limits::default(),
         outbound: Default::default(),
         created_ms: 0,
+        tag: String::new(),
     };
     let env = Environment {
         bindings: Vec::new(),
@@ -164,6 +165,7 @@ async fn one(instance: &mut dyn Instance, input: &[u8]) -> Result<Verdict, Wrong
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: Entry::default(),
     };
     instance.deliver(Job {

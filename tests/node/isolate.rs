@@ -111,6 +111,7 @@ impl Isolate {
             request_id: RequestId(1),
             cancel: CancellationToken::new(),
             trace: None,
+            version: Default::default(),
             entry: atoll_worker::Entry::default(),
         };
         let head = RequestHead {

@@ -140,6 +140,7 @@ fn version(suite: &Suite, file: &str) -> Result<WorkerVersion, String> {
         },
         outbound: Default::default(),
         created_ms: 0,
+        tag: String::new(),
     })
 }
 

@@ -51,6 +51,7 @@ pub(crate) async fn run(words: Words) -> Result<(), String> {
         site: Arc::new(Site {
             tenant: TenantId::new("bench"),
             worker: Some(WorkerName::new("ceiling")),
+            version: None,
             assets: None,
             body_bytes_max: None,
             failure: None,

@@ -94,6 +94,7 @@ pub(crate) async fn run(words: &Words, mut engine: JsEngine, pool: &Pool) -> Res
         limits: Limits::default(),
         outbound: Default::default(),
         created_ms: 0,
+        tag: String::new(),
     });
     let environment = Environment {
         bindings: Vec::new(),
@@ -169,6 +170,7 @@ fn ask(slot: &WorkerSlot) -> Result<Answer, String> {
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: Entry::default(),
     };
     let head = RequestHead {

@@ -71,6 +71,7 @@ fn version() -> WorkerVersion {
         limits: Limits::default(),
         outbound: Default::default(),
         created_ms: 0,
+        tag: String::new(),
     }
 }
 
@@ -93,6 +94,7 @@ fn context() -> EventContext {
         request_id: RequestId(0),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: Entry::default(),
     }
 }

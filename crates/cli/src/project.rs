@@ -111,6 +111,7 @@ pub(crate) fn version(project: &Project, built: &Built, clock: &dyn Clock) -> Wo
         limits: project.limits.clone(),
         outbound: project.outbound.clone(),
         created_ms: clock.now_ms(),
+        tag: String::new(),
     }
 }
 

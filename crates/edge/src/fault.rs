@@ -164,6 +164,12 @@ pub(crate) fn not_found(client: &Client, detail: ErrorDetail, host: &str) -> Res
     text(StatusCode::NOT_FOUND, client, body)
 }
 
+/// The account behind this address is suspended.
+pub(crate) fn suspended(client: &Client) -> Response<EdgeBody> {
+    let body = "What is served here is suspended.".to_owned();
+    text(StatusCode::FORBIDDEN, client, body)
+}
+
 fn terse(status: StatusCode, title: &str, code: Option<u16>, client: &Client, id: RequestId) -> Response<EdgeBody> {
     let code = code.map_or_else(String::new, |code| format!("error code: {code}\n"));
     text(status, client, format!("{title}.\n{code}Request {id}\n"))

@@ -1,7 +1,8 @@
 //! The last phase: one record per request.
 
+use crate::site::Site;
 use crate::trace;
-use atoll_model::{RequestId, WorkerName};
+use atoll_model::{RequestId, TenantId, VersionId, WorkerName};
 use atoll_worker::{FaultKind, OpenSpan, TraceContext};
 use http::Method;
 use http::uri::PathAndQuery;
@@ -34,8 +35,12 @@ pub struct AccessRecord {
     pub protocol: &'static str,
     /// Who asked.
     pub peer: SocketAddr,
+    /// Whose site it was, if one was found.
+    pub tenant: Option<TenantId>,
     /// The worker that was asked, if one was.
     pub worker: Option<WorkerName>,
+    /// The version that was asked, or whose assets answered, where several serve.
+    pub version: Option<VersionId>,
     /// The event's id, as error answers and the worker's own records show it; none without an event.
     pub request_id: Option<RequestId>,
 }
@@ -54,7 +59,9 @@ pub(crate) struct Pending {
     pub(crate) protocol: &'static str,
     pub(crate) peer: SocketAddr,
     pub(crate) host: String,
+    tenant: Option<TenantId>,
     worker: Option<WorkerName>,
+    version: Option<VersionId>,
     request_id: Option<RequestId>,
     span: Option<OpenSpan>,
 }
@@ -74,7 +81,9 @@ impl Pending {
             protocol,
             peer,
             host: String::new(),
+            tenant: None,
             worker: None,
+            version: None,
             request_id: None,
             span: None,
         }
@@ -93,6 +102,12 @@ impl Pending {
     /// The request is for this host.
     pub(crate) fn is_for(&mut self, host: &str) {
         host.clone_into(&mut self.host);
+    }
+
+    /// The request is this site's.
+    pub(crate) fn is_of(&mut self, site: &Site) {
+        self.tenant = Some(site.tenant.clone());
+        self.version.clone_from(&site.version);
     }
 
     /// The request became this event.
@@ -125,7 +140,9 @@ impl Pending {
                 host: std::mem::take(&mut self.host),
                 protocol: self.protocol,
                 peer: self.peer,
+                tenant: self.tenant.take(),
                 worker: self.worker.take(),
+                version: self.version.take(),
                 request_id: self.request_id,
             });
         }

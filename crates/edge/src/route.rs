@@ -8,19 +8,25 @@ use crate::front::Front;
 use crate::identify::{Client, Identified, identify, protocol, refuse};
 use crate::log::Pending;
 use crate::respond::{Ready, respond};
-use crate::site::Site;
+use crate::site::{Asked as SiteAsked, Found, Site};
 use crate::trace;
 use crate::triggers::{self, Trigger};
 use crate::upload::{self, Room, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{RequestId, WorkerName};
-use atoll_worker::{Body, Event, EventContext, Fault, FaultKind, Outcome, Request, TraceContext};
+use atoll_worker::{Body, Event, EventContext, Fault, FaultKind, Outcome, Request, TraceContext, VersionChoice};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The header by whose value a client comes to the same version again, as the Workers documentation has it ("Gradual
+/// deployments", "Version affinity").
+pub const VERSION_KEY_HEADER: &str = "cloudflare-workers-version-key";
+/// A longer key counts as none.
+pub const VERSION_KEY_BYTES_MAX: usize = 256;
 
 /// A response on its way out, with what the log wants to know of it.
 struct Answer {
@@ -118,9 +124,21 @@ impl<'c> Exchange<'_, 'c> {
         let front = self.front();
         let detail = front.options.error_detail;
         self.pending.is_for(request.host());
-        let Some(site) = front.sites.site(request.host(), request.path()) else {
-            return fault::not_found(&request.client, detail, request.host()).into();
+        let mut found = front.sites.find(&SiteAsked {
+            host: request.host(),
+            path: request.path(),
+            headers: &request.head.headers,
+        });
+        let site = loop {
+            found = match found {
+                Found::Site(site) => break site,
+                Found::Soon(soon) => soon.await,
+                Found::Nothing => return fault::not_found(&request.client, detail, request.host()).into(),
+                Found::Suspended => return fault::suspended(&request.client).into(),
+                Found::Failed(fault) => return faulty(front, &fault, &request.client, front.next_request()),
+            };
         };
+        self.pending.is_of(&site);
         if let Some(failure) = &site.failure {
             return fault::site_failure(failure, detail, &request.client).into();
         }
@@ -163,7 +181,7 @@ impl<'c> Exchange<'_, 'c> {
             handshake,
             ..
         } = request;
-        let ctx = context(front, site, worker, pending.trace());
+        let ctx = context(front, site, worker, &head.headers, pending.trace());
         let id = ctx.request_id;
         pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
@@ -231,7 +249,7 @@ impl<'c> Exchange<'_, 'c> {
             Ok(event) => event,
             Err(reason) => return fault::text(StatusCode::BAD_REQUEST, client, reason).into(),
         };
-        let ctx = context(front, site, worker, self.pending.trace());
+        let ctx = context(front, site, worker, &request.head.headers, self.pending.trace());
         let id = ctx.request_id;
         self.pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
@@ -255,7 +273,13 @@ impl<'c> Exchange<'_, 'c> {
     }
 }
 
-fn context(front: &Front, site: &Site, worker: &WorkerName, trace: Option<TraceContext>) -> EventContext {
+fn context(
+    front: &Front,
+    site: &Site,
+    worker: &WorkerName,
+    headers: &HeaderMap,
+    trace: Option<TraceContext>,
+) -> EventContext {
     EventContext {
         tenant: site.tenant.clone(),
         worker: worker.clone(),
@@ -263,7 +287,20 @@ fn context(front: &Front, site: &Site, worker: &WorkerName, trace: Option<TraceC
         cancel: CancellationToken::new(),
         trace,
         entry: atoll_worker::Entry::default(),
+        version: match &site.version {
+            None => VersionChoice::default(),
+            Some(version) => VersionChoice {
+                exactly: Some(version.clone()),
+                key: version_key(headers).map(Into::into),
+            },
+        },
     }
+}
+
+/// What a request's version is chosen by, if it says so.
+pub fn version_key(headers: &HeaderMap) -> Option<&str> {
+    let key = headers.get(VERSION_KEY_HEADER)?.to_str().ok()?;
+    (!key.is_empty() && key.len() <= VERSION_KEY_BYTES_MAX).then_some(key)
 }
 
 fn faulty(front: &Front, fault: &Fault, client: &Client, id: RequestId) -> Answer {

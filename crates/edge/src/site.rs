@@ -1,7 +1,12 @@
 //! What stands behind a host name.
 
 use crate::assets::AssetServer;
-use atoll_model::{TenantId, WorkerName};
+use atoll_model::{TenantId, VersionId, WorkerName};
+use atoll_worker::Fault;
+use http::HeaderMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// What answers the requests of a host.
@@ -10,6 +15,8 @@ pub struct Site {
     pub tenant: TenantId,
     /// The worker, if there is one: a site may be assets alone.
     pub worker: Option<WorkerName>,
+    /// The version that answers, where several serve.
+    pub version: Option<VersionId>,
     /// Static assets, asked before the worker.
     pub assets: Option<Arc<AssetServer>>,
     /// Bytes of a request's body, if not the listener's [`crate::EdgeLimits::body_bytes_max`].
@@ -27,12 +34,56 @@ pub struct SiteFailure {
     pub detail: String,
 }
 
+/// What a site is looked up by.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The host's name alone, in lower case, without a port.
+    pub host: &'a str,
+    /// As sent, from its `/` to before the query.
+    pub path: &'a str,
+    /// The request's.
+    pub headers: &'a HeaderMap,
+}
+
+/// A site that is being made ready.
+pub type Soon = Pin<Box<dyn Future<Output = Found> + Send>>;
+
+/// What was found.
+pub enum Found {
+    /// Nothing is served there.
+    Nothing,
+    /// This answers.
+    Site(Arc<Site>),
+    /// Something answers, once it is there.
+    Soon(Soon),
+    /// Something would answer, but its account is suspended.
+    Suspended,
+    /// Something would answer, but cannot be had.
+    Failed(Fault),
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Site(site) => write!(f, "Site({} {:?} {:?})", site.tenant, site.worker, site.version),
+            Self::Soon(_) => f.write_str("Soon"),
+            Self::Suspended => f.write_str("Suspended"),
+            Self::Failed(fault) => write!(f, "Failed({fault})"),
+        }
+    }
+}
+
 /// Finds sites.
 pub trait Sites: Send + Sync + 'static {
     /// The site of `host` (the name alone, in lower case, without a port) at `path` (as sent, from its `/` to before the
-    /// query). Called once per request, on the I/O thread: it must not block. What it returns stays this request's site to
-    /// its end, whatever replaces it meanwhile.
+    /// query). It must not block. What it returns stays this request's site to its end, whatever replaces it meanwhile.
     fn site(&self, host: &str, path: &str) -> Option<Arc<Site>>;
+
+    /// What answers a request. Called once for each, on the I/O thread: it must not block.
+    fn find(&self, asked: &Asked<'_>) -> Found {
+        self.site(asked.host, asked.path).map_or(Found::Nothing, Found::Site)
+    }
 
     /// A client has named `host` (in lower case) in a TLS handshake: a request for it will probably come. Called on the I/O
     /// thread for every handshake, with whatever strangers send: it must be quick and promise nothing.

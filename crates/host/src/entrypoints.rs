@@ -35,6 +35,7 @@ impl Entrypoints {
             request_id,
             cancel: CancellationToken::new(),
             trace: None,
+            version: Default::default(),
             entry: Entry::default(),
         };
         let exports = match slot.run(ctx, Event::Describe).await {

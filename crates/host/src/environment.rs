@@ -103,11 +103,11 @@ pub(crate) fn environment(
     };
     Ok(Environment {
         bindings,
-        own: ServiceStub::new(services.service(&version.tenant, &version.name)),
+        own: ServiceStub::new(services.itself(version)),
         outbound: way_out(),
         outbound_route: OutboundRoute::Network,
         cache: reach.cache.open(scope),
-        logs: logs.sink_within(origin, account),
+        logs: logs.sink_within(origin, &version.id, account),
         clock: reach.clock.clone(),
     })
 }
@@ -174,8 +174,7 @@ fn binding(
         BindingSpec::VersionMetadata => Binding::Json(
             serde_json::json!({
                 "id": version.id,
-                // No tags before deployments have them; the platform shows an empty one then.
-                "tag": "",
+                "tag": version.tag,
                 "timestamp": rfc3339(version.created_ms),
             })
             .to_string(),

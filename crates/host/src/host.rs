@@ -10,13 +10,14 @@ use crate::services::Services;
 use crate::spans;
 use crate::starts::StartCounts;
 use crate::tail::{Consumer, traced};
+use crate::versions::{Chosen, Fetched, VersionSource, Versions, VersionsOptions};
 use async_trait::async_trait;
 use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
     Dispatch, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Outcome, Response, ServiceStub,
-    StartKind,
+    StartKind, VersionChoice,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,8 @@ use std::time::Duration;
 const RETIRE_GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// Ids of the host's own events have this bit, so that they differ from the front's.
 pub(crate) const OWN_EVENTS: u64 = 1 << 63;
+/// Versions that may go under one event before it is given up.
+const TRIES_MAX: u32 = 8;
 
 /// What a host is made of.
 pub struct HostOptions {
@@ -124,6 +127,8 @@ pub struct Host {
     absent_worker: Option<AbsentWorker>,
     account: AccountLimits,
     table: RwLock<Table>,
+    /// Workers beside the table, which run when events come for them.
+    versions: OnceLock<Arc<Versions>>,
     services: Services,
     deploys: AtomicU64,
     requests: AtomicU64,
@@ -144,6 +149,7 @@ impl Host {
             absent_worker: options.absent_worker,
             account: options.account,
             table: RwLock::default(),
+            versions: OnceLock::new(),
             deploys: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         })
@@ -158,6 +164,20 @@ impl Host {
     /// The child processes that workers run in, if they do.
     pub fn cordon(&self) -> Option<&Arc<Cordon>> {
         self.cordon.get()
+    }
+
+    /// Has workers that are not in the table run when events come for them, from now on. Must be called inside the tokio
+    /// runtime that serves, once; who comes later gets the first one's.
+    pub fn versions_from(self: &Arc<Self>, source: Arc<dyn VersionSource>, options: VersionsOptions) -> Arc<Versions> {
+        let versions = self.versions.get_or_init(|| {
+            let versions = Versions::new(source, options, Arc::downgrade(self));
+            let (stopping, swept) = (self.tasks.stopping(), Arc::downgrade(&versions));
+            self.tasks.spawn(async move {
+                stopping.run_until_cancelled(Versions::sweep(swept)).await;
+            });
+            versions
+        });
+        versions.clone()
     }
 
     // A panic under the lock cannot leave the table half-changed: every critical section is one insert or remove.
@@ -197,15 +217,52 @@ impl Host {
         version: Arc<WorkerVersion>,
         assets: Option<Arc<dyn Fetcher>>,
     ) -> Result<Prepared, DeployError> {
+        self.prepare_within(Fetched {
+            version,
+            assets,
+            account: self.account.clone(),
+        })
+        .await
+    }
+
+    /// As [`Host::prepare`], under the limits of its own account.
+    pub async fn prepare_within(&self, fetched: Fetched) -> Result<Prepared, DeployError> {
         let deploy = self.deploys.fetch_add(1, Ordering::Relaxed);
-        let version = self.capped(version);
+        let slot = self.start_in_environment(fetched, true)?;
+        slot.ready().await?;
+        let entrypoints = Entrypoints::of(&slot, self.next_request_id()).await;
+        Ok(Prepared {
+            version: slot.version().clone(),
+            active: Active {
+                slot,
+                deploy,
+                entrypoints,
+            },
+        })
+    }
+
+    /// Starts a version for an event, or ahead of it. Does not wait until it has started.
+    pub(crate) fn start_fetched(&self, fetched: Fetched, ahead: bool) -> Result<Arc<Running>, Fault> {
+        self.start_in_environment(fetched, ahead).map_err(|error| match error {
+            DeployError::Start(fault) => fault,
+            error => Fault::new(FaultKind::Startup, error.to_string()),
+        })
+    }
+
+    fn start_in_environment(&self, fetched: Fetched, ahead: bool) -> Result<Arc<Running>, DeployError> {
+        let Fetched {
+            version,
+            assets,
+            account,
+        } = fetched;
+        let version = capped(version, &account);
         let mut environment = environment(
             &version,
             assets.as_ref(),
             &self.reach,
             &self.logs,
             &self.services,
-            &self.account,
+            &account,
         )?;
         let consumers = version.tail_consumers.iter().map(|name| Consumer {
             name: name.clone(),
@@ -217,17 +274,7 @@ impl Host {
             consumers.collect(),
             &self.tasks,
         );
-        let slot = self.start(version.clone(), environment, true);
-        slot.ready().await?;
-        let entrypoints = Entrypoints::of(&slot, self.next_request_id()).await;
-        Ok(Prepared {
-            version,
-            active: Active {
-                slot,
-                deploy,
-                entrypoints,
-            },
-        })
+        Ok(self.start(version, environment, ahead))
     }
 
     /// The second half of [`Host::deploy`]: events go to the prepared version from now on. Must be called inside a tokio
@@ -259,17 +306,6 @@ impl Host {
             self.retire(old.slot);
         }
         Ok(())
-    }
-
-    /// The version with no limit beyond its account's.
-    fn capped(&self, version: Arc<WorkerVersion>) -> Arc<WorkerVersion> {
-        let limits = version.limits.capped(&self.account.worker);
-        if limits == version.limits {
-            return version;
-        }
-        let mut version = Arc::unwrap_or_clone(version);
-        version.limits = limits;
-        Arc::new(version)
     }
 
     /// Takes a worker out of the table; it finishes what it has in flight. False if there was none.
@@ -349,6 +385,45 @@ impl Host {
     pub fn expect(&self, tenant: &TenantId, worker: &WorkerName) {
         if let Some(slot) = self.slot(tenant, worker) {
             slot.expect();
+        } else if let Some(versions) = self.versions.get() {
+            self.expect_one_of(versions, tenant, worker);
+        }
+    }
+
+    fn expect_one_of(&self, versions: &Arc<Versions>, tenant: &TenantId, worker: &WorkerName) {
+        let Chosen::Version(version) = versions.choose(tenant, worker, &VersionChoice::default()) else {
+            return;
+        };
+        if let Some(slot) = versions.running(tenant, worker, &version) {
+            return slot.expect();
+        }
+        let (versions, tenant, worker) = (versions.clone(), tenant.clone(), worker.clone());
+        self.tasks.spawn(async move {
+            // Whoever comes is told why not.
+            let _ = versions.obtain(&tenant, &worker, &version, true).await;
+        });
+    }
+
+    /// The slot of the version that is to answer the event.
+    async fn chosen(&self, ctx: &mut EventContext, worker: &WorkerName) -> Result<Arc<Running>, Fault> {
+        let unknown = || Fault::new(FaultKind::NotFound, format!("there is no worker \"{worker}\""));
+        if let Some(slot) = self.slot(&ctx.tenant, worker) {
+            return Ok(slot);
+        }
+        let versions = self.versions.get().ok_or_else(unknown)?;
+        if let Some(version) = &ctx.version.exactly
+            && let Some(slot) = versions.running(&ctx.tenant, worker, version)
+        {
+            return Ok(slot);
+        }
+        match versions.choose(&ctx.tenant, worker, &ctx.version) {
+            Chosen::Version(version) => {
+                let slot = versions.obtain(&ctx.tenant, worker, &version, false).await;
+                ctx.version.exactly = Some(version);
+                slot
+            }
+            Chosen::Unknown => Err(unknown()),
+            Chosen::Refused(fault) => Err(fault),
         }
     }
 
@@ -365,7 +440,8 @@ impl Host {
     /// Counters.
     pub fn stats(&self) -> HostStats {
         HostStats {
-            workers: self.read().values().map(HashMap::len).sum(),
+            workers: self.read().values().map(HashMap::len).sum::<usize>()
+                + self.versions.get().map_or(0, |versions| versions.stats().live),
             pool: self.pool.stats(),
             cordon: self.cordon.get().map(|cordon| cordon.stats()),
         }
@@ -374,19 +450,50 @@ impl Host {
     /// Every worker in the table, in no order.
     pub fn workers(&self) -> Vec<WorkerStats> {
         let table = self.read();
-        let workers = table.iter().flat_map(|(tenant, workers)| {
-            workers.iter().map(|(worker, active)| WorkerStats {
-                tenant: tenant.clone(),
-                worker: worker.clone(),
-                version: active.slot.version().id.clone(),
-                slot: active.slot.stats(),
-            })
-        });
-        workers.collect()
+        let slots = table.values().flat_map(HashMap::values).map(|active| &*active.slot);
+        let mut workers: Vec<_> = slots.map(stats_of).collect();
+        drop(table);
+        if let Some(versions) = self.versions.get() {
+            workers.extend(versions.all().iter().map(|slot| stats_of(slot)));
+        }
+        workers
     }
 
     fn slot(&self, tenant: &TenantId, worker: &WorkerName) -> Option<Arc<Running>> {
         Some(self.read().get(tenant)?.get(worker)?.slot.clone())
+    }
+}
+
+impl Prepared {
+    /// The version, and the slot in which it runs.
+    pub(crate) fn into_running(self) -> (Arc<WorkerVersion>, Arc<Running>) {
+        (self.version, self.active.slot)
+    }
+
+    /// The version.
+    pub fn version(&self) -> &Arc<WorkerVersion> {
+        &self.version
+    }
+}
+
+/// The version with no limit beyond its account's.
+fn capped(version: Arc<WorkerVersion>, account: &AccountLimits) -> Arc<WorkerVersion> {
+    let limits = version.limits.capped(&account.worker);
+    if limits == version.limits {
+        return version;
+    }
+    let mut version = Arc::unwrap_or_clone(version);
+    version.limits = limits;
+    Arc::new(version)
+}
+
+fn stats_of(slot: &Running) -> WorkerStats {
+    let version = slot.version();
+    WorkerStats {
+        tenant: version.tenant.clone(),
+        worker: version.name.clone(),
+        version: version.id.clone(),
+        slot: slot.stats(),
     }
 }
 
@@ -406,22 +513,22 @@ impl Host {
     async fn run(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
         let (mut ctx, mut event) = (ctx, event);
         let mut tried: Option<Arc<Running>> = None;
-        loop {
-            let Some(slot) = self.slot(&ctx.tenant, worker) else {
-                let text = format!("there is no worker \"{worker}\"");
-                return Err(Fault::new(FaultKind::NotFound, text));
-            };
+        for _ in 0..TRIES_MAX {
+            let slot = self.chosen(&mut ctx, worker).await?;
             if tried.as_ref().is_some_and(|tried| Arc::ptr_eq(tried, &slot)) {
                 // Retired without a successor: the host is going down.
-                return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
+                break;
             }
             match slot.run(ctx, event).await {
                 Ok(answer) => return answer,
                 Err(Refusal::Fault(fault)) => return Err(fault),
                 Err(Refusal::Retired(same_ctx, same_event)) => (ctx, event) = (same_ctx, same_event),
             }
+            // The version may have lost its share meanwhile.
+            ctx.version.exactly = None;
             tried = Some(slot);
         }
+        Err(Fault::new(FaultKind::Draining, "the server is stopping"))
     }
 }
 

@@ -26,6 +26,7 @@ mod tail;
 #[cfg(test)]
 mod testing;
 mod triggers;
+mod versions;
 
 pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource, FILE_BYTES_MAX as ANALYTICS_FILE_BYTES_MAX};
 pub use bindings::cache::{CacheBinding, CacheSource};
@@ -39,10 +40,13 @@ pub use environment::{KvSource, OutboundSource, Reach};
 pub use error::DeployError;
 pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
-pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX};
+pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TraceTap, TAIL_BYTES_MAX, TAIL_DEPTH_MAX};
 pub use services::absent as absent_worker;
 pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts};
 pub use triggers::{
     CRONS_MAX, Crons, LATE_MAX as CRON_LATE_MAX, OnTick, Skipped, TICKS_AT_ONCE_MAX, Tick, TickEnd, Triggers,
     WARM_AHEAD, check_cron,
+};
+pub use versions::{
+    Chosen, FAILED_FOR as VERSION_FAILED_FOR, Fetched, VersionSource, Versions, VersionsOptions, VersionsStats,
 };

@@ -205,6 +205,7 @@ impl Loaders {
             limits,
             outbound: parent.outbound.clone(),
             created_ms: clock.now_ms(),
+            tag: String::new(),
         };
         let sink = logs.sink(LogOrigin {
             tenant: parent.tenant.clone(),

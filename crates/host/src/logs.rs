@@ -10,7 +10,7 @@ use atoll_model::{AccountLimits, Limit, RequestId, TenantId, WorkerName};
 use atoll_worker::{JsException, LimitCounts, LimitHit, LogLevel, LogRecord, LogSink, StartNote};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -65,10 +65,21 @@ impl Tail {
     }
 }
 
+/// Is told what events of some workers did: the platform's trace items.
+pub trait TraceTap: std::fmt::Debug + Send + Sync + 'static {
+    /// Whether it wants those of this worker. Asked when an isolate starts: who changes its mind has the worker's versions
+    /// start anew ([`crate::Versions::renew`]).
+    fn wants(&self, tenant: &TenantId, worker: &WorkerName) -> bool;
+
+    /// What an event of a version did, as JSON. On the isolate's thread: it must not block.
+    fn item(&self, origin: &LogOrigin, version: &str, item: &str);
+}
+
 /// Gives every event to every tail.
 #[derive(Debug, Default)]
 pub struct LogHub {
     tails: RwLock<Vec<Tail>>,
+    tap: OnceLock<Arc<dyn TraceTap>>,
     limits: LimitCounts,
     starts: Starts,
     buckets: Mutex<HashMap<TenantId, Arc<Mutex<Bucket>>>>,
@@ -116,11 +127,22 @@ impl LogHub {
 
     /// The sink of one worker; its account prints by the limits that another of its workers came with, or by the default.
     pub fn sink(self: &Arc<Self>, origin: LogOrigin) -> Arc<dyn LogSink> {
-        self.sink_within(origin, &AccountLimits::default())
+        self.sink_within(origin, "", &AccountLimits::default())
     }
 
-    /// The sink of one worker, whose account has these limits.
-    pub fn sink_within(self: &Arc<Self>, origin: LogOrigin, account: &AccountLimits) -> Arc<dyn LogSink> {
+    /// The one that is told of events. Given once; who comes later is not told.
+    pub fn tap(&self, tap: Arc<dyn TraceTap>) {
+        // Whoever came first stays.
+        let _ = self.tap.set(tap);
+    }
+
+    /// The sink of a version of one worker, whose account has these limits.
+    pub fn sink_within(
+        self: &Arc<Self>,
+        origin: LogOrigin,
+        version: &str,
+        account: &AccountLimits,
+    ) -> Arc<dyn LogSink> {
         let bucket = {
             let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that no sink uses any more.
@@ -135,6 +157,7 @@ impl LogHub {
             starts: self.starts.of(&origin.tenant, &origin.worker),
             hub: self.clone(),
             origin,
+            version: version.into(),
             bucket,
         })
     }
@@ -185,6 +208,7 @@ impl LogTail {
 struct Sink {
     hub: Arc<LogHub>,
     origin: LogOrigin,
+    version: Box<str>,
     starts: Arc<WorkerStarts>,
     /// Of the account.
     bucket: Arc<Mutex<Bucket>>,
@@ -251,6 +275,17 @@ impl LogSink for Sink {
 
     fn start(&self, note: StartNote) {
         self.hub.starts.note(&self.starts, note);
+    }
+
+    fn traces(&self) -> bool {
+        let LogOrigin { tenant, worker } = &self.origin;
+        self.hub.tap.get().is_some_and(|tap| tap.wants(tenant, worker))
+    }
+
+    fn trace(&self, item: String) {
+        if let Some(tap) = self.hub.tap.get() {
+            tap.item(&self.origin, &self.version, &item);
+        }
     }
 }
 
@@ -323,9 +358,9 @@ mod tests {
             log_burst_bytes: 10,
             ..AccountLimits::default()
         };
-        let sink = hub.sink_within(origin(), &account);
+        let sink = hub.sink_within(origin(), "v", &account);
         // Another worker of the account drinks from the same bucket.
-        let other = hub.sink_within(origin(), &account);
+        let other = hub.sink_within(origin(), "v", &account);
         let mut tail = hub.tail(10);
         sink.log(record("12345"));
         other.log(record("12345"));
@@ -345,7 +380,7 @@ mod tests {
             log_burst_bytes: u64::MAX,
             ..AccountLimits::default()
         };
-        let sink = hub.sink_within(origin(), &account);
+        let sink = hub.sink_within(origin(), "v", &account);
         let mut tail = hub.tail(TAIL_DEPTH_MAX);
         let line = "x".repeat(1024 * 1024 - size_of::<LogEvent>());
         for _ in 0..TAIL_BYTES_MAX / (1024 * 1024) + 3 {

@@ -68,6 +68,14 @@ impl Running {
         }
     }
 
+    /// Nothing of it is unfinished, as far as this process knows.
+    pub(crate) fn is_idle(&self) -> bool {
+        match &self.place {
+            Place::Here(slot) => slot.is_idle(),
+            Place::Away(slot) => slot.stats().in_flight == 0,
+        }
+    }
+
     /// Where it stands.
     pub(crate) fn stats(&self) -> SlotStats {
         match &self.place {

@@ -5,7 +5,7 @@
 
 use crate::Host;
 use async_trait::async_trait;
-use atoll_model::{TenantId, WorkerName};
+use atoll_model::{TenantId, VersionId, WorkerName, WorkerVersion};
 use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, Outcome, Service};
 use std::sync::{Arc, Weak};
 
@@ -35,6 +35,17 @@ impl Services {
             host: self.host.clone(),
             tenant: tenant.clone(),
             worker: worker.clone(),
+            version: None,
+        })
+    }
+
+    /// A version as it calls itself: where several serve, the same one answers.
+    pub(crate) fn itself(&self, version: &WorkerVersion) -> Arc<dyn Service> {
+        Arc::new(HostService {
+            host: self.host.clone(),
+            tenant: version.tenant.clone(),
+            worker: version.name.clone(),
+            version: Some(VersionId::new(version.id.as_str())),
         })
     }
 }
@@ -48,6 +59,7 @@ struct HostService {
     host: Weak<Host>,
     tenant: TenantId,
     worker: WorkerName,
+    version: Option<VersionId>,
 }
 
 #[async_trait]
@@ -58,6 +70,8 @@ impl Service for HostService {
         };
         ctx.tenant = self.tenant.clone();
         ctx.worker = self.worker.clone();
+        // The caller's own is not the callee's; its key goes along.
+        ctx.version.exactly.clone_from(&self.version);
         ctx.request_id = host.next_request_id();
         let is_fetch = matches!(event, Event::Fetch(_));
         match host.dispatch(&self.worker, ctx, event).await {

@@ -71,6 +71,7 @@ async fn deliver(
                 request_id: RequestId(0),
                 cancel: CancellationToken::new(),
                 trace: None,
+                version: Default::default(),
                 entry: Entry::default(),
             };
             if let Err(fault) = stub.dispatch(ctx, Event::Tail(items.clone())).await {
@@ -102,6 +103,9 @@ impl LogSink for Traced {
     }
 
     fn trace(&self, item: String) {
+        if self.logs.traces() {
+            self.logs.trace(item.clone());
+        }
         if self.queue.try_send(item).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

@@ -108,6 +108,7 @@ pub(crate) fn version(name: &str, id: &str) -> WorkerVersion {
         limits: Limits::default(),
         outbound: Default::default(),
         created_ms: 0,
+        tag: String::new(),
     }
 }
 
@@ -118,6 +119,7 @@ pub(crate) fn context() -> EventContext {
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: atoll_worker::Entry::default(),
     }
 }

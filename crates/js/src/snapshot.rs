@@ -95,6 +95,7 @@ fn version() -> Arc<WorkerVersion> {
         limits: Limits::default(),
         outbound: Default::default(),
         created_ms: 0,
+        tag: String::new(),
     })
 }
 
@@ -105,6 +106,7 @@ fn context() -> EventContext {
         request_id: RequestId(0),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: Entry::default(),
     }
 }

@@ -160,6 +160,7 @@ mod tests {
             limits: Limits::default(),
             outbound: Default::default(),
             created_ms: 0,
+            tag: String::new(),
         })
     }
 

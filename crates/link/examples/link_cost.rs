@@ -217,6 +217,7 @@ fn event(path: &'static str) -> (EventContext, Event) {
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: Entry::default(),
     };
     let head = RequestHead {
@@ -307,6 +308,7 @@ fn main() {
             limits: Limits::default(),
             outbound: Default::default(),
             created_ms: 0,
+            tag: String::new(),
         });
         let slot = link.start(version, environment(), true);
         slot.ready().await.unwrap();

@@ -16,7 +16,7 @@ use atoll_stdx::TaskGroup;
 use atoll_worker::{
     Binding, BindingError, BindingErrorKind, CacheKey, CodeSink, ConnectError, ConnectErrorKind, Entry, Environment,
     EventContext, KvEntry, KvListOptions, KvPut, LogRecord, OutboundRequest, OutboundRoute, RateLimitAsk, Response,
-    ResponseHead, ServiceStub, StartTls, TraceContext, WorkerLoader,
+    ResponseHead, ServiceStub, StartTls, TraceContext, VersionChoice, WorkerLoader,
 };
 use futures_util::future::{AbortHandle, Abortable};
 use std::collections::HashMap;
@@ -190,6 +190,11 @@ pub(crate) fn context(
             name: wire.entrypoint.map(Into::into),
             props: wire.props.map(|props| props.props()),
             depth: wire.depth,
+        },
+        // Which version runs is this side's to say.
+        version: VersionChoice {
+            exactly: None,
+            key: wire.version_key.map(Into::into),
         },
     }
 }

@@ -232,6 +232,7 @@ impl Child {
             limits: wire.limits,
             outbound: Default::default(),
             created_ms: wire.created_ms,
+            tag: String::new(),
         });
         let environment = Environment {
             bindings,

@@ -122,6 +122,7 @@ pub(crate) fn context(ctx: &EventContext) -> ContextWire<'_> {
         entrypoint: ctx.entry.name.as_deref(),
         props: ctx.entry.props.as_ref().map(PropsWire::new),
         depth: ctx.entry.depth,
+        version_key: ctx.version.key.as_deref(),
     }
 }
 

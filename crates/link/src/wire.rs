@@ -328,6 +328,8 @@ pub(crate) struct ContextWire<'a> {
     #[serde(borrow)]
     pub props: Option<PropsWire<'a>>,
     pub depth: u32,
+    /// What the versions of workers that are called are chosen by.
+    pub version_key: Option<&'a str>,
 }
 
 impl ContextWire<'_> {
@@ -340,6 +342,7 @@ impl ContextWire<'_> {
             entrypoint: None,
             props: None,
             depth: 0,
+            version_key: None,
         }
     }
 }

@@ -64,4 +64,6 @@ pub struct WorkerVersion {
     pub outbound: OutboundRules,
     /// When it was made, milliseconds since the Unix epoch.
     pub created_ms: u64,
+    /// What its uploader called it; shown as the version metadata's `tag`. Empty: nothing.
+    pub tag: String,
 }

@@ -76,6 +76,7 @@ fn context() -> EventContext {
         request_id: RequestId(0),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: atoll_worker::Entry::default(),
     }
 }
@@ -167,6 +168,7 @@ fn main() {
             limits: Limits::default(),
             outbound: Default::default(),
             created_ms: 0,
+            tag: String::new(),
         };
         let environment = Environment {
             bindings: Vec::new(),

@@ -1,7 +1,8 @@
 //! What accompanies an event through every layer, as an explicit value.
 
 use crate::{Entry, TraceContext};
-use atoll_model::{RequestId, TenantId, WorkerName};
+use atoll_model::{RequestId, TenantId, VersionId, WorkerName};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Who an event belongs to and when it is off. Cheap to clone.
@@ -19,4 +20,16 @@ pub struct EventContext {
     pub trace: Option<TraceContext>,
     /// Which entrypoint it is for.
     pub entry: Entry,
+    /// Which version of the worker answers, where several do.
+    pub version: VersionChoice,
+}
+
+/// Which of a worker's versions is to answer. Where one version serves alone it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VersionChoice {
+    /// This one; `None`: one that has a share of the traffic.
+    pub exactly: Option<VersionId>,
+    /// Who comes with the same key comes to the same version, as far as the shares allow; `None`: each event draws anew. Calls
+    /// of other workers take it along.
+    pub key: Option<Arc<str>>,
 }

@@ -49,7 +49,7 @@ pub use cache::{CacheKey, ResponseCache};
 pub use client::ClientInfo;
 pub use code_cache::{CodeCache, CodeKey};
 pub use connection::{ConnectError, ConnectErrorKind, ConnectRequest, Connection, SecureTransport, StartTls};
-pub use context::EventContext;
+pub use context::{EventContext, VersionChoice};
 pub use engine::{
     AnswerSink, Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Prepared, Reply, ReplyInstead,
 };

@@ -235,6 +235,7 @@ impl DevTarget for DevServer {
             request_id: self.platform.host.next_request_id(),
             cancel: CancellationToken::new(),
             trace: None,
+            version: Default::default(),
             entry: atoll_worker::Entry::default(),
         };
         let event = Event::Scheduled(ScheduledEvent {

@@ -27,6 +27,7 @@ impl DevServer {
             request_id: self.platform.host.next_request_id(),
             cancel: CancellationToken::new(),
             trace: None,
+            version: Default::default(),
             entry,
         };
         let outcome = self.platform.host.dispatch(&worker, ctx, event).await;

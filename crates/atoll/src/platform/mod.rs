@@ -176,6 +176,7 @@ impl Platform {
             site: Site {
                 tenant,
                 worker: name,
+                version: None,
                 assets,
                 body_bytes_max: project
                     .worker

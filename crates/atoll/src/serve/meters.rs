@@ -208,7 +208,9 @@ mod tests {
             host: String::new(),
             protocol: "HTTP/1.1",
             peer: "127.0.0.1:1".parse().unwrap(),
+            tenant: None,
             worker: worker.map(WorkerName::new),
+            version: None,
             request_id: None,
         }
     }

@@ -227,7 +227,9 @@ mod tests {
             host: "shop.example.com".to_owned(),
             protocol: "HTTP/2",
             peer: "[::ffff:192.0.2.1]:999".parse().unwrap(),
+            tenant: None,
             worker: Some(WorkerName::new("shop")),
+            version: None,
             request_id: Some(RequestId(7)),
         }
     }

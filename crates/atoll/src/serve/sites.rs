@@ -58,6 +58,7 @@ mod tests {
             Arc::new(Site {
                 tenant: TenantId::new("t"),
                 worker: Some(WorkerName::new(name)),
+                version: None,
                 assets: None,
                 body_bytes_max: None,
                 failure: None,

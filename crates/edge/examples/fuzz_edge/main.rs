@@ -139,6 +139,7 @@ fn heads() -> Result<impl FnMut(&[u8]) -> Result<Verdict, Wrong>, String> {
     let site = Site {
         tenant: TenantId::new("tenant"),
         worker: Some(WorkerName::new("worker")),
+        version: None,
         assets: None,
         body_bytes_max: None,
         failure: None,

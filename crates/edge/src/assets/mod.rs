@@ -1,22 +1,25 @@
-//! Static assets: the files of a directory, served by the rules of [`atoll_assets`].
+//! Static assets: the files of a directory or of an artifact, served by the rules of [`atoll_assets`].
 //!
 //! A directory is scanned once and again when told ([`AssetServer::rescan`]); requests look into the scan, never into the
 //! directory, so no request path becomes a file path. A file that turns out to have changed when it is opened causes a new
-//! scan by itself. Answers are [`Response`]s: this knows no HTTP library, and serves the worker's assets binding alike.
+//! scan by itself. An artifact's files ([`AssetServer::of_artifact`]) are blobs, which never change. Answers are [`Response`]s: this knows no HTTP library, and serves the worker's assets binding alike.
 
 #[cfg(target_os = "linux")]
 mod at_hand;
+mod blobs;
 mod error;
 mod read;
 mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use blobs::{AssetBlobs, BLOB_KEPT_BYTES_MAX, BLOBS_KEPT_BYTES_MAX, BlobReader};
 pub use error::AssetError;
 
 use async_trait::async_trait;
 use atoll_assets::{Caller, Content, Decision, WorkerFirst};
-use atoll_model::AssetsConfig;
+use atoll_model::artifact::AssetsManifest;
+use atoll_model::{AssetsConfig, BlobHash};
 use atoll_worker::{
     BindingError, BindingErrorKind, Body, EventContext, Fetcher, Request, RequestHead, Response, ResponseHead,
 };
@@ -24,6 +27,7 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use read::{ReadError, Reader};
 use scan::Snapshot;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -44,7 +48,16 @@ pub enum AssetAnswer {
 #[derive(Debug)]
 pub struct AssetServer {
     shared: Arc<Shared>,
-    reader: Arc<Reader>,
+    reader: Origin,
+}
+
+/// Where the bytes come from.
+#[derive(Debug)]
+enum Origin {
+    /// The directory.
+    Files(Arc<Reader>),
+    /// A store of blobs; the snapshot stays as it is.
+    Blobs(Arc<BlobReader>, HashMap<String, (BlobHash, u64)>),
 }
 
 #[derive(Debug)]
@@ -104,14 +117,37 @@ impl AssetServer {
             succeeded: AtomicU64::new(0),
         });
         warnings.extend(shared.scan()?);
-        let reader = Arc::new(Reader::new(runtime));
+        let reader = Origin::Files(Arc::new(Reader::new(runtime)));
         Ok((Arc::new(Self { shared, reader }), warnings))
+    }
+
+    /// Serves the files of an artifact, read by `blobs` when they are asked for. Fails only if `run_worker_first` cannot be
+    /// used, which was looked at before the artifact was accepted.
+    pub fn of_artifact(assets: &AssetsManifest, blobs: Arc<BlobReader>) -> Result<Arc<Self>, AssetError> {
+        let (worker_first, _) = WorkerFirst::new(&assets.config.run_worker_first)?;
+        let snapshot = scan::of_artifact(assets, &worker_first);
+        let files = assets.files.iter();
+        let files = files.map(|file| (file.path.clone(), (file.blob, file.size))).collect();
+        let shared = Arc::new(Shared {
+            root: PathBuf::new(),
+            config: assets.config.clone(),
+            worker_first,
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            scanning: Arc::new(Semaphore::new(1)),
+            begun: AtomicU64::new(0),
+            succeeded: AtomicU64::new(0),
+        });
+        let reader = Origin::Blobs(blobs, files);
+        Ok(Arc::new(Self { shared, reader }))
     }
 
     /// Looks at the directory again and serves what is there now; unchanged files are not read. Returns the warnings of the
     /// new state. On an error the old state is served on. Calls that come together share a scan; those which waited for
     /// another's get no warnings, because its caller has them.
     pub async fn rescan(&self) -> Result<Vec<String>, AssetError> {
+        let Origin::Files(reader) = &self.reader else {
+            return Ok(Vec::new());
+        };
         let seen = self.shared.begun.load(Ordering::SeqCst);
         // Never closed.
         let Ok(turn) = self.shared.scanning.clone().acquire_owned().await else {
@@ -121,7 +157,7 @@ impl AssetServer {
             return Ok(Vec::new());
         }
         let shared = self.shared.clone();
-        let scanned = self.reader.runtime().spawn_blocking(move || {
+        let scanned = reader.runtime().spawn_blocking(move || {
             // Held to the scan's end, also when nobody waits for it any more.
             let _turn = turn;
             shared.scan()
@@ -164,7 +200,10 @@ impl AssetServer {
 
     /// Waits at most `grace` for the bodies that are being sent. Returns how many were still unfinished.
     pub async fn drain(&self, grace: Duration) -> usize {
-        self.reader.tasks().drain(grace).await
+        match &self.reader {
+            Origin::Files(reader) => reader.tasks().drain(grace).await,
+            Origin::Blobs(reader, _) => reader.tasks().drain(grace).await,
+        }
     }
 
     async fn respond(&self, request: &RequestHead, caller: Caller) -> Result<AssetAnswer, Unreadable> {
@@ -181,10 +220,16 @@ impl AssetServer {
             let body = match answer.content {
                 Content::Empty => Body::Empty,
                 Content::Asset { path, range } => {
-                    let read = match snapshot.files.get(&path) {
-                        Some(file) => self.reader.body(file, range).await,
-                        // The manifest is made from the same files.
-                        None => Err(ReadError::Changed),
+                    let read = match &self.reader {
+                        Origin::Files(reader) => match snapshot.files.get(&path) {
+                            Some(file) => reader.body(file, range).await,
+                            // The manifest is made from the same files.
+                            None => Err(ReadError::Changed),
+                        },
+                        Origin::Blobs(reader, files) => match files.get(&path) {
+                            Some((blob, size)) => reader.body(*blob, *size, range).await,
+                            None => Err(ReadError::Io("the artifact does not have it".to_owned())),
+                        },
                     };
                     match read {
                         Ok(body) => body,

@@ -9,6 +9,7 @@ use atoll_assets::{
     Rules, WorkerFirst, content_type,
 };
 use atoll_model::AssetsConfig;
+use atoll_model::artifact::AssetsManifest;
 use atoll_stdx::{Clock, SystemClock};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -128,6 +129,36 @@ pub(super) fn scan(
         headers,
     };
     Ok((Snapshot { rules, files }, warnings))
+}
+
+/// The snapshot of an artifact's files: rules and manifest. What its rule files get wrong was told when it was uploaded.
+pub(super) fn of_artifact(assets: &AssetsManifest, worker_first: &WorkerFirst) -> Snapshot {
+    let config = &assets.config;
+    let text = |file: &Option<String>| file.clone().unwrap_or_default();
+    let (redirects, _) = RedirectRules::parse(&text(&assets.redirects), config.html_handling);
+    let (headers, _) = HeaderRules::parse(&text(&assets.headers));
+    let mut manifest = Manifest::default();
+    for file in &assets.files {
+        let digest = file.blob.to_string();
+        let entry = Entry {
+            size: file.size,
+            etag: format!("\"{}\"", &digest[..2 * ETAG_BYTES]),
+            content_type: file.content_type.clone().or_else(|| content_type(&file.path)),
+        };
+        manifest.insert(file.path.clone(), entry);
+    }
+    let rules = Rules {
+        manifest,
+        html_handling: config.html_handling,
+        not_found_handling: config.not_found_handling,
+        worker_first: worker_first.clone(),
+        redirects,
+        headers,
+    };
+    Snapshot {
+        rules,
+        files: HashMap::new(),
+    }
 }
 
 /// The text of a rule file; a missing one is empty.

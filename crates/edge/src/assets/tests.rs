@@ -488,6 +488,7 @@ async fn the_binding_fetches() {
         request_id: RequestId(1),
         cancel: cancel.clone(),
         trace: None,
+        version: Default::default(),
         entry: atoll_worker::Entry::default(),
     };
     let fetch = async |text: &str| {
@@ -590,4 +591,120 @@ async fn many_at_once_while_the_directory_changes() {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    blobs: HashMap<BlobHash, Vec<u8>>,
+    reads: std::sync::Mutex<Vec<std::ops::Range<u64>>>,
+}
+
+#[async_trait]
+impl AssetBlobs for Shelf {
+    async fn read(&self, blob: &BlobHash, range: std::ops::Range<u64>) -> Result<bytes::Bytes, String> {
+        self.reads.lock().unwrap().push(range.clone());
+        let bytes = self.blobs.get(blob).ok_or("there is no such blob")?;
+        Ok(bytes[range.start as usize..range.end as usize].to_vec().into())
+    }
+}
+
+/// What is answered, as far as a client sees it.
+async fn shown(server: &AssetServer, text: &str) -> (u16, HeaderMap, Vec<u8>) {
+    match server.answer(&request(text), false).await {
+        AssetAnswer::Respond(response) => {
+            let body = response.body.collect(COLLECT_MAX).await.unwrap().to_vec();
+            (response.head.status, response.head.headers, body)
+        }
+        AssetAnswer::RunWorker => panic!("no worker"),
+    }
+}
+
+#[tokio::test]
+async fn an_artifact_is_served_as_its_directory_is() {
+    let big = big();
+    let files: Vec<(&str, &[u8])> = vec![
+        ("index.html", b"<h1>home</h1>"),
+        ("docs/index.html", b"docs"),
+        ("empty.txt", b""),
+        ("a.css", b"a{}"),
+        ("big.bin", &big),
+    ];
+    let (headers, redirects) = ("/a.css\n  x-rule: yes\n", "/old /docs/ 301\n");
+    let rules: [(&str, &[u8]); 2] = [("_headers", headers.as_bytes()), ("_redirects", redirects.as_bytes())];
+    let all: Vec<_> = files.iter().copied().chain(rules).collect();
+    let of_directory = site(&all);
+    let mut shelf = Shelf::default();
+    let blob = |path: &str, bytes: &[u8]| atoll_model::artifact::AssetBlob {
+        path: format!("/{path}"),
+        blob: BlobHash::of(bytes),
+        size: bytes.len() as u64,
+        content_type: None,
+    };
+    let manifest = AssetsManifest {
+        config: AssetsConfig::default(),
+        headers: Some(headers.into()),
+        redirects: Some(redirects.into()),
+        files: files.iter().map(|(path, bytes)| blob(path, bytes)).collect(),
+    };
+    for (_, bytes) in &files {
+        shelf.blobs.insert(BlobHash::of(bytes), bytes.to_vec());
+    }
+    let shelf = Arc::new(shelf);
+    let blobs = BlobReader::new(shelf.clone(), Handle::current());
+    let of_artifact = AssetServer::of_artifact(&manifest, blobs).unwrap();
+    let etag = format!("\"{}\"", &BlobHash::of(b"a{}").to_string()[..32]);
+    for text in [
+        "GET /",
+        "GET /index.html",
+        "GET /docs",
+        "GET /docs/",
+        "GET /old",
+        "GET /empty.txt",
+        "GET /a.css",
+        "HEAD /a.css",
+        "GET /big.bin",
+        "GET /big.bin\nrange: bytes=999990-",
+        "GET /big.bin\nrange: bytes=10-600000",
+        "GET /big.bin\nrange: bytes=2000000-",
+        "GET /a.css\nrange: bytes=1-1",
+        "GET /missing",
+        "POST /a.css",
+        &format!("GET /a.css\nif-none-match: {etag}"),
+    ] {
+        let (expected, found) = (shown(&of_directory.server, text).await, shown(&of_artifact, text).await);
+        assert_eq!(found, expected, "{text}");
+    }
+    assert_eq!(
+        shown(&of_artifact, &format!("GET /a.css\nif-none-match: {etag}"))
+            .await
+            .0,
+        304
+    );
+    // Small ones are had once, ranges of large ones as they are.
+    let reads = |length: u64| {
+        let reads = shelf.reads.lock().unwrap();
+        reads.iter().filter(|range| range.end - range.start == length).count()
+    };
+    assert_eq!(reads(3), 1);
+    assert_eq!(reads(13), 1);
+}
+
+#[tokio::test]
+async fn a_blob_that_cannot_be_had_is_told() {
+    let manifest = AssetsManifest {
+        config: AssetsConfig::default(),
+        headers: None,
+        redirects: None,
+        files: vec![atoll_model::artifact::AssetBlob {
+            path: "/a.txt".into(),
+            blob: BlobHash::of(b"a"),
+            size: 1,
+            content_type: None,
+        }],
+    };
+    let blobs = BlobReader::new(Arc::new(Shelf::default()), Handle::current());
+    let server = AssetServer::of_artifact(&manifest, blobs).unwrap();
+    let (status, _, body) = shown(&server, "GET /a.txt").await;
+    assert_eq!(status, 500);
+    assert!(String::from_utf8(body).unwrap().contains("there is no such blob"));
 }

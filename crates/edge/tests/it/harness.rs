@@ -364,6 +364,7 @@ impl Server {
             Arc::new(Site {
                 tenant: TenantId::new("tenant"),
                 worker: worker.then(|| WorkerName::new("worker")),
+                version: None,
                 assets: assets.clone(),
                 body_bytes_max: None,
                 failure,

@@ -197,6 +197,7 @@ pub fn context_of(tenant: &str) -> EventContext {
         request_id: RequestId(1),
         cancel: Default::default(),
         trace: None,
+        version: Default::default(),
         entry: atoll_worker::Entry::default(),
     }
 }

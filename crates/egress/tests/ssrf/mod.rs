@@ -321,6 +321,7 @@ fn context() -> EventContext {
         request_id: RequestId(1),
         cancel: Default::default(),
         trace: None,
+        version: Default::default(),
         entry: atoll_worker::Entry::default(),
     }
 }

@@ -234,6 +234,7 @@ mod tests {
             request_id: RequestId(1),
             cancel: CancellationToken::new(),
             trace: None,
+            version: Default::default(),
             entry: atoll_worker::Entry::default(),
         }
     }

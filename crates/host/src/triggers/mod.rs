@@ -107,6 +107,7 @@ impl Inner {
             request_id: tick.id(),
             cancel: CancellationToken::new(),
             trace: None,
+            version: Default::default(),
             entry: Entry::default(),
         };
         let event = Event::Scheduled(ScheduledEvent {

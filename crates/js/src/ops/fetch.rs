@@ -30,6 +30,7 @@ pub(crate) fn call_context(state: &OpState, cancel: CancellationToken) -> EventC
         request_id: RequestId(0),
         cancel,
         trace: isolate.caller_trace(),
+        version: Default::default(),
         entry: Entry::default(),
     }
 }

@@ -108,6 +108,7 @@ pub fn version(modules: Vec<Module>) -> WorkerVersion {
         limits: Limits::default(),
         outbound: Default::default(),
         created_ms: 0,
+        tag: String::new(),
     }
 }
 
@@ -216,6 +217,7 @@ impl Driver {
             request_id: RequestId(1),
             cancel,
             trace: None,
+            version: Default::default(),
             entry: atoll_worker::Entry::default(),
         };
         self.instance.deliver(Job { ctx, event, reply });

@@ -96,8 +96,8 @@ fn call(head: &[u8]) -> Vec<u8> {
 
 /// `CallWire::Binding` with `KvGet` of no keys for a slot and a binding.
 fn kv_get(slot: u8, binding: u8) -> Vec<u8> {
-    //    export, Binding, slot, binding, request id, traceparent, tracestate, entrypoint, props, depth, KvGet, keys
-    call(&[0, 4, slot, binding, 0, 0, 0, 0, 0, 0, 0, 0])
+    //    export, Binding, slot, binding, request id, traceparent, tracestate, entrypoint, props, depth, version key, KvGet, keys
+    call(&[0, 4, slot, binding, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
 #[tokio::test]

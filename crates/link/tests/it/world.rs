@@ -408,6 +408,7 @@ pub fn version() -> WorkerVersion {
         limits: Limits::default(),
         outbound: Default::default(),
         created_ms: 7,
+        tag: String::new(),
     }
 }
 
@@ -546,6 +547,7 @@ pub fn context() -> EventContext {
         request_id: RequestId(42),
         cancel: CancellationToken::new(),
         trace: TraceContext::read("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=1")),
+        version: Default::default(),
         entry: Entry::default(),
     }
 }

@@ -404,6 +404,7 @@ pub fn version(tenant: &str, start: &str, limits: Limits) -> Arc<WorkerVersion> 
         limits,
         outbound: Default::default(),
         created_ms: 0,
+        tag: String::new(),
     })
 }
 
@@ -414,6 +415,7 @@ pub fn context() -> EventContext {
         request_id: RequestId(1),
         cancel: CancellationToken::new(),
         trace: None,
+        version: Default::default(),
         entry: atoll_worker::Entry::default(),
     }
 }
