@@ -7,9 +7,15 @@ mod cordon;
 mod cordon_child;
 mod dev;
 mod platform;
+#[allow(dead_code, reason = "the role that uses it lands with its agent")]
+mod pop;
 mod reference;
+#[allow(dead_code, reason = "as `pop`")]
+mod roles;
 mod serve;
 mod telemetry;
+#[allow(dead_code, reason = "as `pop`")]
+mod up;
 mod warm_up;
 
 use crate::dev::DevServer;
@@ -19,7 +25,8 @@ use crate::telemetry::otlp::{Otlp, Settings};
 use atoll_cli::args::LogLevel;
 use atoll_cli::serve::LogFormat;
 use atoll_cli::target::{DevTarget, TestTarget};
-use atoll_cli::{Cli, Command, DevArgs, ServeArgs, Serving, Targets, TestArgs};
+use atoll_cli::roles::{Role, RoleCommand};
+use atoll_cli::{RoleRun, Cli, Command, DevArgs, ServeArgs, Serving, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
 use atoll_host::{CODE_MEMORY_MAX, CodeStore, Cordon, Debuggers};
 use atoll_js::{JsEngine, JsEngineOptions};
@@ -59,15 +66,32 @@ fn main() -> ExitCode {
         // Before any thread: V8's memory protection keys reach only threads that are made later.
         atoll_js::init();
     }
-    let journal = match &cli.command {
-        Command::Serve(args) => match journal(args) {
-            Ok(journal) => Some(journal),
-            Err(error) => {
-                eprintln!("error: the system refuses a thread for the log: {error}");
-                return ExitCode::FAILURE;
-            }
-        },
+    let settings = match &cli.command {
+        Command::Control(args) => roles::settings(Role::Control, args).map(Some),
+        Command::Pop(args) => roles::settings(Role::Pop, args).map(Some),
+        _ => Ok(None),
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            eprint!("{mistakes}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let style = match (&cli.command, &settings) {
+        (Command::Serve(args), _) => Some(args.log_format.map(|format| format == LogFormat::Text)),
+        (_, Some(settings)) => Some(match settings.text("log.format") {
+            "auto" => None,
+            word => Some(word == "text"),
+        }),
         _ => None,
+    };
+    let journal = match style.map(journal).transpose() {
+        Ok(journal) => journal,
+        Err(error) => {
+            eprintln!("error: the system refuses a thread for the log: {error}");
+            return ExitCode::FAILURE;
+        }
     };
     let io_threads = match &journal {
         Some(journal) => {
@@ -86,7 +110,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let wiring = Wiring { journal };
+    let wiring = Wiring { journal, settings };
     let code = runtime.block_on(atoll_cli::run(cli, &wiring));
     runtime.shutdown_timeout(RUNTIME_GRACE);
     if let Some(journal) = &wiring.journal {
@@ -208,40 +232,40 @@ fn memory_bytes() -> Result<Option<u64>, String> {
 
 /// What the commands drive.
 struct Wiring {
-    /// Of `atoll serve`.
+    /// Of `atoll serve` and of roles.
     journal: Option<Arc<Journal>>,
+    /// Of a role.
+    settings: Option<roles::file::Settings>,
 }
 
-impl Wiring {
-    fn platform(
-        &self,
-        engine: JsEngine,
-        cordon: Option<Arc<Cordon>>,
-        isolates: Isolates,
-        policy: AddressPolicy,
-    ) -> Result<Platform, String> {
-        let memory = ProcessMemory::of_this_process(memory_bytes()?, 1);
-        let options = PoolOptions {
-            permits: isolates.permits,
-            isolates_per_worker: isolates.per_worker,
-            ready_max: isolates.ready_max,
-            memory: memory.filter(|_| isolates.may_end).map(|memory| Arc::new(memory) as _),
-            ..PoolOptions::of_this_process()
-        };
-        let pool = Pool::new(options)
-            .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
-        let code = CodeStore::in_memory(CODE_MEMORY_MAX);
-        Ok(Platform::new(Parts {
-            engine: Arc::new(engine.with_code_cache(code.clone())),
-            pool,
-            code,
-            cordon,
-            roots: tls_roots()?,
-            policy,
-            clock: Arc::new(SystemClock),
-            otlp: Settings::from_env()?.map(Otlp::start).transpose()?,
-        }))
-    }
+/// A platform without workers. Must be called inside the tokio runtime that serves.
+pub(crate) fn platform_of(
+    engine: JsEngine,
+    cordon: Option<Arc<Cordon>>,
+    isolates: Isolates,
+    policy: AddressPolicy,
+) -> Result<Platform, String> {
+    let memory = ProcessMemory::of_this_process(memory_bytes()?, 1);
+    let options = PoolOptions {
+        permits: isolates.permits,
+        isolates_per_worker: isolates.per_worker,
+        ready_max: isolates.ready_max,
+        memory: memory.filter(|_| isolates.may_end).map(|memory| Arc::new(memory) as _),
+        ..PoolOptions::of_this_process()
+    };
+    let pool =
+        Pool::new(options).map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
+    let code = CodeStore::in_memory(CODE_MEMORY_MAX);
+    Ok(Platform::new(Parts {
+        engine: Arc::new(engine.with_code_cache(code.clone())),
+        pool,
+        code,
+        cordon,
+        roots: tls_roots()?,
+        policy,
+        clock: Arc::new(SystemClock),
+        otlp: Settings::from_env()?.map(Otlp::start).transpose()?,
+    }))
 }
 
 impl Targets for Wiring {
@@ -256,14 +280,29 @@ impl Targets for Wiring {
         let policy = AddressPolicy::public_and_loopback();
         let isolates = Isolates::of_a_developer();
         let cordon = cordon::cordon(args.isolation, &isolates, false)?;
-        let platform = self.platform(engine, cordon, isolates, policy)?;
+        let platform = platform_of(engine, cordon, isolates, policy)?;
         Ok(Arc::new(DevServer::new(platform, debuggers)))
     }
 
     fn test(&self, _: &TestArgs) -> Result<Arc<dyn TestTarget>, String> {
         let policy = AddressPolicy::public_and_loopback();
-        let platform = self.platform(engine(), None, Isolates::of_a_developer(), policy)?;
+        let platform = platform_of(engine(), None, Isolates::of_a_developer(), policy)?;
         Ok(Arc::new(DevServer::new(platform, Debuggers::new())))
+    }
+
+    fn role(&self, command: RoleCommand) -> RoleRun {
+        let parts = self.journal.clone().zip(self.settings.clone());
+        Box::pin(async move {
+            let recorded = |settings: &roles::file::Settings| recorded(roles::level(settings.text("log.level")));
+            match command {
+                RoleCommand::Config(command) => roles::config(&command),
+                RoleCommand::Up(args) => up::run(args).await,
+                RoleCommand::Control(_) | RoleCommand::Pop(_) => {
+                    eprintln!("error: this build does not have this role yet");
+                    ExitCode::FAILURE
+                }
+            }
+        })
     }
 
     fn serve(&self, args: &ServeArgs) -> Result<Serving, String> {
@@ -277,7 +316,7 @@ impl Targets for Wiring {
         }
         let isolates = Isolates::of_a_server(cores() * usize::from(args.workers_per_core));
         journal.say("info", Capacity::of_this_process().to_string());
-        let platform = self.platform(engine(), None, isolates, policy)?;
+        let platform = platform_of(engine(), None, isolates, policy)?;
         let allow_downgrade = args.allow_downgrade;
         let cordons = Box::new(move |isolation| cordon::cordon(isolation, &isolates, allow_downgrade));
         let target = ServeServer::new(platform, journal.clone(), recorded(args.log_level), cordons);
@@ -285,12 +324,9 @@ impl Targets for Wiring {
     }
 }
 
-/// The journal of `atoll serve`.
-fn journal(args: &ServeArgs) -> io::Result<Arc<Journal>> {
-    let text = match args.log_format {
-        Some(format) => format == LogFormat::Text,
-        None => io::stdout().is_terminal(),
-    };
+/// The journal of a server: as text, as JSON, or as standard output suggests.
+fn journal(text: Option<bool>) -> io::Result<Arc<Journal>> {
+    let text = text.unwrap_or_else(|| io::stdout().is_terminal());
     let style = if text { Style::Text } else { Style::Json };
     Journal::start(style, Arc::new(SystemClock))
 }

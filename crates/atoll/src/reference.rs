@@ -90,6 +90,17 @@ fn pages() -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "roles.md",
+            page(
+                "Configuration of the roles",
+                "The TOML files of `atoll control` and `atoll pop`. A file may say for which role it is with `role = \"control\"` or \
+                 `role = \"pop\"` on its first line; `atoll config check FILE` tells every mistake with its line. The environment \
+                 variable `ATOLL_SECTION_KEY` (`ATOLL_HTTP_LISTEN` for `http.listen`) wins over the file, `--set \
+                 SECTION.KEY=VALUE` over both. Relative paths of a file are relative to it.",
+                crate::roles::reference(),
+            ),
+        ),
+        (
             "limits.md",
             page("Limits", "What is checked, and where it ends.", limit_table()),
         ),

@@ -3,6 +3,7 @@
 //! Names are those that users of wrangler know. A wrong word is answered with the nearest right one and exit status 2.
 
 use crate::config::{Project, split_var};
+use crate::roles::{ConfigCommand, RoleArgs, UpArgs};
 use crate::serve::ServeArgs;
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -70,6 +71,17 @@ pub enum Command {
     /// Write the TypeScript types of a project's bindings (worker-configuration.d.ts).
     #[command(visible_alias = "typegen")]
     Types(TypesArgs),
+    /// Start a control plane and PoPs on this machine.
+    ///
+    /// The quick start of the platform: everything on loopback, state in .atoll/up, one Ctrl-C ends it.
+    Up(UpArgs),
+    /// Run a control plane: the API, the catalog of what is deployed, and the way to the PoPs.
+    Control(RoleArgs),
+    /// Run a PoP: it joins a control plane and serves what is deployed there.
+    Pop(RoleArgs),
+    /// Look at configuration files of `control` and `pop`.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the completions of a shell.
     #[command(alias = "complete")]
     Completions {
@@ -320,7 +332,10 @@ impl Cli {
 
     /// Whether the command runs workers, so that the engine must be initialised before any thread is started.
     pub fn runs_workers(&self) -> bool {
-        matches!(self.command, Command::Dev(_) | Command::Serve(_) | Command::Test(_))
+        matches!(
+            self.command,
+            Command::Dev(_) | Command::Serve(_) | Command::Test(_) | Command::Pop(_) | Command::Control(_)
+        )
     }
 }
 

@@ -14,6 +14,7 @@ pub mod modules;
 mod project;
 pub mod reference;
 mod report;
+pub mod roles;
 mod run;
 pub mod serve;
 mod surroundings;
@@ -26,7 +27,7 @@ pub mod watch;
 
 pub use args::{Cli, Command, DevArgs, TestArgs};
 pub use project::LOCAL_TENANT;
-pub use run::{Serving, Targets, run};
+pub use run::{RoleRun, Serving, Targets, run};
 pub use serve::ServeArgs;
 pub use surroundings::Surroundings;
 pub(crate) use surroundings::forbids_colour;

@@ -5,12 +5,14 @@ use crate::args::{Cli, Command, DevArgs, InitArgs, TestArgs, TypesArgs};
 use crate::config::{LoadOptions, LocalFiles};
 use crate::dev;
 use crate::serve::{self, LogFormat, ServeArgs, ServeTarget};
+use crate::roles::RoleCommand;
 use crate::target::{DevTarget, TestTarget};
 use crate::terminal::{self, Listener, SystemTerminal, Terminal};
 use crate::{completions, init, testing, types};
 use atoll_stdx::SystemClock;
 use clap::CommandFactory as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -25,7 +27,12 @@ pub trait Targets {
     fn test(&self, args: &TestArgs) -> Result<Arc<dyn TestTarget>, String>;
     /// What `atoll serve` drives, and where its lines go.
     fn serve(&self, args: &ServeArgs) -> Result<Serving, String>;
+    /// Is what a command of the platform asks for, until it ends; gives the exit status.
+    fn role(&self, command: RoleCommand) -> RoleRun;
 }
+
+/// A role while it runs.
+pub type RoleRun = Pin<Box<dyn Future<Output = ExitCode> + Send>>;
 
 /// Does what the command line says, within a tokio runtime (with I/O and time) that the caller made.
 ///
@@ -107,6 +114,10 @@ pub async fn run(cli: Cli, targets: &dyn Targets) -> ExitCode {
             };
             ExitCode::from(testing::run(*args, around, target).await)
         }
+        Command::Up(args) => targets.role(RoleCommand::Up(args)).await,
+        Command::Control(args) => targets.role(RoleCommand::Control(args)).await,
+        Command::Pop(args) => targets.role(RoleCommand::Pop(args)).await,
+        Command::Config(command) => targets.role(RoleCommand::Config(command)).await,
         Command::Init(args) => new_project(&terminal, &cwd, &args),
         Command::Types(args) => write_types(&terminal, cwd, args),
         Command::Completions { shell } => {

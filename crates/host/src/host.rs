@@ -16,13 +16,14 @@ use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion}
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    Dispatch, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Outcome, Response, ServiceStub,
+    Dispatch, Engine, Entry, Environment, Event, Export, EventContext, Fault, FaultKind, Fetcher, Outcome, Response, ServiceStub,
     StartKind, VersionChoice,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long a replaced version may go on with what it has in flight when nothing else is said; as long as the Workers
 /// platform gives `waitUntil`.
@@ -239,6 +240,27 @@ impl Host {
                 entrypoints,
             },
         })
+    }
+
+    /// What a version that was started ahead exports.
+    pub async fn exports(&self, prepared: &Prepared) -> Result<Vec<Export>, Fault> {
+        let version = &prepared.version;
+        let ctx = EventContext {
+            tenant: version.tenant.clone(),
+            worker: version.name.clone(),
+            request_id: self.next_request_id(),
+            cancel: CancellationToken::new(),
+            trace: None,
+            entry: Entry::default(),
+            version: VersionChoice::default(),
+        };
+        match prepared.active.slot.run(ctx, Event::Describe).await {
+            Ok(Ok(Outcome::Described(exports))) => Ok(exports),
+            Ok(Err(fault)) | Err(Refusal::Fault(fault)) => Err(fault),
+            Ok(Ok(_)) | Err(Refusal::Retired(..)) => {
+                Err(Fault::new(FaultKind::Draining, "the version is going already"))
+            }
+        }
     }
 
     /// Starts a version for an event, or ahead of it. Does not wait until it has started.

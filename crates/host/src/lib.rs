@@ -44,7 +44,7 @@ pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TraceTap, TAIL_BYTES_MAX, T
 pub use services::absent as absent_worker;
 pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts};
 pub use triggers::{
-    CRONS_MAX, Crons, LATE_MAX as CRON_LATE_MAX, OnTick, Skipped, TICKS_AT_ONCE_MAX, Tick, TickEnd, Triggers,
+    CRONS_MAX, Crons, LATE_MAX as CRON_LATE_MAX, OnTick, Owns, Skipped, TICKS_AT_ONCE_MAX, Tick, TickEnd, Triggers,
     WARM_AHEAD, check_cron,
 };
 pub use versions::{

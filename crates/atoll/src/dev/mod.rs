@@ -280,6 +280,7 @@ fn failed(failure: &Failure) -> Site {
     Site {
         tenant: TenantId::new(LOCAL_TENANT),
         worker: None,
+        version: None,
         assets: None,
         body_bytes_max: None,
         failure: Some(SiteFailure {

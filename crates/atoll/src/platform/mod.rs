@@ -134,7 +134,7 @@ impl Platform {
     }
 
     /// Keeps compiled code below `persist_to` as well: the next process starts its workers with it.
-    async fn keep_code(&self, persist_to: &Path) {
+    pub(crate) async fn keep_code(&self, persist_to: &Path) {
         let Some(code) = self.code.clone() else { return };
         let directory = persist_to.join(CODE_DIRECTORY);
         let kept = tokio::task::spawn_blocking(move || {

@@ -73,11 +73,30 @@ impl Stores {
         persist_to: &Path,
         patience: Option<&Patience<'_>>,
     ) -> Result<(), Failure> {
-        self.open_analytics(version, persist_to).await;
+        let needs_analytics = version
+            .bindings
+            .iter()
+            .any(|(_, spec)| matches!(spec, BindingSpec::Analytics { .. }));
         let needs_kv = version
             .bindings
             .iter()
             .any(|(_, spec)| matches!(spec, BindingSpec::Kv { .. }));
+        self.open(needs_kv, needs_analytics, persist_to, patience).await
+    }
+
+    /// Opens everything that any version may be bound to.
+    pub(crate) async fn open_all(&self, persist_to: &Path) -> Result<(), Failure> {
+        self.open(true, true, persist_to, None).await
+    }
+
+    async fn open(
+        &self,
+        needs_kv: bool,
+        needs_analytics: bool,
+        persist_to: &Path,
+        patience: Option<&Patience<'_>>,
+    ) -> Result<(), Failure> {
+        self.open_analytics(needs_analytics, persist_to).await;
         let path = persist_to.join(KV_DIRECTORY);
         if !needs_kv || self.lock().as_ref().is_some_and(|open| open.path == path) {
             return Ok(());
@@ -90,7 +109,7 @@ impl Stores {
         tokio::fs::create_dir_all(&path)
             .await
             .map_err(|error| failure(format!("{}: {error}", path.display())))?;
-        let keyspace = open(&path, patience).await.map_err(|error| match error {
+        let keyspace = open_keyspace(&path, patience).await.map_err(|error| match error {
             StoreError::Locked { .. } => Failure {
                 title: "This project is served already".to_owned(),
                 detail: format!("{error}: --persist-to DIRECTORY starts with a state of its own"),
@@ -126,11 +145,7 @@ impl Stores {
         self.analytics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open_analytics(&self, version: &WorkerVersion, persist_to: &Path) {
-        let needed = version
-            .bindings
-            .iter()
-            .any(|(_, spec)| matches!(spec, BindingSpec::Analytics { .. }));
+    async fn open_analytics(&self, needed: bool, persist_to: &Path) {
         let path = persist_to.join(ANALYTICS_DIRECTORY);
         if !needed || self.lock_analytics().as_ref().is_some_and(|open| open.path == path) {
             return;
@@ -157,7 +172,7 @@ impl Stores {
     }
 }
 
-async fn open(path: &Path, patience: Option<&Patience<'_>>) -> Result<LsmKeyspace, StoreError> {
+async fn open_keyspace(path: &Path, patience: Option<&Patience<'_>>) -> Result<LsmKeyspace, StoreError> {
     let begun = Instant::now();
     let mut told = false;
     loop {

@@ -8,16 +8,16 @@
 //! was. A stop loses nothing: readiness goes first, then, after the delay, the listener; what is in flight finishes; stores
 //! close last. Health and metrics are answered from the first moment to the last.
 
-mod admin;
+pub(crate) mod admin;
 mod journal;
-mod meters;
-mod metrics;
-mod process;
+pub(crate) mod meters;
+pub(crate) mod metrics;
+pub(crate) mod process;
 mod program;
 mod record;
 mod service_manager;
 mod sites;
-mod status;
+pub(crate) mod status;
 
 pub(crate) use journal::{Journal, JournalTerminal};
 pub(crate) use program::ProgramLayer;
@@ -36,7 +36,7 @@ use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeLimits, EdgeOptions, ErrorDe
 use atoll_host::{Cordon, Crons, Host, LogEvent, LogTail, Tick, TickEnd, Triggers, check_cron};
 use atoll_model::{TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
-use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, LogLevel, Outcome};
+use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, LogLevel, Outcome, StartKind};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -119,6 +119,7 @@ impl ServeServer {
             journal,
             meters,
             recorded,
+            versions: None,
         });
         let told = recorder.clone();
         let on_tick = move |tick: &Tick, end: &TickEnd| told.tick(tick, end);
@@ -396,31 +397,39 @@ impl ServeTarget for ServeServer {
 }
 
 /// The front's way to the host, and its log: everything that happens to a request passes here.
-struct Recorder {
-    host: Arc<Host>,
-    journal: Arc<Journal>,
-    meters: Arc<Meters>,
-    recorded: Recorded,
+pub(crate) struct Recorder {
+    pub(crate) host: Arc<Host>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) recorded: Recorded,
+    /// Where several versions serve.
+    pub(crate) versions: Option<Arc<crate::pop::Meters>>,
 }
 
 impl AccessLog for Recorder {
     fn request(&self, record: AccessRecord) {
         self.meters.request(&record);
+        if !self.recorded.requests && self.versions.is_none() {
+            return;
+        }
+        // Refused, it met no worker.
+        let refused = matches!(
+            record.fault,
+            Some(FaultKind::NotFound | FaultKind::Overloaded | FaultKind::Draining)
+        );
+        let id = record.request_id.filter(|_| record.worker.is_some() && !refused);
+        let start = id.map(|id| self.host.start_of(id));
+        if let Some(versions) = &self.versions {
+            versions.request(&record, start.unwrap_or(StartKind::Warm));
+        }
         if self.recorded.requests {
-            // Refused, it met no worker.
-            let refused = matches!(
-                record.fault,
-                Some(FaultKind::NotFound | FaultKind::Overloaded | FaultKind::Draining)
-            );
-            let id = record.request_id.filter(|_| record.worker.is_some() && !refused);
-            let start = id.map(|id| self.host.start_of(id));
             self.journal.record(Record::Request(record, start));
         }
     }
 }
 
 impl Recorder {
-    fn tick(&self, tick: &Tick, end: &TickEnd) {
+    pub(crate) fn tick(&self, tick: &Tick, end: &TickEnd) {
         self.meters.tick(tick, end);
         if self.recorded.requests {
             let start = self.host.start_of(tick.id());
@@ -473,7 +482,7 @@ impl Dispatch for Recorder {
 }
 
 /// Moves what workers print to the journal, for as long as there are workers.
-async fn printed(mut tail: LogTail, journal: Arc<Journal>, recorded: Recorded) {
+pub(crate) async fn printed(mut tail: LogTail, journal: Arc<Journal>, recorded: Recorded) {
     while let Some(event) = tail.next().await {
         journal.lost(tail.take_dropped());
         match &*event {

@@ -31,12 +31,16 @@ pub enum TickEnd {
 /// Is told of every tick.
 pub type OnTick = dyn Fn(&Tick, &TickEnd) + Send + Sync;
 
+/// Says whether a tick is this process' to fire. What is not is passed over in silence: another one fires it.
+pub type Owns = dyn Fn(&Tick) -> bool + Send + Sync;
+
 struct Inner {
     host: Arc<Host>,
     /// The way of an event.
     dispatch: Arc<dyn Dispatch>,
     clock: Arc<dyn Clock>,
     on_tick: Box<OnTick>,
+    owns: Box<Owns>,
     schedule: Mutex<Schedule>,
     changed: Notify,
     tasks: TaskGroup,
@@ -52,11 +56,23 @@ impl Triggers {
     /// Nothing is scheduled yet. Ticks are dispatched by `dispatch`; workers are started ahead by `host`. Must be called inside
     /// the tokio runtime that serves.
     pub fn new(host: Arc<Host>, dispatch: Arc<dyn Dispatch>, clock: Arc<dyn Clock>, on_tick: Box<OnTick>) -> Self {
+        Self::owned(host, dispatch, clock, on_tick, Box::new(|_| true))
+    }
+
+    /// As [`Triggers::new`], of several processes that have the same crons: each fires what it owns when it is due.
+    pub fn owned(
+        host: Arc<Host>,
+        dispatch: Arc<dyn Dispatch>,
+        clock: Arc<dyn Clock>,
+        on_tick: Box<OnTick>,
+        owns: Box<Owns>,
+    ) -> Self {
         let inner = Arc::new(Inner {
             host,
             dispatch,
             clock,
             on_tick,
+            owns,
             schedule: Mutex::default(),
             changed: Notify::new(),
             tasks: TaskGroup::new(),
@@ -130,7 +146,9 @@ async fn run(inner: &Arc<Inner>) {
         };
         for what in todo {
             match what {
-                Do::Expect(tenant, worker) => inner.host.expect(&tenant, &worker),
+                Do::Expect(tick) if (inner.owns)(&tick) => inner.host.expect(&tick.tenant, &tick.worker),
+                Do::Expect(_) => {}
+                Do::Fire(tick) if !(inner.owns)(&tick) => inner.lock().done(&tick),
                 Do::Fire(tick) => {
                     let fired = inner.clone().fire(tick);
                     inner.tasks.spawn(fired);

@@ -8,6 +8,7 @@ use atoll_model::{RequestId, TenantId, WorkerName};
 use chrono::{DateTime, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// How long after its minute a tick may still fire: when the machine slept, or others were at it.
@@ -61,7 +62,7 @@ pub enum Skipped {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Do {
     /// A worker's tick comes soon.
-    Expect(TenantId, WorkerName),
+    Expect(Tick),
     /// Fire it, and say [`Schedule::done`] when it is over.
     Fire(Tick),
     /// Nothing; tell it.
@@ -127,7 +128,13 @@ impl Schedule {
     /// the reason.
     pub(crate) fn set(&mut self, workers: &[Crons], now_ms: u64) -> Vec<(WorkerName, String, String)> {
         let mut refused = Vec::new();
-        let mut old = std::mem::take(&mut self.entries);
+        // By worker: a configuration may have very many.
+        let mut old: HashMap<(TenantId, WorkerName), Vec<Entry>> = HashMap::new();
+        for entry in std::mem::take(&mut self.entries) {
+            let key = (entry.tenant.clone(), entry.worker.clone());
+            old.entry(key).or_default().push(entry);
+        }
+        let mut seen: HashSet<(&TenantId, &WorkerName, &str)> = HashSet::new();
         for Crons {
             tenant,
             worker,
@@ -135,12 +142,16 @@ impl Schedule {
         } in workers
         {
             for text in expressions.iter().take(CRONS_MAX) {
-                let same = |entry: &Entry| entry.tenant == *tenant && entry.worker == *worker && entry.text == *text;
-                if self.entries.iter().any(same) {
+                if !seen.insert((tenant, worker, text)) {
                     continue;
                 }
-                if let Some(at) = old.iter().position(same) {
-                    self.entries.push(old.swap_remove(at));
+                let known = old.get_mut(&(tenant.clone(), worker.clone()));
+                let known = known.and_then(|entries| {
+                    let at = entries.iter().position(|entry| entry.text == *text)?;
+                    Some(entries.swap_remove(at))
+                });
+                if let Some(known) = known {
+                    self.entries.push(known);
                     continue;
                 }
                 match parse(text) {
@@ -172,19 +183,20 @@ impl Schedule {
         let mut todo = Vec::new();
         for entry in &mut self.entries {
             while let Some(due_ms) = entry.next_ms {
-                if now_ms < due_ms {
-                    if !entry.expected && now_ms.saturating_add(ms(WARM_AHEAD)) >= due_ms {
-                        entry.expected = true;
-                        todo.push(Do::Expect(entry.tenant.clone(), entry.worker.clone()));
-                    }
-                    break;
-                }
-                let tick = Tick {
+                let tick = |entry: &Entry| Tick {
                     tenant: entry.tenant.clone(),
                     worker: entry.worker.clone(),
                     cron: entry.text.clone(),
                     scheduled_ms: due_ms,
                 };
+                if now_ms < due_ms {
+                    if !entry.expected && now_ms.saturating_add(ms(WARM_AHEAD)) >= due_ms {
+                        entry.expected = true;
+                        todo.push(Do::Expect(tick(entry)));
+                    }
+                    break;
+                }
+                let tick = tick(entry);
                 let late = now_ms - due_ms > ms(LATE_MAX);
                 if !late && !entry.running && self.running >= TICKS_AT_ONCE_MAX {
                     // When one is over, or too late.
@@ -258,7 +270,7 @@ mod tests {
         let minute = |tick: &Tick| (tick.scheduled_ms - begin_ms) / MINUTE;
         todo.iter()
             .map(|what| match what {
-                Do::Expect(_, worker) => format!("expect {worker}"),
+                Do::Expect(tick) => format!("expect {}", tick.worker),
                 Do::Fire(tick) => format!("{} {}", tick.worker, minute(tick)),
                 Do::Skip(tick, why) => format!("{} {} {why:?}", tick.worker, minute(tick)),
             })

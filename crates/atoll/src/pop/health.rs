@@ -1,0 +1,245 @@
+//! What happened to each version since the last report: plain counters that a request adds to without waiting.
+//!
+//! A version is counted under its id, which no other worker's has. Who reads takes what there is ([`Meters::take`]): a count is
+//! told once.
+
+use atoll_api::pop::VersionHealth;
+use atoll_edge::AccessRecord;
+use atoll_model::{TenantId, VersionId, WorkerName};
+use atoll_worker::{FaultKind, StartKind};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Upper bounds of the counts of latency, milliseconds; one more count has none.
+const LATENCY_BOUNDS_MS: [u64; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+/// Classes of statuses, 1xx to 5xx.
+const CLASSES: usize = 5;
+
+/// One version's counters.
+#[derive(Debug, Default)]
+struct Meter {
+    account: String,
+    worker: String,
+    requests: AtomicU64,
+    server_errors: AtomicU64,
+    exceptions: AtomicU64,
+    limits: AtomicU64,
+    crashes: AtomicU64,
+    failed_starts: AtomicU64,
+    cold_starts: AtomicU64,
+    latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
+    statuses: [AtomicU64; CLASSES],
+}
+
+/// What a fault says of the version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    Exception,
+    Limit,
+    Crash,
+    Start,
+    /// Not its doing.
+    None,
+}
+
+fn blame(kind: FaultKind) -> Blame {
+    match kind {
+        FaultKind::Exception | FaultKind::BadResponse | FaultKind::NeverSettles | FaultKind::NoHandler => {
+            Blame::Exception
+        }
+        FaultKind::ExceededCpu | FaultKind::ExceededMemory | FaultKind::ExceededWall | FaultKind::TooDeep => {
+            Blame::Limit
+        }
+        FaultKind::Crashed => Blame::Crash,
+        FaultKind::Startup => Blame::Start,
+        FaultKind::Overloaded
+        | FaultKind::NotFound
+        | FaultKind::Canceled
+        | FaultKind::Draining
+        | FaultKind::Internal => Blame::None,
+    }
+}
+
+impl Meter {
+    fn fault(&self, kind: FaultKind) {
+        let counter = match blame(kind) {
+            Blame::Exception => &self.exceptions,
+            Blame::Limit => &self.limits,
+            Blame::Crash => &self.crashes,
+            Blame::Start => &self.failed_starts,
+            Blame::None => return,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    fn request(&self, record: &AccessRecord, start: StartKind) {
+        self.requests.fetch_add(1, Relaxed);
+        let class = usize::from(record.status / 100).clamp(1, CLASSES) - 1;
+        self.statuses[class].fetch_add(1, Relaxed);
+        self.latency[bucket(record.elapsed)].fetch_add(1, Relaxed);
+        match record.fault {
+            Some(kind) => self.fault(kind),
+            None if record.status >= 500 => {
+                self.server_errors.fetch_add(1, Relaxed);
+            }
+            None => {}
+        }
+        if start == StartKind::Cold {
+            self.cold_starts.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Takes the counts; `None` if there are none.
+    fn take(&self, version: &VersionId) -> Option<VersionHealth> {
+        let taken = |counter: &AtomicU64| counter.swap(0, Relaxed);
+        let health = VersionHealth {
+            account: self.account.clone(),
+            worker: self.worker.clone(),
+            version: version.to_string(),
+            requests: taken(&self.requests),
+            server_errors: taken(&self.server_errors),
+            exceptions: taken(&self.exceptions),
+            limits: taken(&self.limits),
+            crashes: taken(&self.crashes),
+            failed_starts: taken(&self.failed_starts),
+            cold_starts: taken(&self.cold_starts),
+            latency: self.latency.iter().map(taken).collect(),
+            statuses: self.statuses.iter().map(taken).collect(),
+            ..VersionHealth::default()
+        };
+        let silent = health.requests == 0
+            && health.exceptions == 0
+            && health.limits == 0
+            && health.crashes == 0
+            && health.failed_starts == 0;
+        (!silent).then_some(health)
+    }
+}
+
+/// All versions' counters.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    versions: RwLock<HashMap<VersionId, Arc<Meter>>>,
+}
+
+impl Meters {
+    fn of(&self, version: &VersionId) -> Option<Arc<Meter>> {
+        let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
+        versions.get(version).cloned()
+    }
+
+    /// The version will get requests.
+    pub(crate) fn register(&self, version: &VersionId, account: &TenantId, worker: &WorkerName) {
+        let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
+        versions.entry(version.clone()).or_insert_with(|| {
+            Arc::new(Meter {
+                account: account.to_string(),
+                worker: worker.to_string(),
+                ..Meter::default()
+            })
+        });
+    }
+
+    /// Counts a request.
+    pub(crate) fn request(&self, record: &AccessRecord, start: StartKind) {
+        if let Some(meter) = record.version.as_ref().and_then(|version| self.of(version)) {
+            meter.request(record, start);
+        }
+    }
+
+    /// Counts an event that was no request.
+    pub(crate) fn fault(&self, version: &VersionId, kind: FaultKind) {
+        if let Some(meter) = self.of(version) {
+            meter.fault(kind);
+        }
+    }
+
+    /// What there is of every version since the last call. Without a deployment.
+    pub(crate) fn take(&self) -> Vec<VersionHealth> {
+        let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
+        versions
+            .iter()
+            .filter_map(|(version, meter)| meter.take(version))
+            .collect()
+    }
+
+    /// These get no requests any more. What was not told of them is lost with them.
+    pub(crate) fn forget(&self, gone: &[VersionId]) {
+        let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
+        for version in gone {
+            versions.remove(version);
+        }
+    }
+
+    /// Only these may get requests.
+    pub(crate) fn retain(&self, kept: &HashSet<VersionId>) {
+        let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
+        versions.retain(|version, meter| kept.contains(version) || meter.requests.load(Relaxed) > 0);
+    }
+}
+
+/// The bucket of a latency: the first whose bound is not below it.
+fn bucket(elapsed: Duration) -> usize {
+    let us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    LATENCY_BOUNDS_MS.partition_point(|bound| bound * 1_000 < us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(version: Option<&str>, status: u16, fault: Option<FaultKind>, ms: u64) -> AccessRecord {
+        AccessRecord {
+            method: "GET".parse().unwrap(),
+            target: "/".parse().unwrap(),
+            status,
+            reason: "".into(),
+            elapsed: Duration::from_millis(ms),
+            fault,
+            host: String::new(),
+            protocol: "HTTP/1.1",
+            peer: "127.0.0.1:1".parse().unwrap(),
+            tenant: Some(TenantId::new("a")),
+            worker: Some(WorkerName::new("w")),
+            version: version.map(VersionId::new),
+            request_id: None,
+        }
+    }
+
+    #[test]
+    fn what_happened_is_told_once() {
+        let meters = Meters::default();
+        let version = VersionId::new("v");
+        meters.register(&version, &TenantId::new("a"), &WorkerName::new("w"));
+        for (status, fault, ms) in [
+            (200, None, 1),
+            (204, None, 3),
+            (404, None, 11_000),
+            (503, None, 1),
+            (500, Some(FaultKind::Exception), 1),
+            (500, Some(FaultKind::ExceededCpu), 60),
+            (502, Some(FaultKind::Crashed), 1),
+            (500, Some(FaultKind::Startup), 1),
+            (503, Some(FaultKind::Overloaded), 1),
+        ] {
+            meters.request(&record(Some("v"), status, fault, ms), StartKind::Warm);
+        }
+        meters.request(&record(Some("v"), 200, None, 1), StartKind::Cold);
+        meters.request(&record(Some("other"), 200, None, 1), StartKind::Warm);
+        meters.request(&record(None, 200, None, 1), StartKind::Warm);
+        let taken = meters.take();
+        let [health] = &*taken else { panic!("{taken:?}") };
+        assert_eq!((health.account.as_str(), health.worker.as_str()), ("a", "w"));
+        assert_eq!((health.requests, health.server_errors), (10, 1));
+        assert_eq!((health.exceptions, health.limits), (1, 1));
+        assert_eq!((health.crashes, health.failed_starts, health.cold_starts), (1, 1, 1));
+        assert_eq!(health.statuses, [0, 3, 0, 1, 6]);
+        assert_eq!(health.latency, [7, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(meters.take(), []);
+        meters.forget(&[version]);
+        meters.request(&record(Some("v"), 200, None, 1), StartKind::Warm);
+        assert_eq!(meters.take(), []);
+    }
+}
