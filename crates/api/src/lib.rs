@@ -1,6 +1,7 @@
 //! What the control plane and those who talk to it have in common: the types of its REST API ([`rest`]), the messages between it and
 //! the PoPs ([`pop`]), and how those know each other ([`peer`]). Transports live in `control`, `pop` and `cli`.
 
+pub mod parts;
 pub mod peer;
 pub mod rest;
 

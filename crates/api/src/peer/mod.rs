@@ -7,9 +7,13 @@
 //!
 //! [`trust`] verifies certificates also when a clock has jumped.
 
+pub mod accept;
+pub mod own;
 pub mod token;
 pub mod trust;
 
+pub use accept::{Caller, Connection, accept};
+pub use own::OwnCertificate;
 pub use token::{JoinToken, JoinTokenError};
 pub use trust::{GRACE_MS, JoinTrust, Trust};
 

@@ -150,6 +150,16 @@ impl EdgeConfig {
         Ok((next, delta))
     }
 
+    /// The same revision with these entries instead: what a node serves that could not take over all of it.
+    pub fn with(&self, changes: &[Change]) -> Result<Self, EntryError> {
+        for change in changes {
+            if let Some(entry) = &change.entry {
+                entry.check(&change.key)?;
+            }
+        }
+        self.changed(self.revision, changes)
+    }
+
     /// What leads from here to `later`.
     pub fn delta_to(&self, later: &Self) -> ConfigDelta {
         let mut changes = Vec::new();

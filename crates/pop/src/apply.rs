@@ -1,0 +1,442 @@
+//! Taking over a configuration: wholly, without the workers that do not start, or not at all.
+//!
+//! In this order: it is decoded and checked (refused whole, the last good one serves on); the versions that are new in it are started
+//! once; what does not start leaves its worker's entry as it was; requests are answered by the result; it is durable; it is acknowledged.
+//!
+//! What was published and what is served differ by the entries that were kept ([`Head::kept`]). Deltas lead from what was
+//! published, so both planes go on naming the same hashes. A kept entry lasts until the configuration changes that key again.
+
+use crate::last_good::{Head, Stored};
+use crate::runtime::{StartError, StartFault, StartedFacts, Surroundings, WorkerToStart};
+use crate::{Agent, AgentError};
+use atoll_api::pop::config::Form;
+use atoll_api::pop::{Applied, Config, Refused, Started};
+use atoll_model::edge::{Change, EdgeWorker};
+use atoll_model::{ConfigDelta, EdgeConfig, EdgeEntry, EdgeKey, Revision, Share, TenantId, WorkerName};
+use futures_util::StreamExt;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long one version may take to be fetched and started.
+pub const PREPARE_MAX: Duration = Duration::from_secs(60);
+/// How many versions are started at a time.
+pub const PREPARE_AT_ONCE: usize = 4;
+/// If more workers than this changed at once (a PoP that was away), only those with traffic are started ahead.
+pub const PREPARE_ALL_MAX: usize = 64;
+/// From so many workers on, a configuration that removes more than half of them is refused unless it says that it is meant.
+pub const EMPTIED_FROM: usize = 10;
+
+/// Why a configuration is refused whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// It cannot be read, or its entries are not well formed, or it does not follow.
+    #[error("{0}")]
+    Malformed(String),
+    /// Its leader leads no more.
+    #[error("it is of epoch {of}, but a leader of epoch {seen} was seen")]
+    Deposed {
+        /// Its epoch.
+        of: u64,
+        /// The greatest that was seen.
+        seen: u64,
+    },
+    /// It is older than what is here.
+    #[error("publication {of} is older than {have}, which is here")]
+    Older {
+        /// Its number.
+        of: Revision,
+        /// What is here.
+        have: Revision,
+    },
+    /// It removes most of what is served.
+    #[error("it would leave {left} of {before} workers and does not say that this is meant")]
+    Emptied {
+        /// How many there are.
+        before: usize,
+        /// How many there would be.
+        left: usize,
+    },
+}
+
+fn workers(config: &EdgeConfig) -> usize {
+    config
+        .entries()
+        .filter(|(key, _)| matches!(key, EdgeKey::Worker(..)))
+        .count()
+}
+
+/// May this follow that?
+pub(crate) fn judge(have: &EdgeConfig, next: &EdgeConfig, changes: &[Change], may_empty: bool) -> Result<(), Rejected> {
+    let removes = changes
+        .iter()
+        .filter(|change| matches!(change.key, EdgeKey::Worker(..)) && change.entry.is_none())
+        .count();
+    if may_empty || removes == 0 {
+        return Ok(());
+    }
+    let (before, left) = (workers(have), workers(next));
+    if before >= EMPTIED_FROM && left * 2 < before {
+        return Err(Rejected::Emptied { before, left });
+    }
+    Ok(())
+}
+
+/// A configuration that was read and found good.
+struct Read {
+    config: EdgeConfig,
+    /// How it came.
+    delta: Option<ConfigDelta>,
+    /// What it changes of what was published before.
+    changes: Vec<Change>,
+}
+
+fn read(message: Config, have: &Stored) -> Result<Read, Rejected> {
+    let malformed = |error: &dyn std::fmt::Display| Rejected::Malformed(error.to_string());
+    if message.epoch < have.head.epoch {
+        return Err(Rejected::Deposed {
+            of: message.epoch,
+            seen: have.head.epoch,
+        });
+    }
+    let (config, delta, changes) = match message.form {
+        None => {
+            return Err(malformed(
+                &"it is in no form that this release knows; upgrade this node",
+            ));
+        }
+        Some(Form::Whole(bytes)) => {
+            let config = EdgeConfig::decode(&bytes).map_err(|error| malformed(&error))?;
+            let changes = have.config.delta_to(&config).changes;
+            (config, None, changes)
+        }
+        Some(Form::Delta(bytes)) => {
+            let delta = ConfigDelta::decode(&bytes).map_err(|error| malformed(&error))?;
+            let config = have.config.apply(&delta).map_err(|error| malformed(&error))?;
+            let changes = delta.changes.clone();
+            (config, Some(delta), changes)
+        }
+    };
+    if config.revision() != Revision(message.publication) {
+        return Err(malformed(&"its number is not the one that it was sent under"));
+    }
+    let same = config.revision() == have.config.revision() && config.root() == have.config.root();
+    if config.revision() <= have.config.revision() && message.epoch == have.head.epoch && !same {
+        return Err(Rejected::Older {
+            of: config.revision(),
+            have: have.config.revision(),
+        });
+    }
+    judge(&have.config, &config, &changes, message.may_empty)?;
+    Ok(Read { config, delta, changes })
+}
+
+fn worker_of(entry: Option<&EdgeEntry>) -> Option<&EdgeWorker> {
+    match entry {
+        Some(EdgeEntry::Worker(worker)) => Some(worker),
+        _ => None,
+    }
+}
+
+/// All versions that an entry names.
+fn named(worker: &EdgeWorker) -> impl Iterator<Item = &Share> {
+    let aliases = worker.aliases.iter().flat_map(|alias| &alias.shares);
+    worker.shares.iter().chain(aliases).chain(&worker.recent)
+}
+
+/// A version that has to be started before its worker's entry is taken over.
+struct Task {
+    key: EdgeKey,
+    account: TenantId,
+    worker: WorkerName,
+    entry: EdgeWorker,
+    share: Share,
+}
+
+impl Agent {
+    /// Takes over a configuration that a session brought. Called for one at a time.
+    pub(crate) async fn apply(self: &Arc<Self>, message: Config) -> Applied {
+        let begun = Instant::now();
+        let (have, serving) = self.configs();
+        let (epoch, canary, publication) = (message.epoch, message.canary, message.publication);
+        let base = have.clone();
+        // A whole configuration of a large platform takes a while to decode.
+        let read = tokio::task::spawn_blocking(move || read(message, &base)).await;
+        let read = read.unwrap_or_else(|error| Err(Rejected::Malformed(error.to_string())));
+        let Read { config, delta, changes } = match read {
+            Ok(read) => read,
+            Err(rejected) => {
+                self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+                self.alarm(format!("publication {publication} was refused: {rejected}"));
+                return Applied {
+                    publication: have.config.revision().0,
+                    root: root(&have.config),
+                    rejected: rejected.to_string(),
+                    took_ms: begun.elapsed().as_millis() as u64,
+                    ..Applied::default()
+                };
+            }
+        };
+        let (refused, kept, started) = self.prepare(&have.head, &serving, &changes).await;
+        let stored = Stored {
+            head: Head {
+                epoch,
+                canary,
+                domains: have.head.domains.clone(),
+                kept,
+            },
+            config: Arc::new(config),
+        };
+        let served = self.served(&stored);
+        self.take(stored.clone(), served.clone(), delta).await;
+        self.forget_secrets(&serving, &served, &changes);
+        self.counters.applied.fetch_add(1, Ordering::Relaxed);
+        Applied {
+            publication: stored.config.revision().0,
+            root: root(&stored.config),
+            refused,
+            started,
+            rejected: String::new(),
+            took_ms: begun.elapsed().as_millis() as u64,
+        }
+    }
+
+    /// What is served of a stored configuration.
+    pub(crate) fn served(&self, stored: &Stored) -> Arc<EdgeConfig> {
+        if stored.head.kept.is_empty() {
+            return stored.config.clone();
+        }
+        match stored.config.with(&stored.head.kept) {
+            Ok(config) => Arc::new(config),
+            Err(error) => {
+                // They were well formed when they were served before.
+                self.alarm(format!("entries that were kept cannot be kept any more: {error}"));
+                stored.config.clone()
+            }
+        }
+    }
+
+    /// Starts what is new in a configuration. Gives what was refused, all entries that stay as they were, and what started.
+    async fn prepare(
+        self: &Arc<Self>,
+        head: &Head,
+        serving: &EdgeConfig,
+        changes: &[Change],
+    ) -> (Vec<Refused>, Vec<Change>, Vec<Started>) {
+        let changed: HashSet<&EdgeKey> = changes.iter().map(|change| &change.key).collect();
+        let still = head.kept.iter().filter(|change| !changed.contains(&change.key));
+        let mut kept: Vec<Change> = still.cloned().collect();
+        let all = changes.len() <= PREPARE_ALL_MAX && serving.revision() != Revision(0);
+        let mut tasks = Vec::new();
+        for change in changes {
+            let (EdgeKey::Worker(account, worker), Some(EdgeEntry::Worker(entry))) = (&change.key, &change.entry)
+            else {
+                continue;
+            };
+            if !all && !self.hot.has(account, worker) {
+                continue;
+            }
+            let before = worker_of(serving.get(&change.key).map(|entry| &**entry));
+            let known: HashSet<_> = before
+                .into_iter()
+                .flat_map(|before| &before.shares)
+                .map(|share| &share.version)
+                .collect();
+            for share in entry.shares.iter().filter(|share| !known.contains(&share.version)) {
+                tasks.push(Task {
+                    key: change.key.clone(),
+                    account: account.clone(),
+                    worker: worker.clone(),
+                    entry: entry.clone(),
+                    share: share.clone(),
+                });
+            }
+        }
+        let results = futures_util::stream::iter(tasks).map(|task| async move {
+            let result = self
+                .start_version(&task.account, &task.worker, &task.entry, &task.share)
+                .await;
+            (task, result)
+        });
+        let results: Vec<_> = results.buffer_unordered(PREPARE_AT_ONCE).collect().await;
+        let (mut refused, mut started) = (Vec::new(), Vec::new());
+        for (task, result) in results {
+            match result {
+                Ok(facts) => started.push(Started {
+                    account: task.account.to_string(),
+                    worker: task.worker.to_string(),
+                    version: task.share.version.to_string(),
+                    startup_us: facts.startup.as_micros() as u64,
+                }),
+                Err(error) => {
+                    tracing::warn!(worker = %task.worker, version = %task.share.version, %error, "a version does not start; its worker stays as it was");
+                    refused.push(Refused {
+                        account: task.account.to_string(),
+                        worker: task.worker.to_string(),
+                        deployment: task.entry.deployment.to_string(),
+                        version: task.share.version.to_string(),
+                        kind: error.fault.as_str().to_owned(),
+                        reason: error.reason,
+                    });
+                    if kept.iter().all(|change| change.key != task.key) {
+                        kept.push(Change {
+                            entry: serving.get(&task.key).map(|entry| (**entry).clone()),
+                            key: task.key,
+                        });
+                    }
+                }
+            }
+        }
+        self.counters.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
+        (refused, kept, started)
+    }
+
+    /// Fetches a version and starts it once.
+    pub(crate) async fn start_version(
+        &self,
+        account: &TenantId,
+        worker: &WorkerName,
+        entry: &EdgeWorker,
+        share: &Share,
+    ) -> Result<StartedFacts, StartError> {
+        let Some(runtime) = self.runtime() else {
+            return Err(StartError::new(StartFault::Other, "the PoP is not ready"));
+        };
+        let start = async {
+            let loaded = self.version(account, worker, share).await?;
+            let start = WorkerToStart {
+                account: account.clone(),
+                worker: worker.clone(),
+                deployment: entry.deployment.clone(),
+                loaded,
+            };
+            runtime.prepare(start).await
+        };
+        tokio::time::timeout(PREPARE_MAX, start).await.unwrap_or_else(|_| {
+            let seconds = PREPARE_MAX.as_secs();
+            Err(StartError::new(
+                StartFault::Startup,
+                format!("it did not start within {seconds} seconds"),
+            ))
+        })
+    }
+
+    /// Serves a configuration and makes it durable.
+    async fn take(self: &Arc<Self>, stored: Stored, served: Arc<EdgeConfig>, delta: Option<ConfigDelta>) {
+        self.set_configs(stored.clone(), served.clone());
+        if let Some(runtime) = self.runtime() {
+            runtime.activate(served, self.surroundings()).await;
+        }
+        self.persist(move |last_good| last_good.keep(&stored, delta.as_ref()))
+            .await;
+    }
+
+    /// Takes what a session's beginning told: epoch and domains.
+    pub(crate) async fn take_head(self: &Arc<Self>, epoch: u64, domains: Vec<String>) -> Result<(), Rejected> {
+        let (mut stored, served) = self.configs();
+        if epoch < stored.head.epoch {
+            let seen = stored.head.epoch;
+            return Err(Rejected::Deposed { of: epoch, seen });
+        }
+        if epoch == stored.head.epoch && domains == stored.head.domains {
+            return Ok(());
+        }
+        stored.head.epoch = epoch;
+        stored.head.domains = domains;
+        self.set_configs(stored.clone(), served.clone());
+        if let Some(runtime) = self.runtime() {
+            runtime.activate(served, self.surroundings()).await;
+        }
+        self.persist(move |last_good| last_good.keep_head(&stored)).await;
+        Ok(())
+    }
+
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        let (stored, _) = self.configs();
+        Surroundings {
+            name: self.name().to_owned(),
+            domains: stored.head.domains,
+            canary: stored.head.canary,
+        }
+    }
+
+    async fn persist(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut crate::last_good::LastGood) -> Result<(), AgentError> + Send + 'static,
+    ) {
+        let agent = self.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let mut last_good = agent
+                .last_good
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            work(&mut last_good)
+        });
+        let written = written
+            .await
+            .unwrap_or_else(|error| Err(AgentError::Identity(error.to_string())));
+        if let Err(error) = written {
+            self.counters.persist_failed.fetch_add(1, Ordering::Relaxed);
+            self.alarm(format!(
+                "the configuration is served but could not be kept on disk: {error}"
+            ));
+        }
+    }
+
+    /// Removes secrets of versions that no entry names any more.
+    fn forget_secrets(&self, before: &EdgeConfig, after: &EdgeConfig, changes: &[Change]) {
+        for change in changes {
+            let EdgeKey::Worker(account, worker) = &change.key else {
+                continue;
+            };
+            let Some(old) = worker_of(before.get(&change.key).map(|entry| &**entry)) else {
+                continue;
+            };
+            let new = worker_of(after.get(&change.key).map(|entry| &**entry));
+            let needed: HashSet<_> = new.into_iter().flat_map(named).map(|share| &share.version).collect();
+            for gone in named(old).filter(|share| !share.secrets.is_empty() && !needed.contains(&share.version)) {
+                self.secrets.forget(account, worker, &gone.version);
+            }
+        }
+    }
+
+    /// Removes secrets of versions that this configuration does not name: at the start.
+    pub(crate) fn keep_secrets_of(&self, config: &EdgeConfig) {
+        let versions = config.entries().filter_map(|(key, entry)| match (key, &**entry) {
+            (EdgeKey::Worker(account, worker), EdgeEntry::Worker(entry)) => Some((account, worker, entry)),
+            _ => None,
+        });
+        let versions =
+            versions.flat_map(|(account, worker, entry)| named(entry).map(move |share| (account, worker, share)));
+        let sealed = versions.filter(|(_, _, share)| !share.secrets.is_empty());
+        self.secrets
+            .keep_only(sealed.map(|(account, worker, share)| (account, worker, &share.version)));
+    }
+
+    /// Starts the workers that had traffic, as far as they are in the configuration. For the start, and for [`Hot`] lists.
+    ///
+    /// [`Hot`]: atoll_api::pop::Hot
+    pub(crate) async fn warm(self: &Arc<Self>, list: Vec<(TenantId, WorkerName)>) {
+        let (_, served) = self.configs();
+        let entries = list.into_iter().filter_map(|(account, worker)| {
+            let key = EdgeKey::Worker(account.clone(), worker.clone());
+            let entry = worker_of(served.get(&key).map(|entry| &**entry)).cloned()?;
+            Some((account, worker, entry))
+        });
+        let entries: Vec<_> = entries.collect();
+        let starts = futures_util::stream::iter(entries).map(|(account, worker, entry)| async move {
+            for share in &entry.shares {
+                // It starts with its first request, or fails then, as everybody may see.
+                if let Err(error) = self.start_version(&account, &worker, &entry, share).await {
+                    tracing::info!(%worker, version = %share.version, %error, "a worker with traffic could not be started ahead");
+                }
+            }
+        });
+        starts.buffer_unordered(PREPARE_AT_ONCE).collect::<()>().await;
+    }
+}
+
+fn root(config: &EdgeConfig) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(&config.root().0)
+}
