@@ -411,6 +411,11 @@ impl Authority {
         self.replace(before, all).await
     }
 
+    /// Is it a request that [`Authority::issue`] takes?
+    pub fn check(&self, request: &[u8]) -> Result<(), AuthorityError> {
+        requested(request).map(drop)
+    }
+
     /// Makes the certificate that a PoP asks for (PKCS#10, DER), under the name and generation that it has.
     pub fn issue(&self, pop: &str, generation: u32, request: &[u8]) -> Result<Issued, AuthorityError> {
         self.sign(&PeerName::Pop(pop.to_owned()), generation, &requested(request)?)

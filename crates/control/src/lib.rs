@@ -10,7 +10,7 @@
 //! - [`http`]: the REST API under `/v1` and the listener; [`state`]: what the APIs stand on;
 //! - [`upload`]: how an upload becomes a version, with its trial ([`preflight`]);
 //! - [`collect`]: blobs that no version needs any more;
-//! - [`fleet`]: what the APIs need of the live PoPs;
+//! - [`authority`]: certificates of nodes; [`pops`]: the sessions of PoPs; [`fleet`]: what the APIs need of them;
 //! - [`telemetry`]: what PoPs tell of the workers' lives.
 
 pub mod audit;
@@ -20,6 +20,7 @@ pub mod collect;
 pub mod deployer;
 pub mod fleet;
 pub mod http;
+pub mod pops;
 pub mod preflight;
 pub mod secrets;
 pub mod state;

@@ -46,12 +46,12 @@ pub(crate) async fn run(agent: Arc<Agent>, stop: CancellationToken) {
     let control = agent.options.control.clone();
     for address in control.iter().cycle() {
         let begun = Instant::now();
-        let outcome = tokio::select! {
-            () = stop.cancelled() => return,
-            outcome = attempt(&agent, address) => outcome,
-        };
+        let outcome = attempt(&agent, address, &stop).await;
         agent.set_uplink(None);
         agent.links.set_control(None);
+        if stop.is_cancelled() {
+            return;
+        }
         if begun.elapsed() > STOOD {
             pause = PAUSE_MIN;
         }
@@ -82,17 +82,26 @@ pub(crate) async fn run(agent: Arc<Agent>, stop: CancellationToken) {
 }
 
 /// Joins if need be, then holds a session until it ends.
-async fn attempt(agent: &Arc<Agent>, address: &str) -> Result<(), AgentError> {
+async fn attempt(agent: &Arc<Agent>, address: &str, stop: &CancellationToken) -> Result<(), AgentError> {
+    let channel = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        channel = reach(agent, address) => channel?,
+    };
+    tokio::select! {
+        // Ends by itself when it is stopped, with everything that it began.
+        ended = session::hold(agent, channel.clone(), stop) => ended,
+        () = renew(agent, channel) => Ok(()),
+    }
+}
+
+/// A channel to a control plane, as somebody who has joined.
+async fn reach(agent: &Arc<Agent>, address: &str) -> Result<Channel, AgentError> {
     if agent.links.holder.identity().is_none() {
         join(agent, address).await?;
     }
     let trust = agent.links.holder.trust().ok_or(AgentError::NotJoined)?;
     let verifier = trust.server_verifier(PeerName::Control);
-    let channel = connect(address, PeerName::Control, &agent.links.holder.own, verifier).await?;
-    tokio::select! {
-        ended = session::hold(agent, channel.clone()) => ended,
-        () = renew(agent, channel) => Ok(()),
-    }
+    connect(address, PeerName::Control, &agent.links.holder.own, verifier).await
 }
 
 pub(crate) fn refusal(status: &tonic::Status, address: &str) -> AgentError {

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -55,7 +56,7 @@ struct Session {
 }
 
 /// Holds a session until it ends. `Ok`: it was meant to.
-pub(crate) async fn hold(agent: &Arc<Agent>, channel: Channel) -> Result<(), AgentError> {
+pub(crate) async fn hold(agent: &Arc<Agent>, channel: Channel, stop: &CancellationToken) -> Result<(), AgentError> {
     let (up, receiver) = mpsc::channel(UPWARDS_MAX);
     let hello = hello(agent);
     let message = Some(from_pop::Message::Hello(hello));
@@ -69,7 +70,11 @@ pub(crate) async fn hold(agent: &Arc<Agent>, channel: Channel) -> Result<(), Age
         let first = down.message().await?;
         Ok::<_, Status>((down, first))
     });
-    let (down, first) = match begun.await {
+    let begun = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        begun = begun => begun,
+    };
+    let (down, first) = match begun {
         Ok(Ok(begun)) => begun,
         Ok(Err(status)) => return Err(connection::refusal(&status, "the control plane")),
         Err(_) => return Err(ended("the control plane did not begin the session in time")),
@@ -94,7 +99,10 @@ pub(crate) async fn hold(agent: &Arc<Agent>, channel: Channel) -> Result<(), Age
     agent.counters.sessions.fetch_add(1, Ordering::Relaxed);
     let shipping = agent.clone();
     session.tasks.spawn(async move { ship(&shipping, channel).await });
-    let outcome = session.run(down).await;
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        outcome = session.run(down) => outcome,
+    };
     session.end().await;
     outcome
 }

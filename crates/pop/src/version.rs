@@ -80,6 +80,7 @@ impl Agent {
                         .map_err(|error| StartError::new(StartFault::Artifact, error))?,
                     outbound: manifest.outbound.clone(),
                     created_ms: share.created_ms,
+                    tag: share.tag.clone().unwrap_or_default(),
                 }))
             }
         };

@@ -56,6 +56,8 @@ const BUILD: &[(&str, &[&str])] = &[("js-snapshot", &["js"])];
 const DEV: &[(&str, &[&str])] = &[
     ("js", &["js-snapshot"]),
     ("pool", &["js", "js-snapshot"]),
+    // Both ends of the protocol in one process.
+    ("pop", &["control"]),
     ("e2e", &["js", "js-snapshot", "model", "stdx", "worker"]),
 ];
 

@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 
 /// How long a join token is good for if nothing else is said, milliseconds: 15 minutes.
 pub const JOIN_TOKEN_LIFE_MS: u64 = 15 * 60 * 1000;
-/// The longest that a join token may be good for, milliseconds: a day.
-pub const JOIN_TOKEN_LIFE_MAX_MS: u64 = 24 * 60 * 60 * 1000;
+/// The longest that a join token may be good for, milliseconds: a week.
+pub const JOIN_TOKEN_LIFE_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// The longest name of a region, bytes.
 pub const REGION_BYTES_MAX: usize = 63;
 

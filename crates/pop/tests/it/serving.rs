@@ -1,0 +1,348 @@
+//! Configurations, objects, secrets, KV, with control planes that come and go.
+
+use crate::plane::{Ground, Plane, account, caller};
+use crate::{Pop, options, until};
+use atoll_control::fleet::{KvEdit, KvPair, Pops as _, TailAsk, TailItem};
+use atoll_model::edge::Change;
+use atoll_model::{EdgeConfig, EdgeEntry, EdgeKey, NamespaceId, Revision, WorkerName};
+use atoll_stdx::SystemClock;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::{TempDir, tempdir};
+
+async fn begin() -> (TempDir, Arc<Ground>, Plane) {
+    let directory = tempdir().unwrap();
+    let ground = Ground::new(directory.path(), Arc::new(SystemClock)).await;
+    let plane = Plane::start(&ground).await;
+    (directory, ground, plane)
+}
+
+fn key(worker: &str) -> EdgeKey {
+    EdgeKey::Worker(account(), WorkerName::new(worker))
+}
+
+fn version(config: &EdgeConfig, worker: &str) -> Option<String> {
+    match config.get(&key(worker)).map(|entry| (**entry).clone()) {
+        Some(EdgeEntry::Worker(entry)) => Some(entry.shares[0].version.to_string()),
+        _ => None,
+    }
+}
+
+/// Starts a PoP from its directory without a token.
+async fn restart(plane: &Plane, directory: &Path, name: &str) -> Pop {
+    let clock = plane.ground.clock.clone();
+    Pop::start(options(directory, name, plane.address.to_string(), clock)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_then_deltas_and_what_does_not_start_stays_as_it_was() {
+    let (_temp, ground, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    let one = ground.deploy_with("shop", "one", &[("KEY", "sesame")]).await;
+    plane.publish().await;
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    let (config, surroundings) = pop.runtime.serves(Revision(1)).await;
+    assert_eq!(version(&config, "shop"), Some(one.to_string()));
+    assert_eq!(surroundings.domains, ["localhost"]);
+    plane.acknowledged("a", Revision(1)).await;
+    // Without traffic nothing is started ahead of a whole configuration.
+    assert_eq!(*pop.runtime.prepared.lock().unwrap(), []);
+
+    let two = ground.deploy("shop", "two").await;
+    let config = plane.publish().await;
+    let applied = plane.acknowledged("a", config.revision()).await;
+    assert_eq!((applied.started.len(), applied.refused.len()), (1, 0));
+    assert_eq!(*pop.runtime.prepared.lock().unwrap(), [two.clone()]);
+    let secrets = pop.runtime.secrets.lock().unwrap().clone();
+    assert_eq!(secrets[&two], [("KEY".to_owned(), "sesame".to_owned())]);
+    let counters = plane.sessions.counters();
+    let sent = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!((sent(&counters.wholes), sent(&counters.deltas)), (1, 1));
+
+    // A version that throws: its worker stays, another one's change is taken.
+    let bad = {
+        let bad = ground.deploy("shop", "bad").await;
+        pop.runtime.bad.lock().unwrap().insert(bad.clone());
+        bad
+    };
+    let other = ground.deploy("other", "1").await;
+    let config = plane.publish().await;
+    let applied = plane.acknowledged("a", config.revision()).await;
+    assert_eq!(applied.refused.len(), 1);
+    assert_eq!(
+        (applied.refused[0].version.clone(), applied.refused[0].kind.as_str()),
+        (bad, "startup")
+    );
+    let (served, _) = pop.runtime.serves(config.revision()).await;
+    assert_eq!(version(&served, "shop"), Some(two.to_string()));
+    assert_eq!(version(&served, "other"), Some(other.to_string()));
+
+    // It is the same after a restart, without a control plane; and the next delta fits.
+    pop.stop().await;
+    plane.stop().await;
+    let pop = {
+        let address = ground.address.lock().unwrap().unwrap().to_string();
+        Pop::start(options(directory.path(), "a", address, ground.clock.clone())).await
+    };
+    let (again, surroundings) = pop.runtime.serves(config.revision()).await;
+    assert_eq!(again, served);
+    assert_eq!(surroundings.domains, ["localhost"]);
+    // Code and secrets of what was started are here.
+    let EdgeEntry::Worker(entry) = (**again.get(&key("shop")).unwrap()).clone() else {
+        panic!()
+    };
+    let loaded = pop
+        .agent
+        .version(&account(), &WorkerName::new("shop"), &entry.shares[0])
+        .await
+        .unwrap();
+    assert_eq!(loaded.version.as_ref().unwrap().modules[0].content, "two");
+    assert_eq!(loaded.version.as_ref().unwrap().bindings.len(), 1);
+
+    let plane = Plane::start(&ground).await;
+    pop.connected().await;
+    let good = ground.deploy("shop", "good").await;
+    let config = plane.publish().await;
+    plane.acknowledged("a", config.revision()).await;
+    let (served, _) = pop.runtime.serves(config.revision()).await;
+    assert_eq!(version(&served, "shop"), Some(good.to_string()));
+    assert_eq!(pop.agent.status().kept, 0);
+    assert_eq!(
+        sent(&plane.sessions.counters().wholes),
+        0,
+        "a delta from what was published, not from what is served"
+    );
+    pop.stop().await;
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn poisoned_configurations_are_refused_whole_and_the_last_good_serves() {
+    let (_temp, ground, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    for at in 0..12 {
+        ground.deploy(&format!("w{at}"), "1").await;
+    }
+    let good = plane.publish().await;
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    pop.runtime.serves(good.revision()).await;
+    plane.acknowledged("a", good.revision()).await;
+    // More than half of the workers are gone.
+    let removed = |from: &EdgeConfig, count: usize| -> Vec<Change> {
+        let keys = from
+            .entries()
+            .filter(|(key, _)| matches!(key, EdgeKey::Worker(..)))
+            .map(|(key, _)| key.clone());
+        keys.take(count).map(|key| Change { key, entry: None }).collect()
+    };
+    let (emptied, _) = good.change(Revision(2), removed(&good, 7)).unwrap();
+    plane.send(emptied.clone(), false);
+    let applied = plane.acknowledged("a", Revision(2)).await;
+    assert!(applied.rejected.unwrap().contains("5 of 12"));
+    assert_eq!(pop.agent.config().revision(), Revision(1));
+    let state = plane.sessions.state().await.unwrap();
+    assert!(
+        state.alarms.iter().any(|alarm| alarm.code == "config_rejected"),
+        "{:?}",
+        state.alarms
+    );
+    assert!(!pop.agent.status().alarms.is_empty());
+    // Half of them may go; and all, if it is said.
+    let (half, _) = good.change(Revision(3), removed(&good, 6)).unwrap();
+    plane.send(half.clone(), false);
+    pop.runtime.serves(Revision(3)).await;
+    let (none, _) = good.change(Revision(4), removed(&good, 12)).unwrap();
+    plane.send(none, true);
+    let (served, _) = pop.runtime.serves(Revision(4)).await;
+    assert_eq!(version(&served, "w0"), None);
+    pop.stop().await;
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edits_of_kv_arrive_in_order_over_broken_sessions() {
+    let (_temp, ground, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    let namespace = NamespaceId::new("ns");
+    let edit = |put: &[(&str, Vec<u8>)], delete: &[&str], clear| KvEdit {
+        account: account(),
+        namespace: namespace.clone(),
+        put: put
+            .iter()
+            .map(|(key, value)| KvPair {
+                key: (*key).to_owned(),
+                value: value.clone().into(),
+                metadata: None,
+                expiration: None,
+            })
+            .collect(),
+        delete: delete.iter().map(|key| (*key).to_owned()).collect(),
+        clear,
+    };
+    *pop.runtime.kv_failures.lock().unwrap() = 1;
+    plane
+        .sessions
+        .kv_edit(
+            &caller(),
+            edit(&[("a", b"1".to_vec()), ("b", b"1".to_vec())], &[], false),
+        )
+        .await
+        .unwrap();
+    let large = vec![7; 100_000];
+    let position = plane
+        .sessions
+        .kv_edit(&caller(), edit(&[("large", large.clone())], &["a"], false))
+        .await
+        .unwrap();
+    pop.runtime.has_position(position).await;
+    {
+        let kv = pop.runtime.kv.lock().unwrap();
+        let all: Vec<_> = kv.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        assert_eq!(all, [("b", b"1".to_vec()), ("large", large)]);
+    }
+    let asked = plane
+        .sessions
+        .kv_values(&account(), &namespace, vec!["b".into(), "x".into()])
+        .await
+        .unwrap();
+    assert_eq!(asked[0].as_ref().unwrap().value, "1");
+    assert_eq!(asked[1], None);
+    // While it is away: many edits of one key, and a clear in between.
+    let runtime = pop.runtime.clone();
+    pop.stop().await;
+    for at in 0..300u32 {
+        let put = [("c", at.to_string().into_bytes())];
+        plane
+            .sessions
+            .kv_edit(&caller(), edit(&put, &[], at == 100))
+            .await
+            .unwrap();
+    }
+    let last = plane
+        .sessions
+        .kv_edit(&caller(), edit(&[("d", b"2".to_vec())], &[], false))
+        .await
+        .unwrap();
+    let mut options = options(directory.path(), "a", plane.address.to_string(), ground.clock.clone());
+    options.neighbour_listen = None;
+    let pop = Pop::start_with(options, runtime).await;
+    pop.runtime.has_position(last).await;
+    let kv = pop.runtime.kv.lock().unwrap().clone();
+    let all: Vec<_> = kv.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    assert_eq!(all, [("c", b"299".to_vec()), ("d", b"2".to_vec())]);
+    let positions = pop.runtime.positions.borrow().clone();
+    assert!(positions.is_sorted() && positions.len() < 10, "{positions:?}");
+    pop.stop().await;
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_come_from_a_neighbour_before_the_control_plane() {
+    let (_temp, ground, plane) = begin().await;
+    let (one, two) = (tempdir().unwrap(), tempdir().unwrap());
+    let pop = Pop::join(&plane, one.path(), "a").await;
+    ground.deploy("shop", "one").await;
+    let config = plane.publish().await;
+    let (served, _) = pop.runtime.serves(config.revision()).await;
+    let EdgeEntry::Worker(entry) = (**served.get(&key("shop")).unwrap()).clone() else {
+        panic!()
+    };
+    let share = &entry.shares[0];
+    let shop = WorkerName::new("shop");
+    pop.agent.version(&account(), &shop, share).await.unwrap();
+    let near = Pop::join(&plane, two.path(), "b").await;
+    near.runtime.serves(config.revision()).await;
+    until("the fleet", || {
+        near.agent.fleet().has("a") && pop.agent.fleet().has("b")
+    })
+    .await;
+    let acme = account();
+    let loads = (0..8).map(|_| near.agent.version(&acme, &shop, share));
+    let loads = futures_util::future::join_all(loads).await;
+    assert!(loads.into_iter().all(|loaded| loaded.is_ok()));
+    let counters = near.agent.status().counters;
+    // Manifest, signature, module: each once, whoever asked at the same time.
+    assert_eq!(
+        (counters["objects_from_neighbours"], counters["objects_from_control"]),
+        (3, 0),
+        "{counters:?}"
+    );
+    // Who is not on the list is not answered.
+    assert_eq!(pop.agent.live().len(), 2);
+    near.stop().await;
+    until("the list without it", || !pop.agent.fleet().has("b")).await;
+    pop.stop().await;
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_of_an_older_epoch_is_not_believed() {
+    let (_temp, ground, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    ground.deploy("shop", "1").await;
+    plane.publish().await;
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    pop.runtime.serves(Revision(1)).await;
+    plane.acknowledged("a", Revision(1)).await;
+    // Another one has led meanwhile, and this PoP has seen it.
+    let newer = Plane::start_beside(&ground).await;
+    pop.stop().await;
+    let seen = Pop::start(options(
+        directory.path(),
+        "a",
+        newer.address.to_string(),
+        ground.clock.clone(),
+    ))
+    .await;
+    seen.connected().await;
+    until("the epoch", || seen.agent.status().epoch == 2).await;
+    seen.stop().await;
+    let back = restart(&plane, directory.path(), "a").await;
+    until("the alarm", || {
+        plane
+            .sessions
+            .counters()
+            .sessions
+            .load(std::sync::atomic::Ordering::Relaxed)
+            == 1
+            && futures_util::FutureExt::now_or_never(plane.sessions.state())
+                .is_none_or(|state| state.is_ok_and(|state| state.alarms.iter().any(|alarm| alarm.code == "deposed")))
+    })
+    .await;
+    assert!(!back.agent.is_connected());
+    assert_eq!(back.agent.config().revision(), Revision(1));
+    back.stop().await;
+    plane.stop().await;
+    newer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tails_reach_pops_that_come_later_and_end_with_their_reader() {
+    let (_temp, _, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    let ask = TailAsk {
+        account: account(),
+        worker: WorkerName::new("shop"),
+        filters: "{}".into(),
+        expires_ms: u64::MAX,
+        rate_max: 100,
+    };
+    let mut tail = plane.sessions.tail(ask).await.unwrap();
+    assert_eq!(tail.pops, 0);
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    let mut tails = pop.runtime.tails.subscribe();
+    tails.wait_for(|tails| tails.len() == 1).await.unwrap();
+    let sink = pop.runtime.tails.borrow().values().next().unwrap().clone();
+    assert!(sink.send("{\"event\":1}".into()));
+    assert_eq!(tail.items.recv().await, Some(TailItem::Event("{\"event\":1}".into())));
+    sink.drop_some(3);
+    assert!(sink.send("{\"event\":2}".into()));
+    let mut items = vec![tail.items.recv().await.unwrap(), tail.items.recv().await.unwrap()];
+    items.sort_by_key(|item| matches!(item, TailItem::Event(_)));
+    assert_eq!(items, [TailItem::Dropped(3), TailItem::Event("{\"event\":2}".into())]);
+    drop(tail);
+    tails.wait_for(|tails| tails.is_empty()).await.unwrap();
+    pop.stop().await;
+    plane.stop().await;
+}
