@@ -10,16 +10,22 @@
 //! - A pass may be broken off anywhere: what it noted stays, and the next one goes on.
 
 use crate::catalog::{Catalog, CatalogError};
+use crate::state::ControlState;
 use atoll_model::{BlobHash, Manifest};
 use atoll_stdx::Clock;
 use atoll_store::artifact::signature_key;
 use atoll_store::blob::{BlobError, BlobStore, PAGE_KEYS_MAX, blob_key, get_blob};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// The shortest grace: longer than any upload may take.
 pub const GRACE_MIN: Duration = Duration::from_secs(3_600);
+/// The usual grace.
+pub const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often [`keep`] makes a pass.
+pub const EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 /// How many artifacts are read from the catalog at a time, and how many blobs are removed at a time.
 const PAGE: usize = 500;
 
@@ -68,7 +74,6 @@ async fn needed(catalog: &Catalog, store: &Arc<dyn BlobStore>) -> Result<HashSet
         for artifact in artifacts {
             let bytes = match get_blob(&**store, &artifact).await {
                 Ok(bytes) => bytes,
-                // Its version cannot be started, and needs nothing that is known.
                 Err(BlobError::NotFound { key }) => {
                     return Err(CollectError::Manifest {
                         artifact,
@@ -106,7 +111,7 @@ pub async fn collect(
         true => catalog.due_orphans(before_ms).await?.into_iter().collect(),
         false => HashSet::new(),
     };
-    let mut sizes = std::collections::HashMap::new();
+    let mut sizes = HashMap::new();
     let mut after: Option<String> = None;
     loop {
         let page = store.list("blobs/", after.as_deref(), PAGE_KEYS_MAX).await?;
@@ -158,5 +163,32 @@ pub async fn collect(
             told.removed_bytes += sizes.get(hash).copied().unwrap_or(0);
         }
         catalog.forget_orphans(condemned).await?;
+    }
+}
+
+/// Makes a pass every now and then while this control plane leads, until `stop`. The first one comes after [`EVERY`]: a control
+/// plane that has just begun has other things to do.
+pub async fn keep(state: Arc<ControlState>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let Ok(catalog) = state.catalog() else { continue };
+        let pass = collect(&catalog, &state.blobs, &*state.clock, GRACE, false);
+        let done = tokio::select! {
+            () = stop.cancelled() => return,
+            done = pass => done,
+        };
+        match done {
+            Ok(told) => tracing::info!(
+                needed = told.needed,
+                orphans = told.orphans,
+                removed = told.removed,
+                removed_bytes = told.removed_bytes,
+                "blobs that no version needs were collected"
+            ),
+            Err(error) => tracing::warn!(%error, "blobs that no version needs were not collected"),
+        }
     }
 }

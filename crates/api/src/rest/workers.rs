@@ -63,6 +63,33 @@ pub struct BlobStored {
     pub size: u64,
 }
 
+/// `POST /v1/blobs/collect`: removes blobs that no version needs any more. The control plane does so by itself every few hours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CollectBlobs {
+    /// Only say what would be removed.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// For how long nothing must have needed a blob, seconds: at least 3,600; a day if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_s: Option<u64>,
+}
+
+/// What a collection did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlobsCollected {
+    /// Blobs that versions need, their manifests included.
+    pub needed: u64,
+    /// Blobs of the store.
+    pub found: u64,
+    /// Blobs that nothing needs: they go once that has been so for the grace.
+    pub orphans: u64,
+    /// Blobs that were removed; in a dry run: that would have been.
+    pub removed: u64,
+    /// Their bytes.
+    pub removed_bytes: u64,
+}
+
 /// `POST /v1/accounts/{account}/workers/{worker}/versions`: a version, whose blobs are uploaded already. The first one of a name
 /// makes the worker. It is tried before it is stored: it must start within its limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

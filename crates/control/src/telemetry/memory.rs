@@ -274,8 +274,10 @@ impl Telemetry for MemoryTelemetry {
             record: serde_json::from_str(&record.record.json)
                 .unwrap_or_else(|_| serde_json::Value::String(record.record.json.clone())),
         };
-        let mut next = query.after.unwrap_or(0).max(ring.newest);
-        let items: Vec<rest::LogRecord> = match query.after {
+        // A number that was not given yet is of a control plane that was there before: all that is here came after it.
+        let after = query.after.map(|after| if after > inner.next { 0 } else { after });
+        let mut next = after.unwrap_or(0).max(ring.newest);
+        let items: Vec<rest::LogRecord> = match after {
             Some(after) => {
                 let begin = ring.records.partition_point(|record| record.number <= after);
                 let mut found: Vec<&Record> = ring.records.range(begin..).filter(fits).take(query.limit + 1).collect();
@@ -336,5 +338,177 @@ impl Telemetry for MemoryTelemetry {
             latency_bounds_ms: LATENCY_BOUNDS_MS.to_vec(),
             series: series.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    fn telemetry(change: impl FnOnce(&mut MemoryTelemetryOptions)) -> MemoryTelemetry {
+        let mut options = MemoryTelemetryOptions::default();
+        change(&mut options);
+        MemoryTelemetry::new(options)
+    }
+
+    fn record(account: &str, text: &str) -> pop::LogRecord {
+        pop::LogRecord {
+            time_ms: NOW_MS,
+            account: account.into(),
+            worker: "shop".into(),
+            level: "log".into(),
+            json: format!("\"{text}\""),
+            ..pop::LogRecord::default()
+        }
+    }
+
+    fn ship(telemetry: &MemoryTelemetry, records: Vec<pop::LogRecord>) {
+        let shipment = pop::Shipment {
+            logs: records,
+            ..pop::Shipment::default()
+        };
+        telemetry.ingest_shipment("a", &shipment);
+    }
+
+    fn logs(telemetry: &MemoryTelemetry, account: &str, after: Option<u64>) -> rest::Logs {
+        let query = LogQuery {
+            after,
+            limit: 1_000,
+            ..LogQuery::default()
+        };
+        telemetry.logs(&TenantId::new(account), &WorkerName::new("shop"), &query)
+    }
+
+    fn texts(logs: &rest::Logs) -> Vec<&str> {
+        logs.items.iter().map(|item| item.record.as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_oldest_records_of_an_account_go() {
+        let telemetry = telemetry(|options| options.account_records_max = 2);
+        ship(
+            &telemetry,
+            vec![
+                record("acme", "1"),
+                record("rival", "r"),
+                record("acme", "2"),
+                record("acme", "3"),
+            ],
+        );
+        let kept = logs(&telemetry, "acme", None);
+        assert_eq!((texts(&kept), kept.dropped), (vec!["2", "3"], 1));
+        let rival = logs(&telemetry, "rival", None);
+        assert_eq!((texts(&rival), rival.dropped), (vec!["r"], 0));
+        assert_eq!(telemetry.dropped(), (1, 0, 0));
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let telemetry = telemetry(|options| options.account_bytes_max = 10_000);
+        let large = "x".repeat(3_000);
+        ship(&telemetry, (0..10).map(|_| record("acme", &large)).collect());
+        assert_eq!(
+            (logs(&telemetry, "acme", None).items.len(), telemetry.dropped().0),
+            (3, 7)
+        );
+        // One that is too large for the bound by itself leaves nothing.
+        ship(&telemetry, vec![record("acme", &"x".repeat(20_000))]);
+        assert_eq!(logs(&telemetry, "acme", None).items.len(), 0);
+    }
+
+    #[test]
+    fn the_account_that_was_silent_longest_makes_room() {
+        let telemetry = telemetry(|options| options.accounts_max = 2);
+        ship(
+            &telemetry,
+            vec![record("a", "1"), record("b", "2"), record("a", "3"), record("c", "4")],
+        );
+        assert_eq!(logs(&telemetry, "b", None).items.len(), 0);
+        assert_eq!(
+            (
+                logs(&telemetry, "a", None).items.len(),
+                logs(&telemetry, "c", None).items.len()
+            ),
+            (2, 1)
+        );
+    }
+
+    #[test]
+    fn a_reader_goes_on_behind_a_restart() {
+        let before = telemetry(|_| {});
+        ship(
+            &before,
+            (0..50).map(|number| record("acme", &number.to_string())).collect(),
+        );
+        let next: u64 = logs(&before, "acme", None).next.parse().unwrap();
+        let after = telemetry(|_| {});
+        ship(&after, vec![record("acme", "new")]);
+        assert_eq!(texts(&logs(&after, "acme", Some(next))), ["new"]);
+    }
+
+    fn health(until_ms: u64, version: &str) -> pop::Health {
+        pop::Health {
+            since_ms: until_ms - 1_000,
+            until_ms,
+            versions: vec![pop::VersionHealth {
+                account: "acme".into(),
+                worker: "shop".into(),
+                version: version.into(),
+                requests: 1,
+                // More than there are bounds for: a newer PoP.
+                statuses: vec![0, 1, 0, 0, 0, 9],
+                ..pop::VersionHealth::default()
+            }],
+            node: None,
+        }
+    }
+
+    fn requests(telemetry: &MemoryTelemetry, step_ms: u64) -> Vec<(u64, u64)> {
+        let query = MetricQuery {
+            worker: None,
+            from_ms: 0,
+            to_ms: u64::MAX,
+            step_ms,
+            by_worker: true,
+            by_version: false,
+            by_pop: false,
+        };
+        let metrics = telemetry.metrics(&TenantId::new("acme"), &query);
+        let points = metrics.series.into_iter().flat_map(|series| series.points);
+        points.map(|point| (point.time_ms, point.requests)).collect()
+    }
+
+    #[test]
+    fn counts_are_kept_for_their_time_in_steps() {
+        let telemetry = telemetry(|options| options.metrics_kept_ms = 60_000);
+        for second in [1, 2, 11, 65] {
+            telemetry.ingest_health("a", &health(NOW_MS + second * 1_000, "v"));
+        }
+        // A clock that went back adds to an earlier step, and makes one that was missing.
+        telemetry.ingest_health("a", &health(NOW_MS + 12_000, "v"));
+        telemetry.ingest_health("a", &health(NOW_MS + 31_000, "v"));
+        let step = MemoryTelemetry::STEP_MS;
+        assert_eq!(
+            requests(&telemetry, step),
+            [(NOW_MS + 10_000, 2), (NOW_MS + 30_000, 1), (NOW_MS + 60_000, 1)]
+        );
+    }
+
+    #[test]
+    fn series_are_bounded() {
+        let telemetry = telemetry(|options| {
+            options.series_max = 2;
+            options.metrics_kept_ms = 60_000;
+        });
+        for version in ["1", "2", "3"] {
+            telemetry.ingest_health("a", &health(NOW_MS + 1_000, version));
+        }
+        assert_eq!(telemetry.dropped().1, 1);
+        // Those that have been silent for long make room.
+        telemetry.ingest_health("a", &health(NOW_MS + 120_000, "3"));
+        assert_eq!(telemetry.dropped().1, 1);
+        assert_eq!(requests(&telemetry, MemoryTelemetry::STEP_MS), [(NOW_MS + 120_000, 1)]);
     }
 }

@@ -56,6 +56,17 @@ async fn what_no_version_needs_goes_after_the_grace() {
     assert_eq!(pass(false).await.removed, 4);
     assert_eq!(bench.blobs.list("signatures/", None, 10).await.unwrap().objects, []);
     assert_eq!(bench.blobs.list("blobs/", None, 10).await.unwrap().objects.len(), 1);
+    // As the operator asks for it.
+    let ask = async |token: &str, body| bench.call_as(token, Method::POST, "/v1/blobs/collect", body).await;
+    let told = ask(&bench.platform, json!({ "dry_run": true })).await.expect(200);
+    assert_eq!(
+        told,
+        json!({ "needed": 0, "found": 0, "orphans": 0, "removed": 0, "removed_bytes": 0 })
+    );
+    ask(&bench.platform, json!({ "grace_s": 3_599 }))
+        .await
+        .refused(400, "invalid");
+    ask(&bench.acme, json!({})).await.refused(403, "forbidden");
     // What was removed can be uploaded again.
     bench.deployed("shop", "stray").await;
     assert_eq!(pass(false).await.orphans, 0);
@@ -77,6 +88,10 @@ async fn nothing_goes_while_a_manifest_cannot_be_read() {
         .unwrap_err();
     assert!(error.to_string().contains("nothing is collected"), "{error}");
     assert!(has_blob(&*bench.blobs, &BlobHash::of(b"stray")).await.unwrap());
+    let asked = bench
+        .call_as(&bench.platform, Method::POST, "/v1/blobs/collect", json!({}))
+        .await;
+    asked.refused(409, "conflict");
     // Its version can no longer be told, and says so.
     let path = format!(
         "/v1/accounts/acme/workers/shop/versions/{}",

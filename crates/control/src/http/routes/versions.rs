@@ -5,9 +5,13 @@ use super::super::endpoint::{BodyRule, Endpoint, Need};
 use super::super::error::ApiError;
 use super::told;
 use crate::catalog::{self, SecretPut};
+use crate::collect::{CollectError, Collected, GRACE, GRACE_MIN, collect};
 use crate::secrets::SecretValue;
 use crate::upload::{self, TRIAL_MAX, Upload};
-use atoll_api::rest::{BlobStored, BlobsMissing, BlobsWanted, Export, KeepSecrets, NewVersion, PageQuery, Version};
+use atoll_api::rest::{
+    BlobStored, BlobsCollected, BlobsMissing, BlobsWanted, CollectBlobs, Export, KeepSecrets, NewVersion, PageQuery,
+    Version,
+};
 use atoll_model::artifact::MANIFEST_BYTES_MAX;
 use atoll_model::edge::RECENT_MAX;
 use atoll_model::{Action, BlobHash, Resource, SecretName, VersionId};
@@ -23,6 +27,8 @@ use std::time::Duration;
 
 /// The most hashes of one question.
 const HASHES_MAX: usize = 10_000;
+/// How long a collection may take when it is asked for.
+const COLLECT_MAX: Duration = Duration::from_secs(600);
 /// How long the upload of a blob may take.
 const BLOB_MAX: Duration = Duration::from_secs(300);
 
@@ -48,6 +54,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .body(BodyRule::Stream)
         .within(BLOB_MAX)
         .creates(),
+        Endpoint::new::<BlobsCollected, _>(
+            Method::POST,
+            "/v1/blobs/collect",
+            "collectBlobs",
+            "Removes blobs that no version has needed for a while. The control plane does so by itself every few hours.",
+            Need::Platform(Resource::Account, Action::Write),
+            collect_blobs,
+        )
+        .takes::<CollectBlobs>()
+        .within(COLLECT_MAX),
         Endpoint::new::<Version, _>(
             Method::POST,
             "/v1/accounts/{account}/workers/{worker}/versions",
@@ -148,6 +164,33 @@ async fn put(context: Context) -> Reply {
             size,
         },
     )
+}
+
+async fn collect_blobs(context: Context) -> Reply {
+    let asked: CollectBlobs = context.json()?;
+    let grace = asked.grace_s.map_or(GRACE, Duration::from_secs);
+    if grace < GRACE_MIN {
+        return Err(ApiError::invalid(format!(
+            "the grace is at least {} s",
+            GRACE_MIN.as_secs()
+        )));
+    }
+    let state = context.state();
+    let told = collect(&context.catalog, &state.blobs, &*state.clock, grace, asked.dry_run).await;
+    let told = told.map_err(|error| match error {
+        CollectError::Catalog(error) => error.into(),
+        CollectError::Blob(error) => error.into(),
+        error @ CollectError::Manifest { .. } => ApiError::new(StatusCode::CONFLICT, "conflict", error.to_string())
+            .hint("remove the version, or restore the blob"),
+    });
+    let told: Collected = told?;
+    ok(&BlobsCollected {
+        needed: told.needed,
+        found: told.found,
+        orphans: told.orphans,
+        removed: told.removed,
+        removed_bytes: told.removed_bytes,
+    })
 }
 
 async fn create(context: Context) -> Reply {

@@ -154,8 +154,8 @@ async fn change_secret(context: Context, value: Option<SecretValue>, deploy: boo
         id: DeploymentId::new(context.new_id("deployment")?),
         source: "secret".to_owned(),
         message: message.clone(),
-        // The code is the one that serves already, so there is little to watch.
-        immediate: true,
+        // A wrong value breaks a worker as well as wrong code does.
+        immediate: false,
         replaces: None,
     };
     let done = context
