@@ -1,6 +1,6 @@
 //! Collects blobs that no version needs any more.
 //!
-//! A pass reads which artifacts the catalog's versions have and which blobs their manifests name, walks the store, and notes
+//! A pass reads which artifacts the catalog's versions have, which blobs their manifests name and which are values in the log of KV edits, walks the store, and notes
 //! which blobs nothing needs ([`crate::catalog::Catalog::hold_blobs`] has the states). A blob that nothing has needed for the grace is condemned
 //! in the catalog and then removed from the store, with its signature if it was a manifest.
 //!
@@ -51,7 +51,7 @@ pub enum CollectError {
 /// What a pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Blobs that versions need, manifests included.
+    /// Blobs that versions need, manifests included, and values of KV edits.
     pub needed: u64,
     /// Blobs of the store.
     pub found: u64,
@@ -65,6 +65,13 @@ pub struct Collected {
 
 async fn needed(catalog: &Catalog, store: &Arc<dyn BlobStore>) -> Result<HashSet<BlobHash>, CollectError> {
     let (mut needed, mut after) = (HashSet::new(), None);
+    loop {
+        let values = catalog.kv_blobs(after, PAGE).await?;
+        let Some(last) = values.last() else { break };
+        after = Some(*last);
+        needed.extend(values);
+    }
+    after = None;
     loop {
         let artifacts = catalog.artifacts(after, PAGE).await?;
         let Some(last) = artifacts.last() else {

@@ -1,4 +1,4 @@
-//! Blobs that no version needs: since when, and which are about to go. What [`crate::collect`] knows from one pass to the next.
+//! Blobs that neither a version nor the log of KV edits needs: since when, and which are about to go. What [`crate::collect`] knows from one pass to the next.
 //!
 //! ```text
 //! needed ---- a pass finds it in no manifest ----> orphan since T ---- T + grace ----> condemned ----> gone from the store
@@ -132,6 +132,19 @@ impl Catalog {
                     _ => return Ok(due),
                 }
             }
+        })
+        .await
+    }
+
+    /// Blobs of values in the log of KV edits, in order and each once, after one.
+    pub(crate) async fn kv_blobs(&self, after: Option<BlobHash>, limit: usize) -> Result<Vec<BlobHash>> {
+        self.read(move |transaction| {
+            let after = after.map_or(Vec::new(), |hash| hash.0.to_vec());
+            let rows = transaction.query(
+                "SELECT DISTINCT value_blob FROM kv_log WHERE value_blob > $1 ORDER BY value_blob LIMIT $2",
+                &[after.into(), limit.into()],
+            )?;
+            rows.iter().map(|row| Ok(BlobHash(row.hash(0)?))).collect()
         })
         .await
     }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use atoll_api::peer::JoinToken;
 use atoll_api::pop::{KvAnswer, KvItem, KvQuestion, TailEvents, TailStart, to_pop};
 use atoll_api::rest;
-use atoll_model::{DeploymentId, NamespaceId, Revision, TenantId, WorkerName};
+use atoll_model::{BlobHash, DeploymentId, NamespaceId, Revision, TenantId, WorkerName};
 use atoll_store::blob::put_blob;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -309,7 +309,8 @@ impl Pops for Arc<Sessions> {
         edits.extend(edit.delete.into_iter().map(|key| catalog::KvEdit::Delete { key }));
         for put in edit.put {
             let value = if put.value.len() > KV_INLINE_BYTES_MAX {
-                // Before the edit: whoever reads the log finds it.
+                // Before the edit: whoever reads the log finds it. Held before that: it may be there, and about to be collected.
+                self.options.catalog.hold_blobs(vec![BlobHash::of(&put.value)]).await?;
                 let hash = put_blob(&*self.options.blobs, put.value).await;
                 KvValue::Blob(hash.map_err(|error| PopsError::Invalid(error.to_string()))?)
             } else {

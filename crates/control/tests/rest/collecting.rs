@@ -1,8 +1,10 @@
 //! Blobs that no version needs.
 
 use crate::bench::{Bench, upload};
+use atoll_control::Caller;
+use atoll_control::catalog::{KvEdit, KvValue};
 use atoll_control::collect::{GRACE_MIN, collect};
-use atoll_model::BlobHash;
+use atoll_model::{BlobHash, TenantId};
 use atoll_store::blob::{blob_key, has_blob, put_blob};
 use bytes::Bytes;
 use http::Method;
@@ -70,6 +72,49 @@ async fn what_no_version_needs_goes_after_the_grace() {
     // What was removed can be uploaded again.
     bench.deployed("shop", "stray").await;
     assert_eq!(pass(false).await.orphans, 0);
+}
+
+#[tokio::test]
+async fn values_of_kv_edits_stay() {
+    let bench = Bench::new().await;
+    let (caller, account) = (Caller::new("operator"), TenantId::new("acme"));
+    let namespace = bench
+        .catalog
+        .create_namespace(&caller, account.clone(), "kv".into(), "n".into())
+        .await
+        .unwrap()
+        .value
+        .id;
+    let value = put_blob(&*bench.blobs, Bytes::from_static(b"a large value"))
+        .await
+        .unwrap();
+    let put = KvEdit::Put {
+        key: "k".into(),
+        value: KvValue::Blob(value),
+        metadata: None,
+        expiration: None,
+    };
+    let edit = async |edit| {
+        bench
+            .catalog
+            .edit_kv(&caller, account.clone(), namespace.clone(), vec![edit])
+            .await
+            .unwrap()
+    };
+    let pass = async || {
+        collect(&bench.catalog, &bench.blobs, &bench.clock, GRACE_MIN, false)
+            .await
+            .unwrap()
+    };
+    edit(put).await;
+    for _ in 0..2 {
+        assert_eq!(pass().await.orphans, 0);
+        bench.clock.advance_ms(GRACE_MIN.as_millis() as u64);
+    }
+    edit(KvEdit::Delete { key: "k".into() }).await;
+    assert_eq!(pass().await.orphans, 1);
+    bench.clock.advance_ms(GRACE_MIN.as_millis() as u64);
+    assert_eq!(pass().await.removed, 1);
 }
 
 #[tokio::test]
