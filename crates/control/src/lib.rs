@@ -11,11 +11,13 @@
 //! - [`upload`]: how an upload becomes a version, with its trial ([`preflight`]);
 //! - [`collect`]: blobs that no version needs any more;
 //! - [`authority`]: certificates of nodes; [`pops`]: the sessions of PoPs; [`fleet`]: what the APIs need of them;
+//! - [`cloudflare`]: the subset of Cloudflare's API that wrangler speaks;
 //! - [`telemetry`]: what PoPs tell of the workers' lives.
 
 pub mod audit;
 pub mod authority;
 pub mod catalog;
+pub mod cloudflare;
 pub mod collect;
 pub mod deployer;
 pub mod fleet;

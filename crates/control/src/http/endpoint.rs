@@ -458,3 +458,7 @@ fn peer(request: &Request) -> IpAddr {
 /// The other end of a request's connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+/// Whether a request came over TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct Secure(pub bool);

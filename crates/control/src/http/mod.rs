@@ -19,13 +19,15 @@ mod routes;
 mod serve;
 
 pub use door::Door;
-pub use endpoint::{JSON_BYTES_MAX, Peer, REQUEST_MAX};
+pub use endpoint::{JSON_BYTES_MAX, Peer, REQUEST_MAX, Secure};
 pub use error::ApiError;
 pub use openapi::document;
 pub use serve::{CONNECTIONS_MAX, ServeError, Tls, serve};
 
+use crate::cloudflare;
 use crate::state::ControlState;
 use crate::upload::Gate;
+use atoll_stdx::TaskGroup;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -49,6 +51,8 @@ pub struct Api {
     pub gate: Gate,
     /// KiB of blobs on their way in.
     pub(crate) room: Arc<Semaphore>,
+    /// Connections that are no longer HTTP: WebSockets of tails. [`serve`] has them end when it stops.
+    pub(crate) tasks: TaskGroup,
 }
 
 impl Api {
@@ -58,6 +62,7 @@ impl Api {
             door: Door::new(state.clock.clone()),
             gate: Gate::default(),
             room: Arc::new(Semaphore::new(BLOB_BYTES_IN_FLIGHT_MAX / 1024)),
+            tasks: TaskGroup::new(),
             state,
         })
     }
@@ -89,7 +94,8 @@ pub fn router(api: Arc<Api>) -> Router {
                 format!("{path} does not take the method {method}"),
             )
         })
-        .with_state(api)
+        .with_state(api.clone())
+        .merge(cloudflare::router(api))
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> Response {

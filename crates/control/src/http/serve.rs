@@ -3,7 +3,7 @@
 //! When it is told to stop it takes no more connections, tells those it has to end after the request in flight, and waits for them
 //! at most the grace. Whoever is left then (a tail, mostly) is cut off.
 
-use super::{Api, Peer, router};
+use super::{Api, Peer, Secure, router};
 use crate::state::ControlState;
 use axum::extract::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -117,9 +117,11 @@ pub async fn serve(state: Arc<ControlState>, listener: TcpListener, tls: Option<
         // Small answers are not held back; if that is not to be had, they come a little later.
         let _ = stream.set_nodelay(true);
         let app = app.clone();
+        let secure = Secure(tls.is_some());
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request: Request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(secure);
             tower_call(app.clone(), request)
         });
         let (watcher, tls, cut) = (graceful.watcher(), tls.clone(), cut.clone());
@@ -142,7 +144,8 @@ pub async fn serve(state: Arc<ControlState>, listener: TcpListener, tls: Option<
         });
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    let (shutdown, _) = tokio::join!(tokio::time::timeout(GRACE, graceful.shutdown()), api.tasks.drain(GRACE));
+    if shutdown.is_err() {
         tracing::info!("the control plane's listener stopped with connections that were still busy");
     }
     cut.cancel();
