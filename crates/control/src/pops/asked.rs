@@ -108,7 +108,7 @@ impl Sessions {
         let revoked = !record.accepts(record.generation);
         let seen = || {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.get(&record.name).copied().unwrap_or(record.joined_ms)
+            seen.get(&record.name).map_or(record.joined_ms, |(seen_ms, _)| *seen_ms)
         };
         let Some(session) = session else {
             return rest::Pop {

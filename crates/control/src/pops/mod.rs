@@ -125,7 +125,8 @@ pub struct Sessions {
     hot: hot::Traffic,
     fleet_changed: Notify,
     alarms: Mutex<VecDeque<rest::Alarm>>,
-    seen: Mutex<HashMap<String, u64>>,
+    /// Of PoPs that are away: when they were heard last, and which edits of KV they had.
+    seen: Mutex<HashMap<String, (u64, u64)>>,
     counters: Counters,
     tasks: TaskGroup,
 }
@@ -278,6 +279,15 @@ impl Sessions {
     /// Counts since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The greatest position of KV edits that a PoP has said to be durable, in this session or the one before.
+    pub fn kv_acknowledged(&self, pop: &str) -> u64 {
+        if let Some(session) = self.session(pop) {
+            return session.kv_done();
+        }
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(pop).map_or(0, |(_, position)| *position)
     }
 
     /// The names of the PoPs that are connected.

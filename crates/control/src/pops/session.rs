@@ -254,7 +254,10 @@ impl Running {
                 .forget(&self.session.name);
             {
                 let mut seen = self.sessions.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.insert(self.session.name.clone(), self.session.seen_ms());
+                seen.insert(
+                    self.session.name.clone(),
+                    (self.session.seen_ms(), self.session.kv_done()),
+                );
             }
             self.sessions.fleet_changed.notify_one();
             self.sessions.report(Report::Gone { pop }).await;

@@ -62,6 +62,7 @@ pub struct Plane {
 impl Ground {
     pub async fn new(directory: &Path, clock: Arc<dyn Clock>) -> Arc<Self> {
         let vault = Vault::parse(&Vault::generate().unwrap()).unwrap();
+        std::fs::create_dir_all(directory).unwrap();
         let database = SqliteDatabase::open(&directory.join("catalog"), &SqliteOptions::default()).unwrap();
         let catalog = Catalog::open(Arc::new(database), Arc::new(vault), clock.clone())
             .await
