@@ -32,9 +32,9 @@ const WAITING_MAX: usize = 64;
 /// How often the list of workers with traffic is written.
 const HOT_WRITTEN: Duration = Duration::from_secs(60);
 /// How often the fleet is asked who is alive while the control plane is away.
-const ALIVE_EVERY: Duration = Duration::from_secs(10);
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// How long the control plane has to be away before its list of the live counts no more.
-const LIST_GOOD: Duration = Duration::from_secs(30);
+const LIST_GOOD: Duration = Duration::from_secs(10);
 /// How long to wait before a KV change is tried again that could not be applied.
 const KV_PAUSE: Duration = Duration::from_secs(1);
 

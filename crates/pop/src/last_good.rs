@@ -253,3 +253,124 @@ impl LastGood {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atoll_model::edge::EdgeAccount;
+    use atoll_model::{EdgeEntry, EdgeKey, Revision, TenantId};
+    use tempfile::tempdir;
+
+    /// The next revision: one account more.
+    fn next(config: &EdgeConfig) -> (EdgeConfig, ConfigDelta) {
+        let to = Revision(config.revision().0 + 1);
+        let change = Change {
+            key: EdgeKey::Account(TenantId::new(format!("account-{to}"))),
+            entry: Some(EdgeEntry::Account(EdgeAccount::default())),
+        };
+        config.change(to, vec![change]).unwrap()
+    }
+
+    fn stored(config: EdgeConfig, epoch: u64) -> Stored {
+        let head = Head {
+            epoch,
+            ..Head::default()
+        };
+        let config = Arc::new(config);
+        Stored { head, config }
+    }
+
+    /// A directory that has taken so many changes, and what is in it.
+    fn filled(directory: &Path, changes: u64) -> EdgeConfig {
+        let (mut last_good, found) = LastGood::open(directory).unwrap();
+        let mut config = found.map_or_else(EdgeConfig::default, |found| EdgeConfig::clone(&found.config));
+        for _ in 0..changes {
+            let (changed, delta) = next(&config);
+            last_good.keep(&stored(changed.clone(), 1), Some(&delta)).unwrap();
+            config = changed;
+        }
+        config
+    }
+
+    fn read(directory: &Path) -> Option<Stored> {
+        LastGood::open(directory).unwrap().1
+    }
+
+    #[test]
+    fn it_is_there_after_every_change_and_what_goes_with_it_too() {
+        let temp = tempdir().unwrap();
+        assert!(read(temp.path()).is_none());
+        for round in 1..=3 {
+            let config = filled(temp.path(), 5);
+            let found = read(temp.path()).unwrap();
+            assert_eq!((&*found.config, found.head.epoch), (&config, 1));
+            assert_eq!(config.revision(), Revision(round * 5));
+        }
+        let (mut last_good, found) = LastGood::open(temp.path()).unwrap();
+        let mut found = found.unwrap();
+        last_good.keep(&found, None).unwrap();
+        found.head.epoch = 7;
+        found.head.domains = vec!["example.com".into()];
+        last_good.keep_head(&found).unwrap();
+        let again = read(temp.path()).unwrap();
+        assert_eq!((again.head, again.config), (found.head, found.config));
+        let generations = LastGood::generations(temp.path()).unwrap();
+        assert!(generations.len() <= GENERATIONS, "{generations:?}");
+    }
+
+    #[test]
+    fn a_cut_or_damaged_log_gives_what_was_whole_before() {
+        let temp = tempdir().unwrap();
+        let config = filled(temp.path(), 6);
+        let generation = LastGood::generations(temp.path()).unwrap().into_iter().max().unwrap();
+        let log = temp.path().join(format!("{generation}.log"));
+        let bytes = fs::read(&log).unwrap();
+        let mut before = 0;
+        for at in 0..=bytes.len() {
+            fs::write(&log, &bytes[..at]).unwrap();
+            let found = LastGood::load(temp.path(), generation).unwrap().unwrap();
+            let revision = found.config.revision().0;
+            assert!((1..=6).contains(&revision) && revision >= before, "cut at {at}");
+            before = revision;
+        }
+        assert_eq!(before, config.revision().0);
+        for at in (0..bytes.len()).step_by(3) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x20;
+            fs::write(&log, &damaged).unwrap();
+            let found = LastGood::load(temp.path(), generation).unwrap().unwrap();
+            assert!((1..6).contains(&found.config.revision().0), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_generation_is_set_aside_and_the_one_before_serves() {
+        let temp = tempdir().unwrap();
+        filled(temp.path(), 3);
+        let config = filled(temp.path(), 3);
+        let mut generations = LastGood::generations(temp.path()).unwrap();
+        generations.sort_unstable();
+        assert_eq!(generations.len(), 2);
+        let newest = temp.path().join(generations[1].to_string());
+        let bytes = fs::read(&newest).unwrap();
+        for (at, name) in [(bytes.len() / 2, "damaged"), (8, "newer")] {
+            let copy = tempdir().unwrap();
+            for entry in fs::read_dir(temp.path()).unwrap() {
+                let entry = entry.unwrap();
+                fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+            }
+            let mut changed = bytes.clone();
+            // The byte at 8 is the format, behind the length and the magic.
+            changed[at] = changed[at].wrapping_add(1);
+            fs::write(copy.path().join(generations[1].to_string()), &changed).unwrap();
+            let found = read(copy.path()).unwrap();
+            // All that the older generation had when the newer one was begun.
+            assert_eq!(found.config.revision(), Revision(3), "{name}");
+            assert!(copy.path().join(format!("{}.{name}", generations[1])).exists());
+            // And it goes on from there.
+            let after = filled(copy.path(), 1);
+            assert_eq!(read(copy.path()).unwrap().config.root(), after.root());
+        }
+        assert_eq!(read(temp.path()).unwrap().config.root(), config.root());
+    }
+}

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Longer than anything takes, on a busy machine too.
-pub const LONG: Duration = Duration::from_secs(30);
+pub const LONG: Duration = Duration::from_secs(90);
 
 pub fn account() -> TenantId {
     TenantId::new("acme")

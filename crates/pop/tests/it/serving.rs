@@ -2,9 +2,12 @@
 
 use crate::plane::{Ground, Plane, account, caller};
 use crate::{Pop, options, until};
+use atoll_api::pop::{LogRecord, VersionHealth};
 use atoll_control::fleet::{KvEdit, KvPair, Pops as _, TailAsk, TailItem};
+use atoll_control::telemetry::{LogQuery, Telemetry as _};
 use atoll_model::edge::Change;
 use atoll_model::{EdgeConfig, EdgeEntry, EdgeKey, NamespaceId, Revision, WorkerName};
+use atoll_pop::fleet::Tick;
 use atoll_stdx::SystemClock;
 use std::path::Path;
 use std::sync::Arc;
@@ -345,4 +348,90 @@ async fn tails_reach_pops_that_come_later_and_end_with_their_reader() {
     tails.wait_for(|tails| tails.is_empty()).await.unwrap();
     pop.stop().await;
     plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn telemetry_arrives_once_and_what_is_popular_is_ready_everywhere() {
+    let (_temp, ground, plane) = begin().await;
+    let (one, two) = (tempdir().unwrap(), tempdir().unwrap());
+    let shop = ground.deploy("shop", "1").await;
+    let config = plane.publish().await;
+    let pop = Pop::join(&plane, one.path(), "a").await;
+    let other = Pop::join(&plane, two.path(), "b").await;
+    other.runtime.serves(config.revision()).await;
+    let now_ms = ground.clock.now_ms();
+    for at in 0..2_500 {
+        pop.agent.shipper().log(LogRecord {
+            time_ms: now_ms,
+            account: "acme".into(),
+            worker: "shop".into(),
+            version: shop.to_string(),
+            level: "log".into(),
+            request: at.to_string(),
+            json: format!("{{\"at\":{at}}}"),
+        });
+    }
+    until("all records", || {
+        pop.agent.status().counters["telemetry_shipped"] == 2_500
+    })
+    .await;
+    let query = LogQuery {
+        limit: 10_000,
+        ..LogQuery::default()
+    };
+    let logs = ground.telemetry.logs(&account(), &WorkerName::new("shop"), &query);
+    assert!(!logs.items.is_empty());
+    // Traffic on one PoP has the other one start the worker.
+    pop.runtime.health.lock().unwrap().push(VersionHealth {
+        account: "acme".into(),
+        worker: "shop".into(),
+        version: shop.to_string(),
+        requests: 1_000,
+        latency: vec![1_000],
+        ..VersionHealth::default()
+    });
+    until("the start", || other.runtime.prepared.lock().unwrap().contains(&shop)).await;
+    // It is remembered: the next process starts it ahead, without a control plane.
+    other.stop().await;
+    plane.stop().await;
+    let address = ground.address.lock().unwrap().unwrap().to_string();
+    let again = Pop::start(options(two.path(), "b", address, ground.clock.clone())).await;
+    until("the start from disk", || {
+        again.runtime.prepared.lock().unwrap().contains(&shop)
+    })
+    .await;
+    again.stop().await;
+    pop.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_control_plane_the_living_find_each_other() {
+    let (_temp, _, plane) = begin().await;
+    let (one, two, three) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let a = Pop::join(&plane, one.path(), "a").await;
+    let b = Pop::join(&plane, two.path(), "b").await;
+    let c = Pop::join(&plane, three.path(), "c").await;
+    for pop in [&a, &b, &c] {
+        until("the fleet", || pop.agent.fleet().members.len() == 3).await;
+    }
+    plane.stop().await;
+    until("the end of the session", || !a.agent.is_connected()).await;
+    c.stop().await;
+    // By the list they had, then by who answers.
+    until("the answer of the living", || {
+        a.agent.live().len() == 2 && b.agent.live().len() == 2
+    })
+    .await;
+    let tick = Tick {
+        account: account(),
+        worker: WorkerName::new("shop"),
+        cron: "* * * * *".into(),
+        due_ms: 60_000,
+    };
+    let (first, second) = (a.agent.turn(&tick).unwrap(), b.agent.turn(&tick).unwrap());
+    assert!(first.is_zero() != second.is_zero(), "one owner: {first:?} {second:?}");
+    a.agent.drain();
+    assert_eq!(a.agent.turn(&tick), None);
+    a.stop().await;
+    b.stop().await;
 }

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod deploying;
+mod pops;
 mod staging;
 
 use super::*;
@@ -18,6 +19,7 @@ use atoll_model::{
 };
 use atoll_stdx::{ManualClock, SplitMix64};
 use deploying::*;
+use pops::*;
 use staging::*;
 
 /// When the tests begin.
@@ -49,6 +51,9 @@ pub async fn run(mut fresh: impl AsyncFnMut() -> Arc<dyn Database>) {
     hosts_have_one_owner(&Bench::new(fresh().await).await).await;
     held_blobs_are_not_condemned(&Bench::new(fresh().await).await).await;
     a_deposed_leader_changes_nothing(&Bench::new(fresh().await).await).await;
+    pops_join_once_and_are_revoked_by_generation(&Bench::new(fresh().await).await).await;
+    keys_of_the_platform_are_sealed_and_change_hands(&Bench::new(fresh().await).await).await;
+    edits_of_kv_have_an_order(&Bench::new(fresh().await).await).await;
     a_change_is_staged_until_it_is_settled(&Bench::new(fresh().await).await).await;
     a_deployment_is_withdrawn(&Bench::new(fresh().await).await).await;
     only_the_leader_publishes(&Bench::new(fresh().await).await).await;
