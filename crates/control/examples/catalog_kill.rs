@@ -1,43 +1,63 @@
-//! The `kill -9` campaign on the control plane's stores: `cargo xtask campaign catalog-kill --count N --seed S`.
+//! The `kill -9` campaign on the control plane: `cargo xtask campaign catalog-kill --count N --seed S`.
 //!
-//! Each cycle starts a child that deploys with several writers at once (a module as a blob, a signed artifact, a version, a
-//! deployment) and tells each deployment over a pipe before it begins and after it was acknowledged; kills it at a seeded
-//! moment; opens what is left and checks:
+//! Each cycle starts a child, which serves the REST API over its stores. Several writers deploy through it (a module as a blob, a
+//! version, a deployment, each request with an idempotency key); the child is killed at a seeded moment. Then what is left is opened
+//! and checked:
 //! - every acknowledged deployment is there, with its version, its artifact and the bytes of its module;
 //! - every other one is there wholly or not at all: the edge configuration is what the rows say, every deployment has its
 //!   one audit entry, and every such entry its deployment;
 //! - the audit chain is intact up to the last place that the child told.
 //!
+//! Writers of the next cycle first send again what was not acknowledged, under the same keys: none of it is there twice.
+//! Uploads are tried by nobody and there are no PoPs: what the catalog and the store of blobs keep is what is looked at.
+//!
 //! A kill leaves the page cache alone: of power loss this says nothing.
 
 use anyhow::{Context, Result, bail, ensure};
+use async_trait::async_trait;
 use atoll_control::audit::Link;
-use atoll_control::catalog::{Caller, Catalog, KeepSecrets, NewDeployment, NewVersion, SplitOf, new_uuid};
+use atoll_control::catalog::{Caller, Catalog, NewToken, TokenRights};
+use atoll_control::fleet::RecordedPops;
+use atoll_control::preflight::{Preflight, PreflightError, PreflightFacts, Trial};
 use atoll_control::secrets::Vault;
+use atoll_control::state::{Addresses, ControlState};
+use atoll_control::telemetry::MemoryTelemetry;
+use atoll_control::tokens::Token;
 use atoll_model::artifact::{FORMAT_VERSION, ModuleBlob};
-use atoll_model::edge::WEIGHT_WHOLE;
 use atoll_model::{
-    BlobHash, CompatDate, DeploymentId, EdgeConfig, EdgeEntry, Manifest, ModuleKind, OutboundRules, Quota, TenantId,
-    VersionId, WorkerName,
+    BlobHash, CompatDate, EdgeConfig, EdgeEntry, Manifest, ModuleKind, OutboundRules, Permissions, Quota, TenantId,
+    WorkerName,
 };
 use atoll_stdx::{SplitMix64, SystemClock};
 use atoll_store::artifact::{self, SigningKey, TrustedKeys};
-use atoll_store::blob::{BlobStore, DirectoryStore, get_blob, put_blob};
+use atoll_store::blob::{BlobStore, DirectoryStore, get_blob};
 use atoll_store::sql::{SqliteDatabase, SqliteOptions};
+use bytes::Bytes;
 use clap::Parser;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::process::{ExitCode, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// How many cycles one store lives.
 const CYCLES_PER_STORE: u64 = 10;
-/// A child that was not killed by then is.
-const LIFE_MAX_MS: u64 = 1_500;
+/// A child that has not begun, or not acknowledged what it should, by then has failed.
+const LIFE_MAX: Duration = Duration::from_secs(60);
 const WRITERS: u64 = 3;
 const WORKERS: u64 = 12;
+/// How often the child tells how far the audit log is.
+const PLACE_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Parser)]
 struct Arguments {
@@ -50,9 +70,9 @@ struct Arguments {
     /// Begins anew in any case: a cycle leaves nothing that the next one needs.
     #[arg(long, hide = true)]
     resume: bool,
-    /// Be the child: directory and seed.
-    #[arg(long, hide = true, num_args = 2)]
-    child: Option<Vec<String>>,
+    /// Be the child: the stores' directory.
+    #[arg(long, hide = true)]
+    child: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -63,8 +83,8 @@ fn main() -> ExitCode {
         .build();
     let result = match (runtime, &arguments.child) {
         (Err(error), _) => Err(error.into()),
-        (Ok(runtime), Some(child)) => runtime.block_on(child_main(Path::new(&child[0]), &child[1])),
-        (Ok(runtime), None) => campaign(&runtime, &arguments),
+        (Ok(runtime), Some(directory)) => runtime.block_on(child_main(directory)),
+        (Ok(runtime), None) => runtime.block_on(campaign(&arguments)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,6 +99,17 @@ fn account() -> TenantId {
     TenantId::new("acme")
 }
 
+/// Tries nothing.
+#[derive(Debug)]
+struct Untried;
+
+#[async_trait]
+impl Preflight for Untried {
+    async fn check(&self, _: Trial<'_>) -> Result<PreflightFacts, PreflightError> {
+        Ok(PreflightFacts::default())
+    }
+}
+
 /// The stores in a directory, as the control plane has them.
 struct Plane {
     catalog: Catalog,
@@ -87,12 +118,17 @@ struct Plane {
 }
 
 impl Plane {
-    /// Keys are made before the first child starts.
+    /// Keys, and the token of the writers, are made before the first child starts.
     fn keys(directory: &Path) -> Result<()> {
         std::fs::create_dir_all(directory)?;
         std::fs::write(directory.join("master"), Vault::generate()?.as_bytes())?;
         std::fs::write(directory.join("signing"), SigningKey::generate()?)?;
+        std::fs::write(directory.join("token"), Token::generate()?.expose())?;
         Ok(())
+    }
+
+    fn token(directory: &Path) -> Result<Token> {
+        Ok(Token::parse(&std::fs::read_to_string(directory.join("token"))?)?)
     }
 
     async fn open(directory: &Path) -> Result<Self> {
@@ -106,8 +142,8 @@ impl Plane {
         })
     }
 
-    /// The account, with room for everything that a campaign deploys.
-    async fn prepare(&self) -> Result<()> {
+    /// The account, with room for everything that a campaign deploys, and the token.
+    async fn prepare(&self, token: &Token) -> Result<()> {
         let caller = Caller::new("operator");
         if self.catalog.account(account()).await.is_err() {
             self.catalog.create_account(&caller, account(), "Acme".into()).await?;
@@ -116,63 +152,15 @@ impl Plane {
             let key = quota.key().to_owned();
             self.catalog.set_bound(&caller, account(), key, Some(1_000_000)).await?;
         }
-        Ok(())
-    }
-
-    /// Everything that a deployment is, from the bytes of its module on.
-    async fn deploy(&self, worker: &WorkerName, code: String, deployment: DeploymentId) -> Result<()> {
-        let caller = Caller::new("operator");
-        let size = code.len() as u64;
-        let blob = put_blob(&self.blobs, code.into()).await?;
-        let manifest = Manifest {
-            format: FORMAT_VERSION,
-            account: account(),
-            worker: worker.clone(),
-            main_module: Some("index.js".into()),
-            modules: vec![ModuleBlob {
-                name: "index.js".into(),
-                kind: ModuleKind::Esm,
-                blob,
-                size,
-                source_map: None,
-            }],
-            assets: None,
-            compat_date: CompatDate::NEWEST,
-            compat_flags: Vec::new(),
-            bindings: Vec::new(),
-            tail_consumers: Vec::new(),
-            limits: BTreeMap::new(),
-            outbound: OutboundRules::default(),
-        };
-        let artifact = artifact::publish(&self.blobs, &manifest, &self.key).await?;
-        let version = NewVersion {
-            id: VersionId::new(new_uuid()?),
-            artifact,
-            code_bytes: size,
-            source: "campaign".into(),
-            message: None,
-            tag: None,
-            startup_ms: None,
-            keep: KeepSecrets::All,
-            put: Vec::new(),
-        };
-        let split = vec![SplitOf {
-            version: version.id.clone(),
-            weight: WEIGHT_WHOLE,
-        }];
-        self.catalog
-            .create_version(&caller, account(), worker.clone(), version)
-            .await?;
-        let new = NewDeployment {
-            id: deployment,
-            source: "campaign".into(),
-            message: None,
-            immediate: false,
-            replaces: None,
-        };
-        self.catalog
-            .deploy(&caller, account(), worker.clone(), split, new)
-            .await?;
+        if self.catalog.authenticate(token).await.is_err() {
+            let new = NewToken {
+                account: Some(account()),
+                name: "campaign".into(),
+                rights: TokenRights::Own(Permissions::everything()),
+                expires_ms: None,
+            };
+            self.catalog.create_token(&caller, token, new).await?;
+        }
         Ok(())
     }
 }
@@ -183,41 +171,169 @@ fn tell(line: &str) -> Result<()> {
     Ok(out.flush()?)
 }
 
-async fn child_main(directory: &Path, seed: &str) -> Result<()> {
-    let seed: u64 = seed.parse()?;
-    let plane = Arc::new(Plane::open(directory).await?);
-    plane.prepare().await?;
-    tell("ready")?;
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let plane = plane.clone();
-            let mut rng = SplitMix64::new(seed ^ writer);
-            tokio::spawn(async move {
-                loop {
-                    let worker = WorkerName::new(format!("w{}", rng.below(WORKERS)));
-                    let id = DeploymentId::new(new_uuid()?);
-                    let filler = "x".repeat(rng.below(30_000) as usize);
-                    tell(&format!("begin {id} {worker}"))?;
-                    plane.deploy(&worker, format!("// {id}\n{filler}"), id.clone()).await?;
-                    let place = plane.catalog.audit_head().await?;
-                    tell(&format!("done {id} {place}"))?;
-                }
-            })
-        })
-        .collect();
-    for writer in writers {
-        let result: Result<()> = writer.await?;
-        result?;
+async fn child_main(directory: &Path) -> Result<()> {
+    let plane = Plane::open(directory).await?;
+    plane.prepare(&Plane::token(directory)?).await?;
+    let (_leading, leading) = watch::channel(Some(plane.catalog.clone()));
+    let state = ControlState {
+        leading,
+        blobs: Arc::new(plane.blobs),
+        trusted: TrustedKeys::new([plane.key.public()]),
+        signing: Arc::new(plane.key),
+        preflight: Arc::new(Untried),
+        pops: Arc::new(RecordedPops::default()),
+        telemetry: Arc::new(MemoryTelemetry::default()),
+        clock: Arc::new(SystemClock),
+        addresses: Addresses {
+            domains: vec!["localhost".into()],
+            scheme: "http".into(),
+            port: None,
+        },
+        release: "campaign".into(),
+        metrics: Arc::new(String::new),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    tell(&format!("ready {}", listener.local_addr()?))?;
+    let served = atoll_control::http::serve(Arc::new(state), listener, None, CancellationToken::new());
+    let places = async {
+        loop {
+            tokio::time::sleep(PLACE_EVERY).await;
+            tell(&format!("place {}", plane.catalog.audit_head().await?))?;
+        }
+    };
+    tokio::select! {
+        () = served => bail!("the listener ended"),
+        result = places => result,
     }
-    Ok(())
 }
 
-/// What children have told about a store.
+/// A deployment that is wanted. Its key stands in its message and in its code.
+#[derive(Debug, Clone)]
+struct Order {
+    key: String,
+    worker: WorkerName,
+    code: String,
+}
+
+/// What is known of a store.
 #[derive(Default)]
 struct Told {
-    begun: BTreeMap<String, WorkerName>,
+    begun: BTreeMap<String, Order>,
     done: BTreeSet<String>,
     place: Option<Link>,
+    /// Orders of the cycle before that are to be sent again.
+    again: Vec<Order>,
+}
+
+type Shared = Arc<Mutex<Told>>;
+
+fn lock(told: &Shared) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Clone)]
+struct Writer {
+    client: Client<HttpConnector, Full<Bytes>>,
+    address: String,
+    token: Arc<Token>,
+    told: Shared,
+    acknowledged: watch::Sender<u64>,
+}
+
+impl Writer {
+    /// A request's answer. `None`: the child is gone.
+    async fn send(&self, method: &str, path: &str, key: &str, body: Bytes) -> Result<Option<Value>> {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}/v1/accounts/acme/{path}", self.address))
+            .header("authorization", format!("Bearer {}", self.token.expose()))
+            .header("idempotency-key", key)
+            .header("content-type", "application/json")
+            .body(Full::new(body))?;
+        let Ok(response) = self.client.request(request).await else {
+            return Ok(None);
+        };
+        let status = response.status();
+        let Ok(body) = response.into_body().collect().await else {
+            return Ok(None);
+        };
+        let body = body.to_bytes();
+        ensure!(
+            status == 201,
+            "{path} is answered {status}: {}",
+            String::from_utf8_lossy(&body)
+        );
+        Ok(Some(serde_json::from_slice(&body)?))
+    }
+
+    /// Everything that a deployment is, from the bytes of its module on. False: the child is gone.
+    async fn deploy(&self, order: &Order) -> Result<bool> {
+        let Order { key, worker, code } = order;
+        let hash = BlobHash::of(code.as_bytes());
+        let blob = self
+            .send("PUT", &format!("blobs/{hash}"), key, code.clone().into())
+            .await?;
+        if blob.is_none() {
+            return Ok(false);
+        }
+        let manifest = Manifest {
+            format: FORMAT_VERSION,
+            account: account(),
+            worker: worker.clone(),
+            main_module: Some("index.js".into()),
+            modules: vec![ModuleBlob {
+                name: "index.js".into(),
+                kind: ModuleKind::Esm,
+                blob: hash,
+                size: code.len() as u64,
+                source_map: None,
+            }],
+            assets: None,
+            compat_date: CompatDate::NEWEST,
+            compat_flags: Vec::new(),
+            bindings: Vec::new(),
+            tail_consumers: Vec::new(),
+            limits: BTreeMap::new(),
+            outbound: OutboundRules::default(),
+        };
+        let body = json!({ "manifest": manifest }).to_string();
+        let path = format!("workers/{worker}/versions");
+        let Some(version) = self.send("POST", &path, &format!("{key}-v"), body.into()).await? else {
+            return Ok(false);
+        };
+        let body = json!({ "versions": [{ "version": version["id"], "percent": 100 }], "message": key }).to_string();
+        let path = format!("workers/{worker}/deployments");
+        let Some(deployed) = self.send("POST", &path, &format!("{key}-d"), body.into()).await? else {
+            return Ok(false);
+        };
+        ensure!(
+            deployed["message"] == **key,
+            "another deployment was answered: {deployed}"
+        );
+        lock(&self.told).done.insert(key.clone());
+        self.acknowledged.send_modify(|count| *count += 1);
+        Ok(true)
+    }
+
+    async fn run(self, seed: u64) -> Result<()> {
+        let mut rng = SplitMix64::new(seed);
+        loop {
+            let again = lock(&self.told).again.pop();
+            let order = again.unwrap_or_else(|| {
+                let key = format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
+                let filler = "x".repeat(rng.below(30_000) as usize);
+                Order {
+                    worker: WorkerName::new(format!("w{}", rng.below(WORKERS))),
+                    code: format!("// {key}\n{filler}"),
+                    key,
+                }
+            });
+            lock(&self.told).begun.insert(order.key.clone(), order.clone());
+            if !self.deploy(&order).await? {
+                return Ok(());
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -229,25 +345,25 @@ struct Totals {
     under_way_stored: u64,
 }
 
-fn campaign(runtime: &tokio::runtime::Runtime, arguments: &Arguments) -> Result<()> {
+async fn campaign(arguments: &Arguments) -> Result<()> {
     let program = std::env::current_exe()?;
     let state = tempfile::tempdir()?;
     let mut totals = Totals::default();
-    let mut told = Told::default();
+    let mut told = Shared::default();
     let mut store = PathBuf::new();
     while totals.cycles < arguments.count {
         let cycle = totals.cycles;
         let mut rng = SplitMix64::new(arguments.seed.wrapping_mul(0x9E37_79B9).wrapping_add(cycle));
         if cycle.is_multiple_of(CYCLES_PER_STORE) {
             store = state.path().join(cycle.to_string());
-            told = Told::default();
+            told = Shared::default();
             Plane::keys(&store)?;
         }
-        let before = told.done.len();
-        let ready = run_and_kill(&program, &store, &mut rng, &mut told)?;
+        let before = lock(&told).done.len();
+        let ready = run_and_kill(&program, &store, &mut rng, &told).await?;
         totals.before_ready += u64::from(!ready);
-        totals.acknowledged += (told.done.len() - before) as u64;
-        if let Err(error) = runtime.block_on(verify(&store, &mut told, &mut totals)) {
+        totals.acknowledged += (lock(&told).done.len() - before) as u64;
+        if let Err(error) = verify(&store, &told, &mut totals).await {
             let kept = state.keep();
             bail!(
                 "cycle {cycle} of seed {}: {error:#}; the stores are left in {}",
@@ -258,8 +374,8 @@ fn campaign(runtime: &tokio::runtime::Runtime, arguments: &Arguments) -> Result<
         totals.cycles += 1;
         if totals.cycles.is_multiple_of(10) || totals.cycles == arguments.count {
             println!(
-                "catalog-kill seed {}: {} kills ({} before the catalog was open), {} acknowledged deployments, lost 0; {} \
-                 under way at a kill, {} of them there wholly, half of one 0",
+                "catalog-kill seed {}: {} kills ({} before the API was there), {} acknowledged deployments, lost 0; {} \
+                 under way at a kill, {} of them there wholly, half of one 0; sent again, twice 0",
                 arguments.seed,
                 totals.cycles,
                 totals.before_ready,
@@ -272,70 +388,68 @@ fn campaign(runtime: &tokio::runtime::Runtime, arguments: &Arguments) -> Result<
     Ok(())
 }
 
-/// Starts a child, kills it at a seeded moment and reads what it told. Was it ready?
-fn run_and_kill(program: &Path, store: &Path, rng: &mut SplitMix64, told: &mut Told) -> Result<bool> {
+/// Starts a child, has writers deploy through it and kills it at a seeded moment. Was it ready?
+async fn run_and_kill(program: &Path, store: &Path, rng: &mut SplitMix64, told: &Shared) -> Result<bool> {
     // One in five is killed while it starts; the others some deployments later, and then at any moment.
     let starting = rng.below(5) == 0;
     let (deployments, moment) = (rng.below(12), Duration::from_micros(rng.below(60_000)));
     let mut child = Command::new(program)
         .arg("--child")
         .arg(store)
-        .arg(rng.next_u64().to_string())
         .stdout(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .context("start the child")?;
-    let lines = BufReader::new(child.stdout.take().context("the child's output")?);
-    let start = Instant::now();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        for line in lines.lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
+    let mut lines = BufReader::new(child.stdout.take().context("the child's output")?).lines();
+    let (mut ready, mut writers) = (false, Vec::new());
+    if !starting {
+        let line = tokio::time::timeout(LIFE_MAX, lines.next_line())
+            .await
+            .context("the child does not begin")??;
+        let line = line.context("the child ended by itself")?;
+        let address = line
+            .strip_prefix("ready ")
+            .with_context(|| format!("the child said {line:?}"))?;
+        ready = true;
+        let (acknowledged, mut count) = watch::channel(0);
+        for _ in 0..WRITERS {
+            let writer = Writer {
+                client: Client::builder(TokioExecutor::new()).build_http(),
+                address: address.to_owned(),
+                token: Arc::new(Plane::token(store)?),
+                told: told.clone(),
+                acknowledged: acknowledged.clone(),
+            };
+            writers.push(tokio::spawn(writer.run(rng.next_u64())));
         }
-    });
-    let (mut ready, mut done, mut all) = (false, 0, Vec::new());
-    while !starting && done < deployments && start.elapsed() < Duration::from_millis(LIFE_MAX_MS * 20) {
-        match receiver.recv_timeout(Duration::from_millis(LIFE_MAX_MS)) {
-            Ok(line) => {
-                ready |= line == "ready";
-                done += u64::from(line.starts_with("done "));
-                all.push(line);
-            }
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
-        }
+        drop(acknowledged);
+        let enough = tokio::time::timeout(LIFE_MAX, count.wait_for(|count| *count >= deployments)).await;
+        // Writers that failed say why below.
+        ensure!(enough.is_ok(), "the child acknowledged too little in {LIFE_MAX:?}");
     }
-    std::thread::sleep(moment);
+    tokio::time::sleep(moment).await;
     let early = child.try_wait()?;
-    child.kill()?;
-    child.wait()?;
+    child.kill().await?;
     ensure!(early.is_none(), "the child ended by itself: {early:?}");
-    // What it had written before it died counts as told.
-    let _ = reader.join();
-    all.extend(receiver.try_iter());
-    for line in all {
-        let mut words = line.split(' ');
-        match (words.next(), words.next(), words.next()) {
-            (Some("ready"), ..) => ready = true,
-            (Some("begin"), Some(id), Some(worker)) => {
-                told.begun.insert(id.to_owned(), WorkerName::new(worker));
+    for writer in writers {
+        writer.await??;
+    }
+    // What it had written before it died counts as told; the last line may be cut.
+    while let Ok(Some(line)) = lines.next_line().await {
+        ready |= line.starts_with("ready ");
+        if let Some(place) = line.strip_prefix("place ").and_then(|place| place.parse::<Link>().ok()) {
+            let mut told = lock(told);
+            if told.place.is_none_or(|last| last.number < place.number) {
+                told.place = Some(place);
             }
-            (Some("done"), Some(id), Some(place)) => {
-                told.done.insert(id.to_owned());
-                let place: Link = place.parse().map_err(anyhow::Error::msg)?;
-                if told.place.is_none_or(|last| last.number < place.number) {
-                    told.place = Some(place);
-                }
-            }
-            _ => bail!("the child said {line:?}"),
         }
     }
     Ok(ready)
 }
 
-async fn verify(store: &Path, told: &mut Told, totals: &mut Totals) -> Result<()> {
+async fn verify(store: &Path, told: &Shared, totals: &mut Totals) -> Result<()> {
     let plane = Plane::open(store).await.context("open what is left")?;
+    let place = lock(told).place;
     let config = plane
         .catalog
         .check()
@@ -343,13 +457,14 @@ async fn verify(store: &Path, told: &mut Told, totals: &mut Totals) -> Result<()
         .context("the edge configuration and its rows")?;
     plane
         .catalog
-        .verify_audit(told.place.into_iter().collect())
+        .verify_audit(place.into_iter().collect())
         .await
         .context("the audit log")?;
     let whole = EdgeConfig::decode(&config.encode()).context("the configuration as it travels")?;
     ensure!(whole == config, "the configuration does not travel");
-    // Every deployment that is there, by its id.
-    let mut found: BTreeMap<String, Vec<VersionId>> = BTreeMap::new();
+    // Every deployment that is there: its id, and the key that its message is.
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut keys = BTreeSet::new();
     let trusted = TrustedKeys::new([plane.key.public()]);
     for at in 0..WORKERS {
         let worker = WorkerName::new(format!("w{at}"));
@@ -362,8 +477,9 @@ async fn verify(store: &Path, told: &mut Told, totals: &mut Totals) -> Result<()
             let Some(last) = page.last() else { break };
             before = Some(last.number);
             for deployment in page {
-                let versions = deployment.split.into_iter().map(|one| one.version).collect();
-                found.insert(deployment.id.to_string(), versions);
+                let key = deployment.message.context("a deployment without its key")?;
+                ensure!(keys.insert(key.clone()), "what was ordered as {key} was deployed twice");
+                found.insert(deployment.id.to_string(), key);
             }
         }
     }
@@ -385,11 +501,12 @@ async fn verify(store: &Path, told: &mut Told, totals: &mut Totals) -> Result<()
         audited.iter().eq(found.keys()),
         "deployments and audit entries are not the same"
     );
-    for id in &told.done {
-        ensure!(
-            found.contains_key(id),
-            "deployment {id} was acknowledged and is not there"
-        );
+    let (begun, done) = {
+        let told = lock(told);
+        (told.begun.clone(), told.done.clone())
+    };
+    for key in &done {
+        ensure!(keys.contains(key), "deployment {key} was acknowledged and is not there");
     }
     // What is served can be loaded, to its last byte.
     for (key, entry) in config.entries() {
@@ -401,36 +518,35 @@ async fn verify(store: &Path, told: &mut Told, totals: &mut Totals) -> Result<()
             for blob in manifest.blobs().into_keys() {
                 let bytes = get_blob(&plane.blobs as &dyn BlobStore, &blob).await?;
                 ensure!(BlobHash::of(&bytes) == blob, "blob {blob}");
-                let text = String::from_utf8_lossy(&bytes[..bytes.len().min(39)]).into_owned();
+                let text = String::from_utf8_lossy(&bytes[..bytes.len().min(35)]).into_owned();
                 let of = text.trim_start_matches("// ").trim().to_owned();
-                let known = told.begun.contains_key(&of) && entry.deployment.as_str() == of;
+                let deployed = found.get(entry.deployment.as_str());
                 ensure!(
-                    known,
-                    "worker {worker} serves the code of deployment {of}, not of {}",
-                    entry.deployment
+                    begun.contains_key(&of) && deployed == Some(&of),
+                    "worker {worker} serves the code of order {of}, not of {deployed:?}"
                 );
             }
         }
     }
-    let pending: Vec<String> = told
-        .begun
-        .keys()
-        .filter(|id| !told.done.contains(*id))
-        .cloned()
-        .collect();
-    for id in pending {
-        totals.under_way += 1;
-        if found.contains_key(&id) {
-            totals.under_way_stored += 1;
-            // From now on it must stay.
-            told.done.insert(id);
-        } else {
-            // It must not come later; its code may be there, as a blob that nothing names.
-            told.begun.remove(&id);
-        }
+    for key in &keys {
+        ensure!(begun.contains_key(key), "deployment {key} is there and nobody began it");
     }
-    for id in found.keys() {
-        ensure!(told.done.contains(id), "deployment {id} is there and nobody began it");
+    let mut told = lock(told);
+    for (key, order) in begun {
+        if told.done.contains(&key) {
+            continue;
+        }
+        totals.under_way += 1;
+        totals.under_way_stored += u64::from(keys.contains(&key));
+        if keys.contains(&key) {
+            // From now on it must stay.
+            told.done.insert(key);
+        } else {
+            // Its code may be there, as a blob that nothing names.
+            told.begun.remove(&key);
+        }
+        // Whether or not it is there: sent again it is there once.
+        told.again.push(order);
     }
     Ok(())
 }
