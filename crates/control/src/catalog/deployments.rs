@@ -228,7 +228,7 @@ impl Changing<'_> {
         if made == 0 {
             return Err(CatalogError::exists("deployment", &stored.id));
         }
-        self.begin_rollout(&stored.id)?;
+        self.begin_rollout(account, worker, &stored)?;
         for (place, one) in split.iter().enumerate() {
             self.execute(
                 "INSERT INTO deployment_shares (account, worker, number, place, version, weight)

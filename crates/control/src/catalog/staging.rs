@@ -12,7 +12,7 @@
 
 use super::change::{Action, Changing};
 use super::{Caller, Catalog, CatalogError, Deployment, DeploymentKind, Done, NewDeployment, Result, SplitOf, edge};
-use crate::deployer::{Rollout, RolloutPops, rollout};
+use crate::deployer::{Rollout, RolloutPops, RolloutState, rollout};
 use atoll_model::edge::{Digest, hash};
 use atoll_model::{
     BlobHash, ConfigDelta, DeploymentId, EdgeConfig, EdgeEntry, EdgeKey, PopName, Revision, TenantId, WorkerName,
@@ -323,15 +323,28 @@ fn settle(
 }
 
 impl Changing<'_> {
-    /// A deployment is there; nothing came of it yet.
-    pub(super) fn begin_rollout(&mut self, id: &DeploymentId) -> Result<()> {
+    /// A deployment is there; nothing came of it yet, and nothing will come of those before it that nobody has approved.
+    pub(super) fn begin_rollout(&mut self, account: &TenantId, worker: &WorkerName, new: &Deployment) -> Result<()> {
         let begun = rollout::begun(self.now_ms);
         self.execute(
             "INSERT INTO rollouts (deployment, state, since_ms) VALUES ($1, $2, $3)",
             &[
-                id.as_str().into(),
+                new.id.as_str().into(),
                 rollout::state_name(begun.state).into(),
                 begun.since_ms.into(),
+            ],
+        )?;
+        self.execute(
+            "UPDATE rollouts SET state = $4, since_ms = $5 WHERE state IN ($6, $7) AND deployment IN
+                (SELECT id FROM deployments WHERE account = $1 AND worker = $2 AND number < $3)",
+            &[
+                account.as_str().into(),
+                worker.as_str().into(),
+                new.number.into(),
+                rollout::state_name(RolloutState::Superseded).into(),
+                self.now_ms.into(),
+                rollout::state_name(RolloutState::Probing).into(),
+                rollout::state_name(RolloutState::Baking).into(),
             ],
         )?;
         Ok(())

@@ -38,12 +38,13 @@ pub struct Publication {
 ///
 /// A session gives its PoP no configuration before [`Lanes::set_lane`] named its lane. From then on the PoP is brought to the
 /// newest publication of its lane: by a delta if what it holds (revision and root) is known, by the empty delta if its root is
-/// the publication's already, else whole. The deployer publishes anew whatever lane a PoP is moved to, so a PoP's publications
-/// only ever go up.
+/// the publication's already, else whole; and acknowledges it in each of these cases. A session never sends a publication whose
+/// number is not greater than the last one that it sent or that the PoP told: the deployer publishes anew whatever lane a PoP is
+/// moved to, in the same step, and it is that publication that the PoP then gets.
 pub trait Lanes: std::fmt::Debug + Send + Sync + 'static {
     /// The PoPs of this lane, those that come later included, are to have this. Replaces what the lane had.
     fn publish(&self, publication: Publication);
-    /// This PoP, which is connected, is of this lane from now on. It always comes before the publication that is for it.
+    /// This PoP, which is connected, is of this lane from now on. It comes before the publication that is for it.
     fn set_lane(&self, pop: &PopName, lane: Lane);
 }
 

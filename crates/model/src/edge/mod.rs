@@ -124,6 +124,16 @@ impl EdgeConfig {
         })
     }
 
+    /// The same entries under another number. What is counted in its own way (a catalog's changes, publications to PoPs) must
+    /// not be mixed: a PoP knows one count.
+    #[must_use]
+    pub fn renumbered(&self, revision: Revision) -> Self {
+        Self {
+            revision,
+            ..self.clone()
+        }
+    }
+
     /// Its number.
     pub fn revision(&self) -> Revision {
         self.revision

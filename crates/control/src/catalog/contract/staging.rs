@@ -165,6 +165,13 @@ pub(super) async fn a_deployment_is_withdrawn(bench: &Bench) {
         ("system:deployer", "worker.rollback")
     );
     assert!(last.detail.contains(bad.id.as_str()), "{}", last.detail);
+    let passed_over = &bench
+        .catalog
+        .deployments(bench.account.clone(), bench.worker.clone(), None, 9)
+        .await
+        .unwrap()[2];
+    let rollout = bench.catalog.rollout(passed_over.id.clone()).await.unwrap();
+    assert_eq!(rollout.state, RolloutState::Superseded);
     // Once: what serves now is another deployment.
     refused(withdraw().await, "no longer the one that serves");
     bench.catalog.verify_audit(Vec::new()).await.unwrap();

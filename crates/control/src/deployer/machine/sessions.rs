@@ -1,0 +1,463 @@
+//! PoPs as they come, go and answer; and which of them is the canary.
+
+use super::super::lanes::{Applied, Lane, RefusedWorker, VersionHealth};
+use super::keys::Stage;
+use super::{CANARY_ACK_MAX_MS, CANARY_AVOIDED_MS, CANARY_GRACE_MS, Deployer, LOSSES_MAX, index, reason};
+use atoll_model::edge::Digest;
+use atoll_model::{BlobHash, EdgeKey, PopName, Revision};
+
+/// A PoP whose session lives.
+#[derive(Debug)]
+pub struct Pop {
+    pub lane: Lane,
+    /// The first publication that was for it in this lane; 0: the next one of the lane.
+    pub lane_since: u64,
+    /// The last publication that it has taken over in this lane, if any.
+    pub acked: Option<u64>,
+    /// Differs from process to process; 0: not known.
+    pub incarnation: u64,
+    pub draining: bool,
+}
+
+/// The PoP that bakes.
+#[derive(Debug)]
+pub struct Canary {
+    pub name: PopName,
+    /// Its process, to tell a broken session from a death.
+    pub incarnation: u64,
+    /// Since when it is.
+    pub since_ms: u64,
+    /// Its session is over since then.
+    pub gone_ms: Option<u64>,
+}
+
+impl Deployer {
+    pub(super) fn connected(
+        &mut self,
+        pop: PopName,
+        held: Revision,
+        root: Option<Digest>,
+        incarnation: u64,
+        now_ms: u64,
+    ) {
+        // A control plane that was restored from a copy may count from further back than its PoPs.
+        self.publication = self.publication.max(held.0.min(u64::MAX / 2));
+        let mut lane = Lane::Fleet;
+        if let Some(canary) = &mut self.canary
+            && canary.name == pop
+        {
+            let same = incarnation != 0 && canary.incarnation == incarnation;
+            if same {
+                canary.gone_ms = None;
+                lane = Lane::Canary;
+            } else {
+                self.canary_lost("it was started again", now_ms);
+            }
+        }
+        let config = &self.lanes[index(lane)];
+        let number = config.revision().0;
+        let in_step = held.0 == number && root == Some(config.root());
+        if held.0 >= number && !in_step {
+            self.pending.renumber[index(lane)] = true;
+        }
+        let renumbered = self.pending.renumber[index(lane)];
+        self.pending.out.lanes.push((pop.clone(), lane));
+        for found in self.keys.values_mut() {
+            if let Some(watch) = &mut found.watch {
+                if in_step && !renumbered && watch.publications != [0, 0] {
+                    watch.anywhere = true;
+                } else if !watch.live {
+                    watch.behind.insert(pop.clone());
+                }
+            }
+        }
+        let known = Pop {
+            lane,
+            lane_since: if renumbered { 0 } else { number },
+            acked: (in_step && !renumbered).then_some(number),
+            incarnation,
+            draining: false,
+        };
+        self.pops.insert(pop, known);
+    }
+
+    pub(super) fn gone(&mut self, pop: &PopName, now_ms: u64) {
+        self.pops.remove(pop);
+        for found in self.keys.values_mut() {
+            if let Some(watch) = &mut found.watch {
+                watch.behind.remove(pop);
+            }
+        }
+        if let Some(canary) = &mut self.canary
+            && canary.name == *pop
+        {
+            canary.gone_ms = Some(now_ms);
+            if canary.incarnation == 0 {
+                self.canary_lost("its session ended", now_ms);
+            }
+        }
+    }
+
+    pub(super) fn draining(&mut self, pop: &PopName, now_ms: u64) {
+        if let Some(known) = self.pops.get_mut(pop) {
+            known.draining = true;
+        }
+        if self.canary.as_ref().is_some_and(|canary| canary.name == *pop) {
+            // It said so beforehand: nothing that it baked is to blame.
+            self.retreat(|_| true, false, "");
+            self.dismiss_canary(now_ms);
+        }
+    }
+
+    /// The canary is gone, or as good as.
+    fn canary_lost(&mut self, how: &str, now_ms: u64) {
+        let Some(canary) = &self.canary else { return };
+        let name = canary.name.clone();
+        let why = format!("canary {name} was lost: {how}");
+        self.lost.insert(name, now_ms);
+        let lost = self.retreat(|_| true, true, &why);
+        if lost > 0 {
+            self.alarm("canary", format!("{why}; {lost} changes are tried again elsewhere"));
+        }
+        self.dismiss_canary(now_ms);
+    }
+
+    fn dismiss_canary(&mut self, now_ms: u64) {
+        let Some(canary) = self.canary.take() else { return };
+        self.history.another_canary();
+        self.lost.retain(|_, at| now_ms.saturating_sub(*at) < CANARY_AVOIDED_MS);
+        if self.pops.contains_key(&canary.name) {
+            self.set_lane(&canary.name, Lane::Fleet);
+        }
+    }
+
+    fn set_lane(&mut self, pop: &PopName, lane: Lane) {
+        if let Some(known) = self.pops.get_mut(pop) {
+            known.lane = lane;
+            known.lane_since = 0;
+            known.acked = None;
+            // What the other lane has told it has greater numbers than the last of this one.
+            self.pending.renumber[index(lane)] = true;
+            self.pending.out.lanes.push((pop.clone(), lane));
+        }
+    }
+
+    /// Takes from the canary's lane what is at the canary and meets the condition, to be tried again; says how many. Those with
+    /// which too many canaries were lost have failed.
+    fn retreat(&mut self, which: impl Fn(u64) -> bool, blame: bool, why: &str) -> usize {
+        let mut all = Vec::new();
+        for (key, found) in &self.keys {
+            match found.trial.as_ref().map(|trial| &trial.stage) {
+                Some(Stage::Probing { publication, .. }) if which(*publication) => all.push(key.clone()),
+                Some(Stage::Baking { .. }) if which(0) => all.push(key.clone()),
+                _ => {}
+            }
+        }
+        for key in &all {
+            let Some(found) = self.keys.get_mut(key) else { continue };
+            found.losses += u32::from(blame);
+            let losses = found.losses;
+            if let Some(trial) = &mut found.trial {
+                trial.stage = Stage::Waiting;
+                trial.forget_counts();
+            }
+            if losses >= LOSSES_MAX {
+                self.fail_trial(key, &format!("{why}, the {losses}rd time in a row with this change"));
+            } else if blame {
+                self.pending.dirty.insert(key.clone());
+            }
+            self.touch(key);
+        }
+        all.len()
+    }
+
+    /// Has a canary be there, if it can.
+    pub(super) fn choose_canary(&mut self, now_ms: u64) {
+        if self.canary.is_some() {
+            return;
+        }
+        if let Some(before) = &self.canary_before {
+            let waiting = now_ms.saturating_sub(self.began_ms) < CANARY_GRACE_MS;
+            let ready = self
+                .pops
+                .get(before)
+                .is_some_and(|pop| pop.acked.is_some() && !pop.draining);
+            if waiting && !ready {
+                return;
+            }
+        }
+        // The greatest hash: the same choice whatever the order in which PoPs come.
+        let weight = |name: &PopName| {
+            let before = self.canary_before.as_ref() == Some(name);
+            let lost = self
+                .lost
+                .get(name)
+                .is_some_and(|at| now_ms.saturating_sub(*at) < CANARY_AVOIDED_MS);
+            (!lost, before, BlobHash::of(name.as_str().as_bytes()))
+        };
+        let ready = self.pops.iter().filter(|(_, pop)| pop.acked.is_some() && !pop.draining);
+        let Some((name, pop)) = ready.max_by_key(|(name, _)| weight(name)) else {
+            return;
+        };
+        let (name, incarnation) = (name.clone(), pop.incarnation);
+        self.canary_before = None;
+        self.set_lane(&name, Lane::Canary);
+        self.canary = Some(Canary {
+            name,
+            incarnation,
+            since_ms: now_ms,
+            gone_ms: None,
+        });
+    }
+
+    /// Is the canary there, and has it taken over its lane since it has it?
+    pub(super) fn canary_is_ready(&self) -> bool {
+        let Some(canary) = &self.canary else { return false };
+        canary.gone_ms.is_none() && self.pops.get(&canary.name).is_some_and(|pop| pop.acked.is_some())
+    }
+
+    pub(super) fn look_after_canary(&mut self, now_ms: u64) {
+        let Some(canary) = &self.canary else { return };
+        if canary
+            .gone_ms
+            .is_some_and(|at| now_ms.saturating_sub(at) >= CANARY_GRACE_MS)
+        {
+            self.canary_lost("its session ended and it did not come back", now_ms);
+            return;
+        }
+        let others = self
+            .pops
+            .iter()
+            .any(|(name, pop)| *name != canary.name && !pop.draining && pop.acked.is_some());
+        let long_ago = |since_ms: u64| now_ms.saturating_sub(since_ms) >= CANARY_ACK_MAX_MS;
+        let late = |stage: &Stage| matches!(stage, Stage::Probing { since_ms, .. } if long_ago(*since_ms));
+        let late = self
+            .keys
+            .values()
+            .any(|found| found.trial.as_ref().is_some_and(|trial| late(&trial.stage)))
+            || !self.canary_is_ready() && long_ago(canary.since_ms);
+        if others && late && canary.gone_ms.is_none() {
+            self.canary_lost("it does not acknowledge what it is sent", now_ms);
+        }
+    }
+
+    /// Brings to the canary what may go there. Suspects, with which a canary was lost, go half of them at a time, and alone
+    /// from the second time on, so that the guilty one is found and nobody else pays for it.
+    pub(super) fn admit(&mut self, now_ms: u64) {
+        self.send_back_dependents();
+        self.ask_withdrawals(now_ms);
+        if !self.canary_is_ready() {
+            return;
+        }
+        let suspects_there = self
+            .keys
+            .values()
+            .any(|found| found.losses > 0 && found.trial.as_ref().is_some_and(|trial| trial.stage.is_at_canary()));
+        let mut waiting: Vec<(u32, u64, EdgeKey)> = Vec::new();
+        for (key, found) in &self.keys {
+            if let Some(trial) = &found.trial
+                && matches!(trial.stage, Stage::Waiting)
+            {
+                waiting.push((found.losses, trial.order, key.clone()));
+            }
+        }
+        // Accounts before workers before routes: a key may need one of an earlier kind.
+        waiting.sort_by(|a, b| (a.0, kind(&a.2), a.1).cmp(&(b.0, kind(&b.2), b.1)));
+        let once = waiting.iter().filter(|(losses, ..)| *losses == 1).count();
+        let most_suspects = if once > 0 { once.div_ceil(2) } else { 1 };
+        let mut suspects = 0;
+        for (losses, _, key) in waiting {
+            if losses > 0 {
+                let level_over = once > 0 && losses > 1;
+                if suspects_there || suspects == most_suspects || level_over {
+                    continue;
+                }
+            }
+            let lacks = self
+                .keys
+                .get(&key)
+                .is_none_or(|found| self.lacks(&key, found, super::CANARY));
+            if lacks {
+                continue;
+            }
+            suspects += usize::from(losses > 0);
+            if let Some(trial) = self.keys.get_mut(&key).and_then(|found| found.trial.as_mut()) {
+                trial.stage = Stage::Probing {
+                    publication: 0,
+                    since_ms: now_ms,
+                };
+                trial.forget_counts();
+            }
+            self.touch(&key);
+        }
+    }
+
+    pub(super) fn applied(&mut self, name: &PopName, applied: Applied, now_ms: u64) {
+        let Some(pop) = self.pops.get_mut(name) else { return };
+        let number = applied.publication.0;
+        // An answer to what it was sent in another lane, or to something that was never published.
+        if pop.lane_since == 0 || number < pop.lane_since || number > self.publication {
+            return;
+        }
+        let (lane, on_canary) = (pop.lane, pop.lane == Lane::Canary);
+        if let Some(why) = applied.rejected {
+            let message = format!("PoP {name} does not take publication {number}: {}", reason(&why));
+            self.alarm("config_rejected", message);
+            if on_canary {
+                let why = format!("canary {name} does not take the configuration ({why})");
+                if self.retreat(|publication| publication != 0 && publication <= number, true, &why) == 0 {
+                    self.lost.insert(name.clone(), now_ms);
+                    self.dismiss_canary(now_ms);
+                }
+            }
+            return;
+        }
+        pop.acked = Some(pop.acked.map_or(number, |acked| acked.max(number)));
+        for refused in &applied.refused {
+            self.refused(name, on_canary, refused, now_ms);
+        }
+        for found in self.keys.values_mut() {
+            if let Some(watch) = &mut found.watch
+                && watch.publications != [0, 0]
+                && number >= watch.publications[index(lane)]
+            {
+                watch.anywhere = true;
+                watch.behind.remove(name);
+            }
+            if on_canary
+                && let Some(trial) = &mut found.trial
+                && let Stage::Probing { publication, .. } = trial.stage
+                && publication != 0
+                && number >= publication
+            {
+                trial.stage = Stage::Baking { since_ms: now_ms };
+            }
+        }
+        self.progress(now_ms);
+    }
+
+    fn refused(&mut self, pop: &PopName, on_canary: bool, refused: &RefusedWorker, now_ms: u64) {
+        let key = EdgeKey::Worker(refused.account.clone(), refused.worker.clone());
+        let why = format!(
+            "version {} does not start on PoP {pop} ({}): {}",
+            refused.version, refused.kind, refused.reason
+        );
+        let Some(found) = self.keys.get(&key) else {
+            self.alarm("refused", format!("{key}: {why}"));
+            return;
+        };
+        let asked = Self::deployment_of(found.asked.as_ref()) == Some(&refused.deployment);
+        let approved = Self::deployment_of(found.approved.as_ref()) == Some(&refused.deployment);
+        let tried = found.trial.as_ref().is_some_and(|trial| trial.stage.is_at_canary());
+        let watched = found.watch.as_ref().map(|watch| watch.live);
+        // Once it is everywhere, a PoP that lacks something (a store that it cannot reach) is no proof against the deployment.
+        let at_fault = matches!(refused.kind.as_str(), "startup" | "binding" | "limit");
+        if on_canary && tried && asked {
+            self.fail_trial(&key, &why);
+        } else if approved && (watched == Some(false) || watched == Some(true) && at_fault) {
+            self.fail_watch(&key, &why, now_ms);
+        } else {
+            self.alarm("refused", format!("{key}: {why}"));
+        }
+    }
+
+    /// Adds up what a PoP reports.
+    pub(super) fn health(&mut self, name: &PopName, versions: &[VersionHealth]) {
+        let Some(pop) = self.pops.get(name) else { return };
+        let on_canary = pop.lane == Lane::Canary;
+        let calm: Vec<&EdgeKey> = self.calm_bakes();
+        let accounts: Vec<_> = calm.iter().filter_map(|key| self.account_of(key)).collect();
+        for health in versions {
+            let VersionHealth {
+                account,
+                worker,
+                version,
+                deployment,
+                tally,
+            } = health;
+            let key = EdgeKey::Worker(account.clone(), worker.clone());
+            let mut approved = true;
+            if let Some(found) = self.keys.get_mut(&key) {
+                approved = Self::deployment_of(found.approved.as_ref()) == Some(deployment);
+                let asked = found.tries_deployment() == Some(deployment);
+                if let Some(trial) = &mut found.trial
+                    && matches!(trial.stage, Stage::Baking { .. })
+                    && on_canary
+                    && asked
+                {
+                    let counts = if trial.judged.contains(version) {
+                        &mut trial.new
+                    } else {
+                        &mut trial.beside
+                    };
+                    counts.add(tally);
+                }
+                if let Some(watch) = &mut found.watch
+                    && approved
+                {
+                    let counts = if watch.judged.contains(version) {
+                        &mut watch.new
+                    } else {
+                        &mut watch.beside
+                    };
+                    counts.add(tally);
+                }
+            }
+            let under_trial = on_canary && accounts.contains(account);
+            if approved && !under_trial {
+                self.history.add(account, worker, tally, on_canary);
+            }
+            if approved && under_trial {
+                self.add_calm(account, tally);
+            }
+        }
+    }
+
+    /// Changes that bake and are judged by their account's requests.
+    fn calm_bakes(&self) -> Vec<&EdgeKey> {
+        let calm = self.keys.iter().filter(|(_, found)| {
+            found.trial.as_ref().is_some_and(|trial| {
+                trial.bake == super::bake::Bake::Calm && matches!(trial.stage, Stage::Baking { .. })
+            })
+        });
+        calm.map(|(key, _)| key).collect()
+    }
+
+    fn add_calm(&mut self, account: &atoll_model::TenantId, tally: &super::super::lanes::Tally) {
+        let of: Vec<EdgeKey> = self
+            .calm_bakes()
+            .into_iter()
+            .filter(|key| self.account_of(key).as_ref() == Some(account))
+            .cloned()
+            .collect();
+        for key in of {
+            if let Some(trial) = self.keys.get_mut(&key).and_then(|found| found.trial.as_mut()) {
+                trial.new.add(tally);
+            }
+        }
+    }
+
+    /// Whose requests a change concerns.
+    pub(super) fn account_of(&self, key: &EdgeKey) -> Option<atoll_model::TenantId> {
+        match key {
+            EdgeKey::Account(account) | EdgeKey::Worker(account, _) => Some(account.clone()),
+            EdgeKey::Route(_) | EdgeKey::Domain(_) => {
+                let found = self.keys.get(key)?;
+                let entry = found.asked.as_deref().or(found.approved.as_deref())?;
+                match entry {
+                    atoll_model::EdgeEntry::Route(route) => Some(route.account.clone()),
+                    atoll_model::EdgeEntry::Domain(domain) => Some(domain.account.clone()),
+                    _ => None,
+                }
+            }
+        }
+    }
+}
+
+fn kind(key: &EdgeKey) -> u8 {
+    match key {
+        EdgeKey::Account(_) => 0,
+        EdgeKey::Worker(..) => 1,
+        EdgeKey::Route(_) | EdgeKey::Domain(_) => 2,
+    }
+}
