@@ -12,6 +12,7 @@ mod serve;
 mod shutdown;
 mod templates;
 mod traces;
+mod up;
 
 use crate::runner::client::{self, Answer};
 use crate::runner::format::Protocol;
@@ -51,6 +52,9 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             "isolation::one_server_for_one_state",
             isolation::one_server_for_one_state,
         ),
+        trial("up::versions_on_every_pop", up::versions_on_every_pop),
+        trial("up::pops_outlive_the_control_plane", up::pops_outlive_the_control_plane),
+        trial("up::a_second_run_goes_on", up::a_second_run_goes_on),
         trial("traces::one_tree", traces::one_tree),
         trial("traces::a_collector_that_is_away", traces::a_collector_that_is_away),
         trial("serve::several_projects_by_host", serve::several_projects_by_host),

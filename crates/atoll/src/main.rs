@@ -3,18 +3,16 @@
 
 mod bench_ceiling;
 mod bench_start;
+mod control;
 mod cordon;
 mod cordon_child;
 mod dev;
 mod platform;
-#[allow(dead_code, reason = "the role that uses it lands with its agent")]
 mod pop;
 mod reference;
-#[allow(dead_code, reason = "as `pop`")]
 mod roles;
 mod serve;
 mod telemetry;
-#[allow(dead_code, reason = "as `pop`")]
 mod up;
 mod warm_up;
 
@@ -23,10 +21,10 @@ use crate::platform::{Parts, Platform};
 use crate::serve::{Journal, JournalTerminal, Recorded, ServeServer, Style};
 use crate::telemetry::otlp::{Otlp, Settings};
 use atoll_cli::args::LogLevel;
+use atoll_cli::roles::{Role, RoleCommand};
 use atoll_cli::serve::LogFormat;
 use atoll_cli::target::{DevTarget, TestTarget};
-use atoll_cli::roles::{Role, RoleCommand};
-use atoll_cli::{RoleRun, Cli, Command, DevArgs, ServeArgs, Serving, Targets, TestArgs};
+use atoll_cli::{Cli, Command, DevArgs, RoleRun, ServeArgs, Serving, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
 use atoll_host::{CODE_MEMORY_MAX, CodeStore, Cordon, Debuggers};
 use atoll_js::{JsEngine, JsEngineOptions};
@@ -253,8 +251,8 @@ pub(crate) fn platform_of(
         memory: memory.filter(|_| isolates.may_end).map(|memory| Arc::new(memory) as _),
         ..PoolOptions::of_this_process()
     };
-    let pool =
-        Pool::new(options).map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
+    let pool = Pool::new(options)
+        .map_err(|error| format!("the system refuses a thread for the isolates' watchdog: {error}"))?;
     let code = CodeStore::in_memory(CODE_MEMORY_MAX);
     Ok(Platform::new(Parts {
         engine: Arc::new(engine.with_code_cache(code.clone())),
@@ -297,10 +295,17 @@ impl Targets for Wiring {
             match command {
                 RoleCommand::Config(command) => roles::config(&command),
                 RoleCommand::Up(args) => up::run(args).await,
-                RoleCommand::Control(_) | RoleCommand::Pop(_) => {
-                    eprintln!("error: this build does not have this role yet");
-                    ExitCode::FAILURE
-                }
+                RoleCommand::Control(_) => match parts {
+                    Some((journal, settings)) => control::run(settings, journal).await,
+                    None => ExitCode::FAILURE,
+                },
+                RoleCommand::Pop(_) => match parts {
+                    Some((journal, settings)) => {
+                        let recorded = recorded(&settings);
+                        pop::run(settings, journal, recorded).await
+                    }
+                    None => ExitCode::FAILURE,
+                },
             }
         })
     }

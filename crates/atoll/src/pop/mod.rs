@@ -11,11 +11,14 @@
 //! - [`health`], [`tails`], [`kv`], [`crons`]: what the control plane asks of it.
 
 mod crons;
+mod fire;
 mod health;
 mod kv;
 mod routing;
 mod runtime;
+mod server;
 mod sites;
 mod tails;
 
 pub(crate) use health::Meters;
+pub(crate) use server::{AssetObjects, isolation, run, signal};

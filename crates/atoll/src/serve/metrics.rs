@@ -42,6 +42,8 @@ pub(crate) struct Sources {
     pub(crate) status: Arc<Status>,
     /// Known once the listener is bound.
     pub(crate) edge: OnceLock<EdgeHandle>,
+    /// Of a PoP.
+    pub(crate) pop: Option<Arc<atoll_pop::Agent>>,
 }
 
 impl fmt::Debug for Sources {
@@ -101,11 +103,80 @@ impl Collector for Page {
         self.limits(encoder)?;
         self.edge(encoder)?;
         self.stores(encoder)?;
+        self.pop(encoder)?;
         self.process(encoder)
     }
 }
 
 impl Page {
+    /// What a PoP's agent counts.
+    fn pop(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(agent) = &self.0.pop else { return Ok(()) };
+        let status = agent.status();
+        let yes = |flag: bool| f64::from(u8::from(flag));
+        gauge(
+            encoder,
+            "atoll_pop_connected",
+            "1 if the control plane is connected",
+            yes(status.connected),
+        )?;
+        gauge(
+            encoder,
+            "atoll_pop_publication",
+            "The configuration that is served",
+            status.publication as f64,
+        )?;
+        gauge(
+            encoder,
+            "atoll_pop_workers_kept",
+            "Workers that stay as they were because their new version does not start",
+            status.kept as f64,
+        )?;
+        gauge(
+            encoder,
+            "atoll_pop_certificate_until_seconds",
+            "When the certificate ends",
+            status.certificate_until_ms as f64 / 1e3,
+        )?;
+        gauge(
+            encoder,
+            "atoll_pop_kv_position",
+            "The last KV edit of the API that is durable here",
+            status.kv_position as f64,
+        )?;
+        gauge(
+            encoder,
+            "atoll_pop_objects",
+            "Artifacts' objects on disk",
+            status.objects.0 as f64,
+        )?;
+        gauge(
+            encoder,
+            "atoll_pop_objects_bytes",
+            "Bytes of artifacts' objects on disk",
+            status.objects.1 as f64,
+        )?;
+        let mut rows = family(
+            encoder,
+            "atoll_pop_agent",
+            "What the agent did, by kind",
+            MetricType::Counter,
+        )?;
+        for (what, count) in &status.counters {
+            counter_row(&mut rows, &[("what", *what)], *count)?;
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_pop_telemetry_dropped",
+            "Telemetry that was dropped, by stage",
+            MetricType::Counter,
+        )?;
+        for (stage, count) in &status.dropped {
+            counter_row(&mut rows, &[("stage", *stage)], *count)?;
+        }
+        Ok(())
+    }
+
     fn program(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut build = family(encoder, "atoll_build", "The program", MetricType::Gauge)?;
         gauge_row(&mut build, &[("version", env!("CARGO_PKG_VERSION"))], 1.0)?;

@@ -109,6 +109,7 @@ impl ServeServer {
             journal: journal.clone(),
             status: status.clone(),
             edge: OnceLock::new(),
+            pop: None,
         });
         if recorded.printed.is_some() || recorded.faults {
             let tail = platform.host.logs().tail(PRINTED_DEPTH);
