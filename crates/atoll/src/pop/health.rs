@@ -149,13 +149,6 @@ impl Meters {
         }
     }
 
-    /// Counts an event that was no request.
-    pub(crate) fn fault(&self, version: &VersionId, kind: FaultKind) {
-        if let Some(meter) = self.of(version) {
-            meter.fault(kind);
-        }
-    }
-
     /// What there is of every version since the last call. Without a deployment.
     pub(crate) fn take(&self) -> Vec<VersionHealth> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,6 @@ use crate::platform::Platform;
 use crate::serve::process;
 use async_trait::async_trait;
 use atoll_api::pop::{KvAnswer, KvChange, KvQuestion, NodeHealth, TailStart, VersionHealth};
-use atoll_edge::EdgeHandle;
 use atoll_host::{DeployError, Host, Prepared, Triggers, Versions};
 use atoll_model::{EdgeConfig, TenantId, VersionId, WorkerName};
 use atoll_pop::{Runtime, StartError, StartFault, StartedFacts, Surroundings, TailSink, WorkerToStart};
@@ -38,7 +37,6 @@ pub(crate) struct PopRuntime {
     pub(crate) tails: Arc<Tails>,
     pub(crate) triggers: OnceLock<Triggers>,
     pub(crate) crons: crons::Crons,
-    pub(crate) edge: OnceLock<EdgeHandle>,
     ahead: Mutex<HashMap<(TenantId, WorkerName, VersionId), Ahead>>,
     pub(crate) activated: tokio::sync::watch::Sender<u64>,
 }
@@ -66,7 +64,6 @@ impl PopRuntime {
             tails,
             triggers: OnceLock::new(),
             crons: crons::Crons::default(),
-            edge: OnceLock::new(),
             ahead: Mutex::default(),
             activated: tokio::sync::watch::Sender::new(0),
         })
