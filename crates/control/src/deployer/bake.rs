@@ -40,6 +40,14 @@ pub fn needs(entry: Option<&EdgeEntry>) -> Option<(&TenantId, &WorkerName)> {
     }
 }
 
+/// Do both entries have the same versions serve, with the same shares?
+pub fn serve_the_same(one: Option<&EdgeEntry>, other: Option<&EdgeEntry>) -> bool {
+    match (one, other) {
+        (Some(EdgeEntry::Worker(one)), Some(EdgeEntry::Worker(other))) => same_shares(&one.shares, &other.shares),
+        _ => false,
+    }
+}
+
 /// The same versions with the same shares, in whatever order?
 fn same_shares(one: &[Share], other: &[Share]) -> bool {
     one.len() == other.len() && one.iter().all(|share| other.contains(share))

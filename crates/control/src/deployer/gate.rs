@@ -6,10 +6,12 @@
 //! any two things differ.
 //!
 //! **False alarms.** Were requests independent, a good deployment would be failed with a probability of at most
-//! `TESTS * (LOOKS_MAX * LOOK_ALPHA + DECISION_ALPHA)` by the union bound, whatever its rate of errors: 4 tests (failures, uncaught
-//! failures, slowness, falls), at most 20 looks in a bake and 300 afterwards, 4 * (320 * 1e-7 + 1e-4) = 5.3e-4, 1 of 1,900. That
-//! is an upper bound: Fisher's test is conservative with few failures, and the required size of the rise is not counted. Requests
-//! are not independent; what comes in bursts is met by the size that is required.
+//! `tests * (looks * LOOK_ALPHA + DECISION_ALPHA)` by the union bound, whatever its rate of failures. There are 3 tests (failures,
+//! uncaught failures, slowness), at most 200 looks in a bake of 20 s and 3,000 in a watch of 5 minutes, though only a report each
+//! second makes a look a new one: 20 and 300. So 3 * (320 * 1e-7 + 1e-4) = 4.0e-4, 1 of 2,500; for 200 good deployments 8 % that
+//! one is failed. That is an upper bound: Fisher's test is conservative with few failures, and the required size of the rise is
+//! not counted. Requests are not independent, either: what comes in bursts is met by the size that is required, and by what the
+//! old version does elsewhere meanwhile.
 
 use super::lanes::{LATENCY_BOUNDS_MS, LATENCY_BUCKETS, Tally};
 use super::statistics::{binomial, fisher};
@@ -28,8 +30,10 @@ pub const UNANIMOUS_MIN: u64 = 8;
 pub const LOOK_ALPHA: f64 = 1e-7;
 /// The significance of the decision at the end of a bake.
 pub const DECISION_ALPHA: f64 = 1e-4;
-/// By how much the share of failed requests must rise.
-pub const RISE_MIN: f64 = 0.02;
+/// By how much the share of failed requests must rise, for the decision.
+pub const RISE_MIN: f64 = 0.03;
+/// And for a look: a burst of failures that came to everybody is soon thinned by what follows.
+pub const LOOK_RISE_MIN: f64 = 0.15;
 /// And by which factor.
 pub const RISE_FACTOR: f64 = 1.5;
 /// What counts as usual for a worker that nothing is known of.
@@ -41,7 +45,9 @@ pub const SLOW_MIN_MS: u64 = 50;
 /// Slow is what takes longer than nearly all requests of the old version did, this many buckets (factors of about two) beyond.
 const SLOW_BUCKETS: usize = 1;
 /// The same, if the old version's requests were answered elsewhere.
-const SLOW_BUCKETS_ELSEWHERE: usize = 3;
+const SLOW_BUCKETS_ELSEWHERE: usize = 2;
+/// For so long after it began latencies are not counted: what starts cold is slow for a moment, milliseconds.
+pub const WARM_UP_MS: u64 = 4_000;
 /// So many crashes or failed starts fail a bake that had requests.
 pub const FALLS_MAX: u64 = 2;
 /// So many fail a deployment that is live.
@@ -58,6 +64,8 @@ pub struct Evidence {
     pub old: Tally,
     /// The part of `old` from the canary itself: places differ in latency.
     pub old_here: Tally,
+    /// The old one elsewhere, while the new one bakes: what fails there as well is not the new one's fault.
+    pub meanwhile: Tally,
     /// Requests come to this worker on the canary, or did until now: it is worth waiting for them.
     pub has_traffic: bool,
 }
@@ -76,10 +84,30 @@ pub enum Verdict {
     Fail(String),
 }
 
+/// How sure one must be, and of how much.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    alpha: f64,
+    rise: f64,
+}
+
+const LOOK: Level = Level {
+    alpha: LOOK_ALPHA,
+    rise: LOOK_RISE_MIN,
+};
+const DECISION: Level = Level {
+    alpha: DECISION_ALPHA,
+    rise: RISE_MIN,
+};
+const CLEAR: Level = Level {
+    alpha: LOOK_ALPHA,
+    rise: CLEAR_RISE,
+};
+
 /// Judges a bake that has lasted this long.
 pub fn judge(evidence: &Evidence, baked_ms: u64) -> Verdict {
     let Evidence { new, .. } = evidence;
-    if let Some(reason) = fallen(evidence, FALLS_MAX, LOOK_ALPHA).or_else(|| failing(evidence, LOOK_ALPHA)) {
+    if let Some(reason) = fallen(evidence, FALLS_MAX, LOOK_ALPHA).or_else(|| failing(evidence, LOOK)) {
         return Verdict::Fail(reason);
     }
     let over = baked_ms >= BAKE_MAX_MS
@@ -87,7 +115,7 @@ pub fn judge(evidence: &Evidence, baked_ms: u64) -> Verdict {
     if !over {
         return Verdict::Wait;
     }
-    match fallen(evidence, FALLS_MAX, DECISION_ALPHA).or_else(|| failing(evidence, DECISION_ALPHA)) {
+    match fallen(evidence, FALLS_MAX, DECISION_ALPHA).or_else(|| failing(evidence, DECISION)) {
         Some(reason) => Verdict::Fail(reason),
         None => Verdict::Pass {
             unproven: new.requests < REQUESTS_MIN,
@@ -98,26 +126,14 @@ pub fn judge(evidence: &Evidence, baked_ms: u64) -> Verdict {
 /// Judges a deployment that is on its way or live. One that is unproven is still judged as in its bake.
 pub fn judge_live(evidence: &Evidence, unproven: bool) -> Option<String> {
     if unproven {
-        return fallen(evidence, FALLS_MAX, LOOK_ALPHA).or_else(|| failing(evidence, LOOK_ALPHA));
+        return fallen(evidence, FALLS_MAX, LOOK_ALPHA).or_else(|| failing(evidence, LOOK));
     }
     fallen(evidence, FALLS_LIVE, LOOK_ALPHA).or_else(|| clearly_failing(evidence))
 }
 
 /// Judges a change that is no deployment by the requests of those whom it concerns.
 pub fn judge_calm(evidence: &Evidence) -> Option<String> {
-    let Evidence { new, old, .. } = evidence;
-    if new.requests < REQUESTS_MIN {
-        return None;
-    }
-    risen(
-        "failed",
-        new.errors(),
-        new.requests,
-        old.errors(),
-        old.requests,
-        LOOK_ALPHA,
-        CLEAR_RISE,
-    )
+    clearly_failing(evidence)
 }
 
 /// Probes that failed, isolates that died, starts that failed.
@@ -149,50 +165,20 @@ fn fallen(evidence: &Evidence, most: u64, alpha: f64) -> Option<String> {
     ))
 }
 
-fn failing(evidence: &Evidence, alpha: f64) -> Option<String> {
-    let Evidence { new, old, .. } = evidence;
-    if new.requests < REQUESTS_MIN {
+fn failing(evidence: &Evidence, level: Level) -> Option<String> {
+    if evidence.new.requests < REQUESTS_MIN {
         return unanimous(evidence);
     }
-    let uncaught = |tally: &Tally| tally.exceptions.saturating_add(tally.limits).min(tally.requests);
-    risen(
-        "failed",
-        new.errors(),
-        new.requests,
-        old.errors(),
-        old.requests,
-        alpha,
-        RISE_MIN,
-    )
-    .or_else(|| {
-        let what = "ended by an exception or a limit";
-        risen(
-            what,
-            uncaught(new),
-            new.requests,
-            uncaught(old),
-            old.requests,
-            alpha,
-            RISE_MIN,
-        )
-    })
-    .or_else(|| slower(evidence, alpha))
+    risen("failed", evidence, Tally::errors, level)
+        .or_else(|| risen("ended by an exception or a limit", evidence, Tally::uncaught, level))
+        .or_else(|| slower(evidence, level.alpha))
 }
 
 fn clearly_failing(evidence: &Evidence) -> Option<String> {
-    let Evidence { new, old, .. } = evidence;
-    if new.requests < REQUESTS_MIN {
+    if evidence.new.requests < REQUESTS_MIN {
         return None;
     }
-    risen(
-        "failed",
-        new.errors(),
-        new.requests,
-        old.errors(),
-        old.requests,
-        LOOK_ALPHA,
-        CLEAR_RISE,
-    )
+    risen("failed", evidence, Tally::errors, CLEAR)
 }
 
 /// With few requests: none was answered as it should, where nearly all were before.
@@ -207,7 +193,7 @@ fn unanimous(evidence: &Evidence) -> Option<String> {
         return Some(format!("all {n} requests failed"));
     }
     let (from, bound) = slow_from(evidence)?;
-    if above(new, from) == n && rate(above(old, from), old.requests) < USUAL_ERRORS {
+    if above(new, from) == n && rate(above(old, from), above(old, 0)) < USUAL_ERRORS {
         return Some(format!("all {n} requests took more than {bound} ms"));
     }
     None
@@ -218,35 +204,42 @@ fn rate(part: u64, all: u64) -> f64 {
 }
 
 /// Is the share of failures larger than before, beyond chance and by enough to matter?
-fn risen(what: &str, new: u64, new_all: u64, old: u64, old_all: u64, alpha: f64, rise: f64) -> Option<String> {
-    let (now, before) = (rate(new, new_all), rate(old, old_all));
-    let known = old_all >= REQUESTS_MIN;
-    let usual = if known { before } else { before.max(USUAL_ERRORS) };
-    if now < usual + rise || now < usual * RISE_FACTOR {
+fn risen(what: &str, evidence: &Evidence, count: impl Fn(&Tally) -> u64, level: Level) -> Option<String> {
+    let Evidence {
+        new, old, meanwhile, ..
+    } = evidence;
+    let (failed, all) = (count(new), new.requests);
+    let (now, before) = (rate(failed, all), rate(count(old), old.requests));
+    let known = old.requests >= REQUESTS_MIN;
+    let mut usual = if known { before } else { before.max(USUAL_ERRORS) };
+    if meanwhile.requests >= REQUESTS_MIN {
+        usual = usual.max(rate(count(meanwhile), meanwhile.requests));
+    }
+    if now < usual + level.rise || now < usual * RISE_FACTOR {
         return None;
     }
     let p = if known {
-        fisher(new, new_all, old, old_all)
+        fisher(failed, all, count(old), old.requests)
     } else {
-        binomial(new, new_all, USUAL_ERRORS)
+        binomial(failed, all, USUAL_ERRORS)
     };
     let compared = if known {
         format!("{:.1} % before", before * 100.0)
     } else {
         "nothing to compare with".to_owned()
     };
-    (p <= alpha).then(|| format!("{new} of {new_all} requests {what} ({:.1} %, {compared})", now * 100.0))
+    (p <= level.alpha).then(|| format!("{failed} of {all} requests {what} ({:.1} %, {compared})", now * 100.0))
 }
 
 /// The first bucket of slow requests and the bound before it, milliseconds: beyond what 95 % of the old version's requests took.
 fn slow_from(evidence: &Evidence) -> Option<(usize, u64)> {
     let Evidence { old, old_here, .. } = evidence;
-    let (old, further) = if old_here.requests >= REQUESTS_MIN {
+    let (old, further) = if above(old_here, 0) >= REQUESTS_MIN {
         (old_here, SLOW_BUCKETS)
     } else {
         (old, SLOW_BUCKETS_ELSEWHERE)
     };
-    let all: u64 = old.latency.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+    let all = above(old, 0);
     if all < REQUESTS_MIN {
         return None;
     }
@@ -288,4 +281,175 @@ fn slower(evidence: &Evidence, alpha: f64) -> Option<String> {
         new.requests,
         before * 100.0
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atoll_stdx::SplitMix64;
+
+    /// Requests with this many failures, most of them in this bucket and the two after it.
+    fn tally(requests: u64, exceptions: u64, bucket: usize) -> Tally {
+        let mut latency = [0; LATENCY_BUCKETS];
+        latency[bucket] = requests * 70 / 100;
+        latency[bucket + 1] = requests * 22 / 100;
+        latency[bucket + 2] = requests - latency[bucket] - latency[bucket + 1];
+        Tally {
+            requests,
+            exceptions,
+            latency,
+            ..Tally::default()
+        }
+    }
+
+    fn evidence(new: Tally, old: Tally) -> Evidence {
+        Evidence {
+            new,
+            old,
+            old_here: old,
+            meanwhile: Tally::default(),
+            has_traffic: true,
+        }
+    }
+
+    fn check(new: Tally, old: Tally, baked_ms: u64, expected: &str) {
+        let told = match judge(&evidence(new, old), baked_ms) {
+            Verdict::Wait => "wait".to_owned(),
+            Verdict::Pass { unproven: true } => "unproven".to_owned(),
+            Verdict::Pass { unproven: false } => "pass".to_owned(),
+            Verdict::Fail(reason) => reason,
+        };
+        assert!(told.contains(expected), "{told:?} is not {expected:?}");
+    }
+
+    #[test]
+    fn when_a_bake_is_over() {
+        let old = tally(1_000, 5, 3);
+        check(tally(199, 0, 3), old, BAKE_MIN_MS, "wait");
+        check(tally(200, 0, 3), old, BAKE_MIN_MS - 1, "wait");
+        check(tally(200, 0, 3), old, BAKE_MIN_MS, "pass");
+        check(tally(199, 0, 3), old, BAKE_MAX_MS, "pass");
+        check(tally(50, 0, 3), old, BAKE_MAX_MS, "pass");
+        check(tally(49, 0, 3), old, BAKE_MAX_MS, "unproven");
+        // Nobody comes, nobody came: nobody is waited for.
+        let mut quiet = evidence(Tally::default(), Tally::default());
+        assert_eq!(judge(&quiet, BAKE_MIN_MS), Verdict::Wait);
+        quiet.has_traffic = false;
+        assert_eq!(judge(&quiet, BAKE_MIN_MS), Verdict::Pass { unproven: true });
+    }
+
+    #[test]
+    fn what_fails() {
+        let old = tally(1_000, 5, 3);
+        let with = |change: fn(&mut Tally)| {
+            let mut new = tally(200, 1, 3);
+            change(&mut new);
+            new
+        };
+        check(tally(60, 60, 3), old, 1_000, "60 of 60 requests failed");
+        check(
+            tally(200, 50, 3),
+            old,
+            5_000,
+            "50 of 200 requests failed (25.0 %, 0.5 % before)",
+        );
+        // Found by the decision alone.
+        check(tally(200, 10, 3), old, BAKE_MIN_MS - 1, "wait");
+        check(tally(200, 10, 3), old, BAKE_MIN_MS, "10 of 200 requests failed");
+        check(
+            with(|new| new.server_errors = 60),
+            old,
+            5_000,
+            "61 of 200 requests failed",
+        );
+        check(with(|new| new.limits = 60), old, 5_000, "61 of 200 requests failed");
+        check(with(|new| new.crashes = 2), old, 1_000, "crashed 2 times");
+        check(with(|new| new.crashes = 1), old, BAKE_MIN_MS, "pass");
+        check(with(|new| new.failed_starts = 2), old, 1_000, "failed to start 2 times");
+        check(with(|new| new.failed_probes = 1), old, 1_000, "1 probes failed");
+        check(tally(200, 0, 8), old, 5_000, "requests took more than");
+        check(tally(200, 0, 5), old, BAKE_MIN_MS, "pass");
+        // Nothing below 50 ms is slow.
+        check(tally(200, 0, 4), tally(1_000, 0, 0), BAKE_MIN_MS, "pass");
+        // Few requests: only if none of them went well, and they did before.
+        check(tally(12, 11, 3), old, 1_000, "wait");
+        check(tally(12, 12, 3), old, 1_000, "all 12 requests failed");
+        check(tally(7, 7, 3), old, 1_000, "wait");
+        check(tally(12, 12, 3), tally(1_000, 500, 3), 1_000, "wait");
+        check(tally(12, 0, 9), old, 1_000, "all 12 requests took more than");
+        // Without a past.
+        check(tally(60, 60, 3), Tally::default(), 1_000, "nothing to compare with");
+        check(tally(200, 20, 3), Tally::default(), BAKE_MIN_MS, "pass");
+        check(tally(200, 0, 10), Tally::default(), BAKE_MIN_MS, "pass");
+        // One that failed before may go on failing, but not more.
+        check(tally(200, 60, 3), tally(1_000, 300, 3), BAKE_MIN_MS, "pass");
+        check(
+            tally(200, 120, 3),
+            tally(1_000, 300, 3),
+            BAKE_MIN_MS,
+            "(60.0 %, 30.0 % before)",
+        );
+        // What fails everywhere at the time is not its fault.
+        let everywhere = Evidence {
+            meanwhile: tally(300, 75, 3),
+            ..evidence(tally(200, 50, 3), old)
+        };
+        assert_eq!(judge(&everywhere, BAKE_MIN_MS), Verdict::Pass { unproven: false });
+    }
+
+    #[test]
+    fn what_takes_back_what_is_live() {
+        let old = tally(1_000, 5, 3);
+        let check = |new: Tally, unproven, fails: bool| {
+            assert_eq!(judge_live(&evidence(new, old), unproven).is_some(), fails, "{new:?}");
+        };
+        check(tally(1_000, 200, 3), false, false);
+        check(tally(1_000, 400, 3), false, true);
+        check(tally(1_000, 200, 3), true, true);
+        check(tally(40, 40, 3), false, false);
+        check(tally(40, 40, 3), true, true);
+        check(tally(1_000, 0, 9), false, false);
+        check(tally(1_000, 0, 9), true, true);
+    }
+
+    /// The promise of the module's text, by simulation: requests that fail independently, looked at every 10 of them up to 200 and
+    /// then decided. Far more than 200 good deployments, of which none should fail; and bad ones, which should.
+    #[test]
+    fn false_alarms_are_rare_and_bad_ones_are_found() {
+        let mut rng = SplitMix64::new(6);
+        let (mut alarms, mut missed) = (0, 0);
+        for round in 0..4_000u64 {
+            let usual = [0, 20, 100, 500, 2_000][(round % 5) as usize];
+            let bad = round % 4 == 3;
+            let fails = if bad { usual + 2_500 } else { usual };
+            let draw = |requests: u64, of_10_000: u64, rng: &mut SplitMix64| {
+                let failed = (0..requests).filter(|_| rng.below(10_000) < of_10_000).count() as u64;
+                let slow =
+                    |rng: &mut SplitMix64| 2 + usize::from(rng.below(10) == 0) + usize::from(rng.below(50) == 0) * 4;
+                let mut tally = tally(requests, failed, 2);
+                tally.latency = [0; LATENCY_BUCKETS];
+                for _ in 0..requests {
+                    tally.latency[slow(rng)] += 1;
+                }
+                tally
+            };
+            let old = draw(500, usual, &mut rng);
+            let mut new = Tally::default();
+            let mut failed = false;
+            for look in 1..=20 {
+                new.add(&draw(10, fails, &mut rng));
+                let baked = if look == 20 { BAKE_MIN_MS } else { 1_000 };
+                if matches!(judge(&evidence(new, old), baked), Verdict::Fail(_)) {
+                    failed = true;
+                    break;
+                }
+            }
+            alarms += u32::from(!bad && failed);
+            missed += u32::from(bad && !failed);
+        }
+        // 3,000 good ones: 1.6 would be the bound's expectation; the tests are conservative.
+        assert!(alarms <= 2, "{alarms} false alarms");
+        // 1,000 bad ones: of those that go from 20 % to 45 %, 1 of 1,000 looks like no half more.
+        assert!(missed <= 2, "{missed} missed");
+    }
 }

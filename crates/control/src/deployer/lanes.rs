@@ -189,12 +189,26 @@ impl Tally {
         }
     }
 
+    /// The counts without the latencies.
+    #[must_use]
+    pub fn without_latency(&self) -> Self {
+        Self {
+            latency: [0; LATENCY_BUCKETS],
+            ..*self
+        }
+    }
+
     /// Requests that failed, whatever the reason: at most all of them.
     pub fn errors(&self) -> u64 {
         let all = [self.exceptions, self.limits]
             .iter()
             .fold(self.server_errors, |sum, one| sum.saturating_add(*one));
         all.min(self.requests)
+    }
+
+    /// Requests that an exception or a limit ended.
+    pub fn uncaught(&self) -> u64 {
+        self.exceptions.saturating_add(self.limits).min(self.requests)
     }
 
     /// Deaths and starts that failed.

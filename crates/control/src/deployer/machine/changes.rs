@@ -1,6 +1,6 @@
 //! What the catalog asks for, what becomes of it: approved, failed, taken back.
 
-use super::super::bake::{Bake, bake, judged};
+use super::super::bake::{Bake, bake, judged, serve_the_same};
 use super::super::history::Past;
 use super::super::lanes::Tally;
 use super::keys::{Key, NO_FACTS, Stage, Trial, Watch, Withdrawal, digest};
@@ -30,6 +30,7 @@ fn trial(of: &Key, order: u64) -> Trial {
         judged: judged(of.approved.as_deref(), of.asked.as_deref()),
         new: Tally::default(),
         beside: Tally::default(),
+        meanwhile: Tally::default(),
         order,
     }
 }
@@ -54,6 +55,7 @@ impl Deployer {
             trial: None,
             watch: None,
             losses: staged.losses,
+            losses_alone: 0,
             failed: None,
         };
         let watched = matches!(staged.phase, StagedPhase::Rolling | StagedPhase::Watching);
@@ -74,6 +76,8 @@ impl Deployer {
                 publications: [0, 0],
                 behind: self.pops.keys().cloned().collect(),
                 anywhere: false,
+                untried: intent.deployments.get(id).is_some_and(|facts| facts.immediate),
+                losses: 0,
                 // Of another clock, perhaps: never longer than a whole watch from now.
                 since_ms: staged.since_ms.clamp(now_ms.saturating_sub(WATCH_MS), now_ms),
                 live: staged.phase == StagedPhase::Watching,
@@ -149,6 +153,7 @@ impl Deployer {
                 trial: None,
                 watch: None,
                 losses: 0,
+                losses_alone: 0,
                 failed: None,
             }
         });
@@ -158,7 +163,7 @@ impl Deployer {
         let same_deployment = before.is_some() && before.as_ref() == found.tries_deployment();
         if found.asked == found.approved {
             found.trial = None;
-            found.losses = 0;
+            (found.losses, found.losses_alone) = (0, 0);
         } else if same_deployment && found.trial.is_some() {
             // The same deployment with other addresses: its judgement goes on, and one that failed has failed.
             if let Some(trial) = &mut found.trial
@@ -167,7 +172,7 @@ impl Deployer {
                 *publication = 0;
             }
         } else {
-            found.losses = 0;
+            (found.losses, found.losses_alone) = (0, 0);
             found.trial = Some(self.trial(&found));
         }
         let at_once = found
@@ -188,10 +193,18 @@ impl Deployer {
         let Some(found) = self.keys.get_mut(key) else { return };
         let Some(trial) = found.trial.take() else { return };
         let deployed = found.tries_deployment().is_some();
+        let same = serve_the_same(found.approved.as_deref(), found.asked.as_deref());
         let previous = std::mem::replace(&mut found.approved, found.asked.clone());
-        found.losses = 0;
+        (found.losses, found.losses_alone) = (0, 0);
         found.failed = None;
-        if deployed {
+        if let Some(watch) = found.watch.as_mut().filter(|_| deployed && same) {
+            // The same versions under another name: what is being watched is still that.
+            watch.publications = [0, 0];
+            watch.behind = behind;
+            watch.anywhere = false;
+            watch.live = false;
+            watch.note = None;
+        } else if deployed {
             let EdgeKey::Worker(account, worker) = key else { return };
             let past = self.history.of(account, worker);
             self.history.begin_anew(account, worker);
@@ -208,6 +221,8 @@ impl Deployer {
                 publications: [0, 0],
                 behind,
                 anywhere: false,
+                untried: !trial.stage.is_at_canary(),
+                losses: 0,
                 since_ms: now_ms,
                 live: false,
                 note: None,
@@ -218,11 +233,11 @@ impl Deployer {
         self.tidy(key);
     }
 
+    /// What the catalog can do about what failed: have what the fleet has serve again, if there is something and it is not the same.
     fn withdrawal(of: &Key) -> Withdrawal {
-        // To go back from going back would be to serve what failed before.
-        let automatic = of.facts.kind == DeploymentKind::AutomaticRollback;
+        let same = serve_the_same(of.approved.as_deref(), of.asked.as_deref());
         match (&of.approved, of.tries_deployment()) {
-            (Some(_), Some(_)) if !automatic => Withdrawal::Due,
+            (Some(_), Some(_)) if !same => Withdrawal::Due,
             _ => Withdrawal::Never,
         }
     }

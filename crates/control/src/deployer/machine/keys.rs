@@ -70,6 +70,8 @@ pub struct Trial {
     pub new: Tally,
     /// What the other versions of the same deployment did there meanwhile.
     pub beside: Tally,
+    /// What the approved deployment did elsewhere meanwhile.
+    pub meanwhile: Tally,
     /// What waits for its turn is taken in this order.
     pub order: u64,
 }
@@ -79,6 +81,7 @@ impl Trial {
     pub fn forget_counts(&mut self) {
         self.new = Tally::default();
         self.beside = Tally::default();
+        self.meanwhile = Tally::default();
     }
 }
 
@@ -101,6 +104,10 @@ pub struct Watch {
     pub behind: BTreeSet<PopName>,
     /// Some PoP has it.
     pub anywhere: bool,
+    /// No canary has tried it: it was immediate.
+    pub untried: bool,
+    /// How many PoPs were lost while they took it over.
+    pub losses: u32,
     /// When it was approved.
     pub since_ms: u64,
     /// It is live, or counts as that.
@@ -122,6 +129,8 @@ pub struct Key {
     pub watch: Option<Watch>,
     /// How many canaries were lost with it.
     pub losses: u32,
+    /// In how many of them nothing else was being tried.
+    pub losses_alone: u32,
     /// A failed deployment that is no longer asked for, to be told once.
     pub failed: Option<(DeploymentId, Rollout)>,
 }
@@ -142,6 +151,11 @@ impl Key {
     pub fn tries_deployment(&self) -> Option<&DeploymentId> {
         let asked = bake::deployment(self.asked.as_deref())?;
         (bake::deployment(self.approved.as_deref()) != Some(asked)).then_some(asked)
+    }
+
+    /// Is it tried at the canary?
+    pub fn is_at_canary(&self) -> bool {
+        self.trial.as_ref().is_some_and(|trial| trial.stage.is_at_canary())
     }
 
     /// The row of this key.
@@ -188,6 +202,7 @@ impl Key {
             new: trial.new,
             old,
             old_here,
+            meanwhile: trial.meanwhile,
             has_traffic,
         }
     }

@@ -39,8 +39,10 @@ pub const CANARY_ACK_MAX_MS: u64 = 10_000;
 pub const CANARY_GRACE_MS: u64 = 3_000;
 /// A PoP that was lost as a canary is not chosen again for this long, if there is another one, milliseconds.
 pub const CANARY_AVOIDED_MS: u64 = 60_000;
-/// A change with which so many canaries were lost is the reason.
+/// A change with which so many canaries were lost is the reason,
 pub const LOSSES_MAX: u32 = 3;
+/// if it was the only one there so many times.
+pub const LOSSES_ALONE_MIN: u32 = 2;
 /// A withdrawal that the catalog did not answer is asked for again after this long, milliseconds.
 pub const WITHDRAW_AGAIN_MS: u64 = 5_000;
 /// The longest reason that is kept, bytes.
@@ -266,7 +268,7 @@ impl Deployer {
                 Report::Applied { pop, applied } => self.applied(&pop, applied, now_ms),
                 // Judged with the next tick: there may be hundreds of reports a second.
                 Report::Health { pop, versions } => {
-                    self.health(&pop, &versions);
+                    self.health(&pop, &versions, now_ms);
                     return Outputs::default();
                 }
             },

@@ -1,8 +1,11 @@
 //! PoPs as they come, go and answer; and which of them is the canary.
 
+use super::super::gate;
 use super::super::lanes::{Applied, Lane, RefusedWorker, VersionHealth};
 use super::keys::Stage;
-use super::{CANARY_ACK_MAX_MS, CANARY_AVOIDED_MS, CANARY_GRACE_MS, Deployer, LOSSES_MAX, index, reason};
+use super::{
+    CANARY_ACK_MAX_MS, CANARY_AVOIDED_MS, CANARY_GRACE_MS, Deployer, LOSSES_ALONE_MIN, LOSSES_MAX, index, reason,
+};
 use atoll_model::edge::Digest;
 use atoll_model::{BlobHash, EdgeKey, PopName, Revision};
 
@@ -82,11 +85,24 @@ impl Deployer {
     }
 
     pub(super) fn gone(&mut self, pop: &PopName, now_ms: u64) {
-        self.pops.remove(pop);
-        for found in self.keys.values_mut() {
-            if let Some(watch) = &mut found.watch {
-                watch.behind.remove(pop);
+        let Some(known) = self.pops.remove(pop) else { return };
+        let mut deadly = Vec::new();
+        for (key, found) in &mut self.keys {
+            if let Some(watch) = &mut found.watch
+                && watch.behind.remove(pop)
+                && watch.untried
+                && !known.draining
+            {
+                // No canary has tried it before: PoPs that go while they take it over, one after the other, say enough.
+                watch.losses += 1;
+                if watch.losses >= LOSSES_MAX {
+                    deadly.push((key.clone(), watch.losses));
+                }
             }
+        }
+        for (key, losses) in deadly {
+            let why = format!("PoP {pop} was lost while it took this over, as {losses} were");
+            self.fail_watch(&key, &why, now_ms);
         }
         if let Some(canary) = &mut self.canary
             && canary.name == *pop
@@ -153,16 +169,23 @@ impl Deployer {
                 _ => {}
             }
         }
+        // Who was there alone, while nothing untried was on its way either, is known to be the reason.
+        let untried = self
+            .keys
+            .values()
+            .any(|found| found.watch.as_ref().is_some_and(|watch| watch.untried && !watch.live));
+        let alone = all.len() == 1 && !untried;
         for key in &all {
             let Some(found) = self.keys.get_mut(key) else { continue };
-            found.losses += u32::from(blame);
+            found.losses = found.losses.saturating_add(u32::from(blame));
+            found.losses_alone += u32::from(blame && alone);
             let losses = found.losses;
             if let Some(trial) = &mut found.trial {
                 trial.stage = Stage::Waiting;
                 trial.forget_counts();
             }
-            if losses >= LOSSES_MAX {
-                self.fail_trial(key, &format!("{why}, the {losses}rd time in a row with this change"));
+            if blame && alone && losses >= LOSSES_MAX && found.losses_alone >= LOSSES_ALONE_MIN {
+                self.fail_trial(key, &format!("{why}, for the {losses}. time in a row with this change"));
             } else if blame {
                 self.pending.dirty.insert(key.clone());
             }
@@ -241,55 +264,59 @@ impl Deployer {
         }
     }
 
-    /// Brings to the canary what may go there. Suspects, with which a canary was lost, go half of them at a time, and alone
-    /// from the second time on, so that the guilty one is found and nobody else pays for it.
+    /// Brings to the canary what may go there. Suspects, with which a canary was lost, go half of them at a time; from the second
+    /// time on each goes alone, with nothing else, so that the guilty one is found and nobody else pays for it.
     pub(super) fn admit(&mut self, now_ms: u64) {
         self.send_back_dependents();
         self.ask_withdrawals(now_ms);
         if !self.canary_is_ready() {
             return;
         }
-        let suspects_there = self
-            .keys
-            .values()
-            .any(|found| found.losses > 0 && found.trial.as_ref().is_some_and(|trial| trial.stage.is_at_canary()));
+        let at_canary = self.keys.values().filter(|found| found.is_at_canary());
+        let there: Vec<u32> = at_canary.map(|found| found.losses).collect();
         let mut waiting: Vec<(u32, u64, EdgeKey)> = Vec::new();
         for (key, found) in &self.keys {
             if let Some(trial) = &found.trial
                 && matches!(trial.stage, Stage::Waiting)
+                && !self.lacks(key, found, super::CANARY)
             {
                 waiting.push((found.losses, trial.order, key.clone()));
             }
         }
-        // Accounts before workers before routes: a key may need one of an earlier kind.
-        waiting.sort_by(|a, b| (a.0, kind(&a.2), a.1).cmp(&(b.0, kind(&b.2), b.1)));
-        let once = waiting.iter().filter(|(losses, ..)| *losses == 1).count();
-        let most_suspects = if once > 0 { once.div_ceil(2) } else { 1 };
-        let mut suspects = 0;
-        for (losses, _, key) in waiting {
-            if losses > 0 {
-                let level_over = once > 0 && losses > 1;
-                if suspects_there || suspects == most_suspects || level_over {
-                    continue;
-                }
+        if there.iter().any(|losses| *losses > 1) {
+            return;
+        }
+        let twice = waiting
+            .iter()
+            .filter(|(losses, ..)| *losses > 1)
+            .min_by_key(|(_, order, _)| *order);
+        if let Some((_, _, key)) = twice.cloned() {
+            if there.is_empty() {
+                self.to_canary(&key, now_ms);
             }
-            let lacks = self
-                .keys
-                .get(&key)
-                .is_none_or(|found| self.lacks(&key, found, super::CANARY));
-            if lacks {
+            return;
+        }
+        let once = waiting.iter().filter(|(losses, ..)| *losses == 1).count();
+        let mut suspects = if there.contains(&1) { 0 } else { once.div_ceil(2) };
+        waiting.sort_by_key(|(_, order, _)| *order);
+        for (losses, _, key) in waiting {
+            if losses == 1 && suspects == 0 {
                 continue;
             }
-            suspects += usize::from(losses > 0);
-            if let Some(trial) = self.keys.get_mut(&key).and_then(|found| found.trial.as_mut()) {
-                trial.stage = Stage::Probing {
-                    publication: 0,
-                    since_ms: now_ms,
-                };
-                trial.forget_counts();
-            }
-            self.touch(&key);
+            suspects -= usize::from(losses == 1);
+            self.to_canary(&key, now_ms);
         }
+    }
+
+    fn to_canary(&mut self, key: &EdgeKey, now_ms: u64) {
+        if let Some(trial) = self.keys.get_mut(key).and_then(|found| found.trial.as_mut()) {
+            trial.stage = Stage::Probing {
+                publication: 0,
+                since_ms: now_ms,
+            };
+            trial.forget_counts();
+        }
+        self.touch(key);
     }
 
     pub(super) fn applied(&mut self, name: &PopName, applied: Applied, now_ms: u64) {
@@ -362,7 +389,7 @@ impl Deployer {
     }
 
     /// Adds up what a PoP reports.
-    pub(super) fn health(&mut self, name: &PopName, versions: &[VersionHealth]) {
+    pub(super) fn health(&mut self, name: &PopName, versions: &[VersionHealth], now_ms: u64) {
         let Some(pop) = self.pops.get(name) else { return };
         let on_canary = pop.lane == Lane::Canary;
         let calm: Vec<&EdgeKey> = self.calm_bakes();
@@ -381,16 +408,16 @@ impl Deployer {
                 approved = Self::deployment_of(found.approved.as_ref()) == Some(deployment);
                 let asked = found.tries_deployment() == Some(deployment);
                 if let Some(trial) = &mut found.trial
-                    && matches!(trial.stage, Stage::Baking { .. })
-                    && on_canary
-                    && asked
+                    && let Stage::Baking { since_ms } = trial.stage
                 {
-                    let counts = if trial.judged.contains(version) {
-                        &mut trial.new
-                    } else {
-                        &mut trial.beside
-                    };
-                    counts.add(tally);
+                    let warm = now_ms.saturating_sub(since_ms) >= gate::WARM_UP_MS;
+                    if !on_canary && approved {
+                        trial.meanwhile.add(tally);
+                    } else if on_canary && asked && trial.judged.contains(version) {
+                        trial.new.add(&if warm { *tally } else { tally.without_latency() });
+                    } else if on_canary && asked {
+                        trial.beside.add(tally);
+                    }
                 }
                 if let Some(watch) = &mut found.watch
                     && approved
@@ -400,7 +427,9 @@ impl Deployer {
                     } else {
                         &mut watch.beside
                     };
-                    counts.add(tally);
+                    // Until it is live some PoP is just starting it.
+                    let warm = watch.live && now_ms.saturating_sub(watch.since_ms) >= gate::WARM_UP_MS;
+                    counts.add(&if warm { *tally } else { tally.without_latency() });
                 }
             }
             let under_trial = on_canary && accounts.contains(account);
@@ -451,13 +480,5 @@ impl Deployer {
                 }
             }
         }
-    }
-}
-
-fn kind(key: &EdgeKey) -> u8 {
-    match key {
-        EdgeKey::Account(_) => 0,
-        EdgeKey::Worker(..) => 1,
-        EdgeKey::Route(_) | EdgeKey::Domain(_) => 2,
     }
 }

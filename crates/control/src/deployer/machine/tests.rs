@@ -1,1 +1,450 @@
+//! The machine's rules, one by one; `deploy-sim` runs it through everything at once.
 
+use super::*;
+use crate::catalog::{DeploymentFacts, DeploymentKind, StagedKey, StagedPhase};
+use crate::deployer::lanes::{Applied, RefusedWorker, Tally, VersionHealth};
+use crate::deployer::{BAKE_MIN_MS, Lane};
+use atoll_model::edge::{EdgeAccount, EdgeRoute, EdgeWorker, WEIGHT_WHOLE};
+use atoll_model::{BlobHash, Share, VersionId};
+
+/// A machine, its time, and PoPs that acknowledge what they are sent.
+struct Bench {
+    deployer: Deployer,
+    head: EdgeConfig,
+    now: u64,
+    pops: BTreeMap<PopName, Lane>,
+    rollouts: BTreeMap<DeploymentId, Rollout>,
+    withdrawn: Vec<Withdraw>,
+    alarms: Vec<Alarm>,
+    write: StageWrite,
+    /// All rows that were ever stored, in their order.
+    rows: Vec<StagedKey>,
+    refuse: Vec<(PopName, DeploymentId)>,
+}
+
+fn account() -> TenantId {
+    TenantId::new("acme")
+}
+
+fn key(name: &str) -> EdgeKey {
+    EdgeKey::Worker(account(), WorkerName::new(name))
+}
+
+fn worker(deployment: &str, versions: &[(&str, u16)]) -> EdgeEntry {
+    let share = |(version, weight): &(&str, u16)| Share {
+        version: VersionId::new(*version),
+        artifact: BlobHash::of(version.as_bytes()),
+        weight: *weight,
+        secrets: Vec::new(),
+        created_ms: 0,
+        tag: None,
+    };
+    EdgeEntry::Worker(EdgeWorker {
+        deployment: DeploymentId::new(deployment),
+        shares: versions.iter().map(share).collect(),
+        aliases: Vec::new(),
+        recent: Vec::new(),
+        crons: Vec::new(),
+        subdomain: true,
+        previews: false,
+    })
+}
+
+fn route(name: &str) -> EdgeEntry {
+    EdgeEntry::Route(EdgeRoute {
+        account: account(),
+        worker: Some(WorkerName::new(name)),
+    })
+}
+
+impl Bench {
+    fn new(pops: &[&str]) -> Self {
+        let entries = [
+            (EdgeKey::Account(account()), EdgeEntry::Account(EdgeAccount::default())),
+            (key("old"), worker("d0", &[("v0", WEIGHT_WHOLE)])),
+        ];
+        let head = EdgeConfig::from_entries(Revision(7), entries).unwrap();
+        let intent = Intent {
+            head: head.clone(),
+            staged: Vec::new(),
+            deployments: BTreeMap::new(),
+            rollouts: BTreeMap::new(),
+            publication: Revision(40),
+            canary: None,
+        };
+        let (deployer, outputs) = Deployer::begin(intent, 1, 1_000);
+        let mut bench = Self {
+            deployer,
+            head,
+            now: 1_000,
+            pops: BTreeMap::new(),
+            rollouts: BTreeMap::new(),
+            withdrawn: Vec::new(),
+            alarms: Vec::new(),
+            write: StageWrite::default(),
+            rows: Vec::new(),
+            refuse: Vec::new(),
+        };
+        bench.carry_out(outputs);
+        for pop in pops {
+            bench.connect(pop);
+        }
+        bench
+    }
+
+    fn connect(&mut self, name: &str) {
+        let report = Report::Connected {
+            pop: PopName::new(name),
+            region: String::new(),
+            publication: Revision(0),
+            root: None,
+            incarnation: self.now,
+        };
+        self.step(Input::Report(report));
+    }
+
+    fn step(&mut self, input: Input) {
+        let outputs = self.deployer.step(self.now, input);
+        self.carry_out(outputs);
+    }
+
+    fn carry_out(&mut self, outputs: Outputs) {
+        if let Some(write) = outputs.write {
+            assert!(write.publication >= self.write.publication);
+            self.rows.extend(write.put.clone());
+            self.write = write;
+        }
+        self.withdrawn.extend(outputs.withdraw);
+        self.alarms.extend(outputs.alarms);
+        self.rollouts.extend(outputs.rollouts);
+        let mut told = BTreeSet::new();
+        for (pop, lane) in outputs.lanes {
+            self.pops.insert(pop.clone(), lane);
+            told.insert(pop);
+        }
+        for publication in &outputs.publish {
+            told.extend(
+                self.pops
+                    .iter()
+                    .filter(|(_, lane)| **lane == publication.lane)
+                    .map(|(pop, _)| pop.clone()),
+            );
+        }
+        for pop in told {
+            let config = self.deployer.lane(self.pops[&pop]).clone();
+            let refused = self.refuse.iter().filter(|(by, id)| {
+                let has = |entry: &EdgeEntry| matches!(entry, EdgeEntry::Worker(worker) if worker.deployment == *id);
+                *by == pop && config.entries().any(|(_, entry)| has(entry))
+            });
+            let refused = refused.map(|(_, id)| RefusedWorker {
+                account: account(),
+                worker: WorkerName::new("old"),
+                deployment: id.clone(),
+                version: VersionId::new("v1"),
+                kind: "startup".to_owned(),
+                reason: "it throws".to_owned(),
+            });
+            let applied = Applied {
+                publication: config.revision(),
+                refused: refused.collect(),
+                ..Applied::default()
+            };
+            self.step(Input::Report(Report::Applied { pop, applied }));
+        }
+    }
+
+    /// The catalog asks for an entry.
+    fn ask(&mut self, key: EdgeKey, entry: Option<EdgeEntry>, facts: DeploymentFacts) {
+        let id = bake::deployment(entry.as_ref()).cloned();
+        let to = Revision(self.head.revision().0 + 1);
+        let (head, delta) = self.head.change(to, vec![Change { key, entry }]).unwrap();
+        self.head = head;
+        let deployments = id.map(|id| (id, facts)).into_iter().collect();
+        self.step(Input::Intent(IntentDelta { delta, deployments }));
+    }
+
+    fn deploy(&mut self, name: &str, deployment: &str, version: &str) {
+        self.ask(
+            key(name),
+            Some(worker(deployment, &[(version, WEIGHT_WHOLE)])),
+            keys::NO_FACTS,
+        );
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while self.now < end {
+            self.now += TICK_MS;
+            self.step(Input::Tick);
+        }
+    }
+
+    /// Requests of a version on the canary.
+    fn requests(&mut self, deployment: &str, version: &str, requests: u64, exceptions: u64) {
+        let canary = self.canary();
+        let health = VersionHealth {
+            account: account(),
+            worker: WorkerName::new("old"),
+            version: VersionId::new(version),
+            deployment: DeploymentId::new(deployment),
+            tally: Tally {
+                requests,
+                exceptions,
+                ..Tally::default()
+            },
+        };
+        self.step(Input::Report(Report::Health {
+            pop: canary,
+            versions: vec![health],
+        }));
+    }
+
+    fn canary(&self) -> PopName {
+        let mut canaries = self.pops.iter().filter(|(_, lane)| **lane == Lane::Canary);
+        let (name, _) = canaries.next().unwrap();
+        assert!(canaries.next().is_none());
+        name.clone()
+    }
+
+    fn has(&self, lane: Lane, name: &str) -> Option<String> {
+        let entry = self.deployer.lane(lane).get(&key(name))?;
+        bake::deployment(Some(entry)).map(ToString::to_string)
+    }
+
+    fn state(&self, deployment: &str) -> RolloutState {
+        self.rollouts[&DeploymentId::new(deployment)].state
+    }
+}
+
+#[test]
+fn a_good_deployment_goes_by_the_canary_to_everybody() {
+    let mut bench = Bench::new(&["a", "b", "c"]);
+    bench.requests("d0", "v0", 500, 1);
+    bench.deploy("old", "d1", "v1");
+    assert_eq!(
+        (bench.has(Lane::Canary, "old"), bench.has(Lane::Fleet, "old")),
+        (Some("d1".into()), Some("d0".into()))
+    );
+    assert_eq!(bench.state("d1"), RolloutState::Baking);
+    bench.requests("d1", "v1", 250, 1);
+    bench.pass(BAKE_MIN_MS - 200);
+    assert_eq!(bench.state("d1"), RolloutState::Baking);
+    bench.pass(400);
+    assert_eq!(bench.has(Lane::Fleet, "old").as_deref(), Some("d1"));
+    let rollout = &bench.rollouts[&DeploymentId::new("d1")];
+    assert_eq!(
+        (rollout.state, rollout.unproven, rollout.requests),
+        (RolloutState::Live, false, 250)
+    );
+    assert_eq!((rollout.pops.applied, rollout.pops.total), (3, 3));
+    assert_eq!(bench.rows.last().map(|row| row.phase), Some(StagedPhase::Watching));
+    bench.pass(WATCH_MS + 200);
+    assert_eq!(bench.write.settled.len(), 1);
+    assert!(bench.deployer.stages().is_empty());
+}
+
+#[test]
+fn a_bad_one_goes_back_and_the_fleet_never_had_it() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.requests("d0", "v0", 500, 1);
+    bench.deploy("old", "d1", "v1");
+    bench.requests("d1", "v1", 60, 60);
+    bench.pass(100);
+    assert_eq!(bench.state("d1"), RolloutState::RolledBack);
+    assert_eq!(
+        (bench.has(Lane::Canary, "old"), bench.has(Lane::Fleet, "old")),
+        (Some("d0".into()), Some("d0".into()))
+    );
+    let withdraw = bench.withdrawn.pop().unwrap();
+    assert_eq!(withdraw.back_to[0].version.as_str(), "v0");
+    assert!(withdraw.rollout.reason.unwrap().contains("60 of 60 requests failed"));
+    // Until the catalog answers it is asked again; then the same versions come back under another name, without a bake.
+    bench.pass(WITHDRAW_AGAIN_MS + 100);
+    assert_eq!(bench.withdrawn.len(), 1);
+    let automatic = DeploymentFacts {
+        kind: DeploymentKind::AutomaticRollback,
+        immediate: false,
+    };
+    bench.ask(key("old"), Some(worker("d2", &[("v0", WEIGHT_WHOLE)])), automatic);
+    assert_eq!(bench.has(Lane::Fleet, "old").as_deref(), Some("d2"));
+    bench.pass(100);
+    assert_eq!(
+        (bench.state("d1"), bench.state("d2")),
+        (RolloutState::RolledBack, RolloutState::Live)
+    );
+}
+
+#[test]
+fn a_refusal_anywhere_takes_it_back_everywhere() {
+    let mut bench = Bench::new(&["a", "b", "c"]);
+    let canary = bench.canary();
+    let other = bench.pops.keys().find(|name| **name != canary).unwrap().clone();
+    bench.refuse.push((other, DeploymentId::new("d1")));
+    bench.deploy("old", "d1", "v1");
+    bench.pass(BAKE_MIN_MS + 200);
+    assert_eq!(bench.state("d1"), RolloutState::RolledBack);
+    assert_eq!(bench.has(Lane::Fleet, "old").as_deref(), Some("d0"));
+    assert_eq!(bench.withdrawn[0].back_to[0].version.as_str(), "v0");
+}
+
+#[test]
+fn an_immediate_one_has_no_canary_and_a_first_one_nothing_to_go_back_to() {
+    let mut bench = Bench::new(&["a", "b"]);
+    let immediate = DeploymentFacts {
+        kind: DeploymentKind::Deploy,
+        immediate: true,
+    };
+    bench.ask(key("old"), Some(worker("d1", &[("v1", WEIGHT_WHOLE)])), immediate);
+    bench.pass(100);
+    assert_eq!(
+        (bench.state("d1"), bench.has(Lane::Fleet, "old")),
+        (RolloutState::Live, Some("d1".into()))
+    );
+    bench.deploy("new", "d2", "v2");
+    assert_eq!(
+        (bench.has(Lane::Canary, "new"), bench.has(Lane::Fleet, "new")),
+        (Some("d2".into()), None)
+    );
+    let refused = RefusedWorker {
+        account: account(),
+        worker: WorkerName::new("new"),
+        deployment: DeploymentId::new("d2"),
+        version: VersionId::new("v2"),
+        kind: "startup".to_owned(),
+        reason: "no\0body".to_owned(),
+    };
+    let applied = Applied {
+        publication: bench.deployer.lane(Lane::Canary).revision(),
+        refused: vec![refused],
+        ..Applied::default()
+    };
+    let pop = bench.canary();
+    bench.step(Input::Report(Report::Applied { pop, applied }));
+    assert_eq!(
+        (bench.state("d2"), bench.has(Lane::Canary, "new")),
+        (RolloutState::RolledBack, None)
+    );
+    assert!(bench.withdrawn.is_empty());
+    assert_eq!(bench.rows.last().map(|row| row.phase), Some(StagedPhase::Held));
+}
+
+#[test]
+fn a_route_waits_for_its_worker_and_nobody_for_others() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.ask(EdgeKey::Route("a.com/*".into()), Some(route("new")), keys::NO_FACTS);
+    assert!(
+        bench
+            .deployer
+            .lane(Lane::Canary)
+            .get(&EdgeKey::Route("a.com/*".into()))
+            .is_none()
+    );
+    bench.deploy("new", "d1", "v1");
+    // Another tenant's change is half way when a bad one comes.
+    bench.pass(5_000);
+    bench.deploy("old", "d2", "v2");
+    bench.requests("d2", "v2", 60, 60);
+    bench.pass(BAKE_MIN_MS - 4_000);
+    assert_eq!(bench.state("d1"), RolloutState::Live);
+    assert_eq!(bench.state("d2"), RolloutState::RolledBack);
+    bench.pass(1_000);
+    assert!(
+        bench
+            .deployer
+            .lane(Lane::Fleet)
+            .get(&EdgeKey::Route("a.com/*".into()))
+            .is_some()
+    );
+}
+
+#[test]
+fn a_newer_deployment_takes_the_place_of_one_that_bakes() {
+    let mut bench = Bench::new(&["a"]);
+    bench.deploy("old", "d1", "v1");
+    bench.pass(3_000);
+    bench.deploy("old", "d2", "v2");
+    assert_eq!(
+        (bench.state("d1"), bench.state("d2")),
+        (RolloutState::Superseded, RolloutState::Baking)
+    );
+    // To go back to what the fleet has needs no bake.
+    bench.ask(key("old"), Some(worker("d3", &[("v0", WEIGHT_WHOLE)])), keys::NO_FACTS);
+    bench.pass(100);
+    assert_eq!(
+        (bench.state("d2"), bench.state("d3")),
+        (RolloutState::Superseded, RolloutState::Live)
+    );
+}
+
+#[test]
+fn without_pops_a_deployment_waits_and_a_lost_canary_is_replaced() {
+    let mut bench = Bench::new(&[]);
+    bench.deploy("old", "d1", "v1");
+    bench.pass(60_000);
+    assert_eq!(bench.state("d1"), RolloutState::Probing);
+    assert_eq!(
+        bench.rollouts[&DeploymentId::new("d1")].reason.as_deref(),
+        Some("no PoP is connected")
+    );
+    bench.connect("a");
+    assert_eq!(bench.state("d1"), RolloutState::Baking);
+    bench.connect("b");
+    bench.pass(5_000);
+    let pop = bench.canary();
+    bench.pops.remove(&pop);
+    bench.step(Input::Report(Report::Gone { pop: pop.clone() }));
+    bench.pass(CANARY_GRACE_MS + 100);
+    assert_ne!(bench.canary(), pop);
+    assert_eq!(bench.state("d1"), RolloutState::Baking);
+    assert_eq!(bench.rows.last().map(|row| row.losses), Some(1));
+    // From its beginning.
+    bench.pass(BAKE_MIN_MS - 200);
+    assert_eq!(bench.state("d1"), RolloutState::Baking);
+    bench.pass(500);
+    assert_eq!(bench.state("d1"), RolloutState::Live);
+}
+
+#[test]
+fn a_control_plane_that_begins_goes_on_with_what_was_stored() {
+    let mut bench = Bench::new(&["a"]);
+    bench.deploy("old", "d1", "v1");
+    let staged = StagedKey {
+        key: key("old"),
+        approved: Some(Arc::new(worker("d0", &[("v0", WEIGHT_WHOLE)]))),
+        previous: None,
+        phase: StagedPhase::Staged,
+        judged: None,
+        since_ms: bench.now,
+        losses: 1,
+        reason: None,
+    };
+    let intent = Intent {
+        head: bench.head.clone(),
+        staged: vec![staged.clone()],
+        deployments: BTreeMap::new(),
+        rollouts: bench.rollouts.clone(),
+        publication: bench.write.publication,
+        canary: bench.write.canary.clone(),
+    };
+    let (next, outputs) = Deployer::begin(intent.clone(), 2, bench.now);
+    // The fleet stays with what was approved, under new numbers.
+    assert_eq!(outputs.publish.len(), 2);
+    assert!(
+        outputs
+            .publish
+            .iter()
+            .all(|one| one.config.revision() > intent.publication && one.epoch == 2)
+    );
+    let fleet = next.lane(Lane::Fleet).get(&key("old")).cloned();
+    assert_eq!(fleet, staged.approved);
+    assert_eq!(next.staged(), 1);
+    // What failed is not tried again.
+    let mut rollouts = bench.rollouts.clone();
+    for rollout in rollouts.values_mut() {
+        rollout.state = RolloutState::RolledBack;
+        rollout.reason = Some("it failed".to_owned());
+    }
+    let (held, outputs) = Deployer::begin(Intent { rollouts, ..intent }, 3, bench.now);
+    assert_eq!(held.stages()[&key("old")], "held");
+    assert_eq!(outputs.withdraw.len(), 0);
+}

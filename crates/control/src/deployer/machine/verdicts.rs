@@ -60,6 +60,7 @@ impl Deployer {
             new: watch.new,
             old,
             old_here: old,
+            meanwhile: watch.beside,
             has_traffic: true,
         };
         judge_live(&evidence, watch.unproven)

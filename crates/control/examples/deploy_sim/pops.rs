@@ -1,0 +1,261 @@
+//! Simulated PoPs: what they hold and run, how they answer, and what their requests look like.
+
+use atoll_control::deployer::{
+    Applied, LATENCY_BUCKETS, Publication, RefusedWorker, StartedVersion, Tally, VersionHealth,
+};
+use atoll_model::edge::EdgeWorker;
+use atoll_model::{EdgeConfig, EdgeEntry, EdgeKey, PopName, VersionId};
+use atoll_stdx::SplitMix64;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a version does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Good,
+    /// Does not start: refused at the probe.
+    Startup,
+    /// Its artifact is damaged, or its signature wrong.
+    Artifact,
+    /// A binding cannot be made.
+    Binding,
+    /// Throws at each request.
+    Throws,
+    /// Throws at a quarter of them.
+    Sometimes,
+    /// Answers 500.
+    Errors,
+    /// Takes forty times as long.
+    Slow,
+    /// Computes until the limit.
+    Loops,
+    /// Kills its isolate.
+    Memory,
+    /// Takes the whole PoP down while it is taken over.
+    Poison,
+    /// Takes the whole PoP down two seconds later.
+    Late,
+    /// Works for half a minute and throws then: shows when it is everywhere.
+    Delayed,
+}
+
+pub const BAD: [Kind; 12] = [
+    Kind::Startup,
+    Kind::Artifact,
+    Kind::Binding,
+    Kind::Throws,
+    Kind::Sometimes,
+    Kind::Errors,
+    Kind::Slow,
+    Kind::Loops,
+    Kind::Memory,
+    Kind::Poison,
+    Kind::Late,
+    Kind::Delayed,
+];
+
+impl Kind {
+    pub fn is_bad(self) -> bool {
+        self != Self::Good
+    }
+
+    /// Shows without requests.
+    pub fn shows_at_once(self) -> bool {
+        matches!(
+            self,
+            Self::Startup | Self::Artifact | Self::Binding | Self::Poison | Self::Late
+        )
+    }
+
+    fn refused_as(self) -> Option<&'static str> {
+        match self {
+            Self::Startup => Some("startup"),
+            Self::Artifact => Some("artifact"),
+            Self::Binding => Some("binding"),
+            _ => None,
+        }
+    }
+}
+
+/// A worker's requests, on one PoP.
+#[derive(Debug, Clone, Copy)]
+pub struct Traffic {
+    /// A second.
+    pub rate: u64,
+    /// Failures of a good version, of 10,000.
+    pub errors: u64,
+    /// The bucket in which most latencies are.
+    pub bucket: usize,
+}
+
+#[derive(Debug)]
+pub struct Pop {
+    pub name: PopName,
+    pub incarnation: u64,
+    /// It runs.
+    pub alive: bool,
+    /// Number of the session; 0: none.
+    pub session: u64,
+    pub held: Option<Arc<EdgeConfig>>,
+    pub epoch: u64,
+    /// What it serves with.
+    pub running: BTreeMap<EdgeKey, EdgeWorker>,
+    /// When a worker's version began here.
+    pub began: BTreeMap<VersionId, u64>,
+    /// A configuration is being taken over.
+    pub busy: bool,
+    pub next: Option<Publication>,
+    /// Taking over takes this long at least, milliseconds.
+    pub slowness: u64,
+    /// Places differ in latency.
+    pub away: usize,
+}
+
+/// What came of a configuration.
+pub enum Taken {
+    Applied(Applied),
+    /// The process is gone.
+    Crashed,
+}
+
+impl Pop {
+    /// Takes a configuration over: starts what is new, keeps what does not start as it was.
+    pub fn take(&mut self, config: &Arc<EdgeConfig>, now: u64, kind: impl Fn(&VersionId) -> Kind) -> Taken {
+        // At the very beginning nothing is started ahead.
+        let probes = self.held.is_some();
+        let mut applied = Applied {
+            publication: config.revision(),
+            ..Applied::default()
+        };
+        let mut running = BTreeMap::new();
+        for (key, entry) in config.entries() {
+            let (EdgeKey::Worker(account, name), EdgeEntry::Worker(worker)) = (key, &**entry) else {
+                continue;
+            };
+            let before = self.running.get(key);
+            let is_new = |version: &VersionId| {
+                before.is_none_or(|before| before.shares.iter().all(|share| share.version != *version))
+            };
+            let new: Vec<&VersionId> = worker
+                .shares
+                .iter()
+                .map(|share| &share.version)
+                .filter(|version| is_new(version))
+                .collect();
+            if new.iter().any(|version| kind(version) == Kind::Poison) {
+                return Taken::Crashed;
+            }
+            let refused = new
+                .iter()
+                .find_map(|version| Some((*version, kind(version).refused_as()?)));
+            if probes && let Some((version, why)) = refused {
+                applied.refused.push(RefusedWorker {
+                    account: account.clone(),
+                    worker: name.clone(),
+                    deployment: worker.deployment.clone(),
+                    version: version.clone(),
+                    kind: why.to_owned(),
+                    reason: "it does not start".to_owned(),
+                });
+                if let Some(before) = before {
+                    running.insert(key.clone(), before.clone());
+                }
+                continue;
+            }
+            for version in new {
+                self.began.insert(version.clone(), now);
+                applied.started.push(StartedVersion {
+                    account: account.clone(),
+                    worker: name.clone(),
+                    version: version.clone(),
+                    startup_us: 1_000,
+                });
+            }
+            running.insert(key.clone(), worker.clone());
+        }
+        self.running = running;
+        self.held = Some(config.clone());
+        Taken::Applied(applied)
+    }
+
+    /// What happened within the last second.
+    pub fn health(
+        &self,
+        now: u64,
+        rng: &mut SplitMix64,
+        traffic: &BTreeMap<EdgeKey, Traffic>,
+        burst: bool,
+        kind: impl Fn(&VersionId) -> Kind,
+    ) -> Vec<VersionHealth> {
+        let mut all = Vec::new();
+        for (key, worker) in &self.running {
+            let EdgeKey::Worker(account, name) = key else { continue };
+            let Some(traffic) = traffic.get(key).filter(|traffic| traffic.rate > 0) else {
+                continue;
+            };
+            // Half to one and a half times the rate.
+            let requests = traffic.rate / 2 + rng.below(traffic.rate + 1);
+            let mut tallies: BTreeMap<&VersionId, Tally> = BTreeMap::new();
+            for _ in 0..requests {
+                let point = u16::try_from(rng.below(10_000)).unwrap_or(0);
+                let Some(share) = atoll_model::edge::pick(&worker.shares, point) else {
+                    continue;
+                };
+                let tally = tallies.entry(&share.version).or_default();
+                let age = now.saturating_sub(self.began.get(&share.version).copied().unwrap_or(0));
+                self.request(tally, kind(&share.version), traffic, age, burst, rng);
+            }
+            for (version, tally) in tallies {
+                all.push(VersionHealth {
+                    account: account.clone(),
+                    worker: name.clone(),
+                    version: version.clone(),
+                    deployment: worker.deployment.clone(),
+                    tally,
+                });
+            }
+        }
+        all
+    }
+
+    fn request(&self, tally: &mut Tally, kind: Kind, traffic: &Traffic, age: u64, burst: bool, rng: &mut SplitMix64) {
+        tally.requests += 1;
+        // The first requests meet a cold isolate.
+        let cold = usize::from(age < 1_500) * 2;
+        // Most in one bucket, some in the next ones.
+        let spread = match rng.below(100) {
+            0..=69 => 0,
+            70..=91 => 1,
+            92..=98 => 2,
+            _ => 4,
+        };
+        let mut bucket = traffic.bucket + self.away + cold + spread;
+        let usual = traffic.errors + if burst { 700 } else { 0 };
+        if rng.below(10_000) < usual {
+            match rng.below(3) {
+                0 => tally.exceptions += 1,
+                _ => tally.server_errors += 1,
+            }
+        } else {
+            match kind {
+                Kind::Throws => tally.exceptions += 1,
+                Kind::Delayed if age >= 30_000 => tally.exceptions += 1,
+                Kind::Sometimes if rng.below(4) == 0 => tally.exceptions += 1,
+                Kind::Errors => tally.server_errors += 1,
+                Kind::Loops => tally.limits += 1,
+                Kind::Slow => bucket += 6,
+                Kind::Memory if rng.below(20) == 0 => {
+                    tally.crashes += 1;
+                    tally.exceptions += 1;
+                }
+                // Started by its first request, after all.
+                Kind::Startup | Kind::Artifact | Kind::Binding => {
+                    tally.failed_starts += 1;
+                    tally.exceptions += 1;
+                }
+                _ => {}
+            }
+        }
+        tally.latency[bucket.min(LATENCY_BUCKETS - 1)] += 1;
+    }
+}
