@@ -55,6 +55,8 @@ const handlers = {
 };
 
 if (name === "hono") {
+  // Dear by the adapter: a header that a middleware sets after next() costs it its short way, four fifths of the time
+  // (benches/results/node-hono-2026-11-21.txt).
   const { serve } = await import("@hono/node-server");
   const { default: app } = await import("./worker.js");
   serve({ fetch: app.fetch, hostname: "127.0.0.1", port: Number(port) });

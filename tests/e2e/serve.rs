@@ -361,6 +361,17 @@ const COUNTER: &str = "export default { async fetch(request, { KV }) {
 } };\n";
 
 /// A successor waits on the shared port until the one before has let go of the stored state, and answers what came meanwhile.
+/// How many sockets listen on a port of IPv4: `/proc/net/tcp`, state `0A`.
+fn listeners(port: u16) -> Result<usize> {
+    let port = format!(":{port:04X}");
+    let table = std::fs::read_to_string("/proc/net/tcp")?;
+    let listens = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some("0A")
+    };
+    Ok(table.lines().filter(listens).count())
+}
+
 pub async fn stored_state_changes_hands() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let project = folder.path().join("project");
@@ -384,6 +395,14 @@ pub async fn stored_state_changes_hands() -> Result<()> {
     let mut start = start(&project, &state, &["--reuse-port", "--admin", "127.0.0.1:0"])?;
     start.port = first.address.port();
     let second = tokio::spawn(async move { Server::start(&start).await });
+    // The successor takes the port before the state. Until it has it, an end of the first would refuse clients.
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while listeners(first.address.port())? < 2 {
+        if second.is_finished() || tokio::time::Instant::now() > deadline {
+            bail!("the successor does not listen: {:?}", second.await?.map(|server| server.address));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
     // While it waits, everything still goes to the one that has the state.
     for expected in 2..20 {
         let answer = text(first.address, "a", "/").await?;
@@ -396,7 +415,7 @@ pub async fn stored_state_changes_hands() -> Result<()> {
         let mut last = 0;
         for _ in 0..20 {
             let (status, body) = text(address, "a", "/").await?;
-            last = body.parse::<u32>().with_context(|| format!("{status} {body}"))?;
+            last = body.trim().parse::<u32>().map_err(|_| anyhow::anyhow!("an answer at the change is {status} {body:?}"))?;
         }
         anyhow::Ok(last)
     });

@@ -384,7 +384,10 @@ async function events(bytes) {
 // What a data: URL holds, read in another way: by the serialized URL, regular expressions and atob.
 async function dataUrl(bytes) {
   const given = `data:${text(bytes)}`;
-  const parsed = new URL(given);
+  // With two slashes there is a host, which not everything is.
+  const url = await attempt(() => new URL(given), "TypeError");
+  if (url === null) return REFUSED;
+  const parsed = url.value;
   parsed.hash = "";
   const { href } = parsed;
   const comma = href.indexOf(",");

@@ -50,7 +50,7 @@ function normalizeMethod(method) {
   if (upper === "CONNECT" || upper === "TRACE" || upper === "TRACK") {
     throw new TypeError(`HTTP method not allowed: ${method}`);
   }
-  return method;
+  return method === upper || !enabled("upper_case_all_http_methods") ? method : upper;
 }
 
 const REDIRECTS = ["follow", "manual", "error"];
@@ -96,7 +96,6 @@ class Request {
   #signal = null;
   #cf = undefined;
   #cache = undefined;
-  #integrity = "";
   // What a blob: URL named when the request was made; null for other URLs and names of nothing.
   #blob = null;
 
@@ -125,7 +124,6 @@ class Request {
       this.#redirect = from.#redirect;
       this.#cf = from.cf;
       this.#cache = from.#cache;
-      this.#integrity = from.#integrity;
       this.#blob = from.#blob;
       signal = from.signal;
       inputBody = from.#body;
@@ -139,7 +137,12 @@ class Request {
     if (init.method !== undefined) this.#method = normalizeMethod(init.method);
     if (init.redirect !== undefined) this.#redirect = checkEnum(init.redirect, REDIRECTS, "redirect");
     if (init.cache !== undefined && init.cache !== null) this.#cache = cacheMode(init.cache);
-    if (init.integrity !== undefined && initRequest === null) this.#integrity = `${init.integrity}`;
+    // What nobody would check must not look checked.
+    if (init.integrity !== undefined && initRequest === null && `${init.integrity}` !== "") {
+      throw new TypeError(
+        "Subrequest integrity checking is not implemented. The integrity option must be either undefined or an empty string.",
+      );
+    }
     if (init.cf !== undefined && init.cf !== null) {
       this.#cf = initRequest === null ? structuredClone(init.cf) : init.cf;
     }
@@ -231,7 +234,7 @@ class Request {
   }
 
   get integrity() {
-    return this.#integrity;
+    return "";
   }
 
   get keepalive() {
@@ -252,7 +255,6 @@ class Request {
     copy.#redirect = this.#redirect;
     copy.#cf = this.#cf;
     copy.#cache = this.#cache;
-    copy.#integrity = this.#integrity;
     copy.#blob = this.#blob;
     copy.#signal = this.#signal === null ? null : createDependentAbortSignal([this.#signal], "Failed to execute 'clone' on 'Request'");
     return copy;

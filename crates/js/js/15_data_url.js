@@ -40,6 +40,8 @@ function readDataUrl(href) {
   let type = href.slice("data:".length, comma).trim();
   let bytes = percentDecode(href.slice(comma + 1));
   if (BASE64.test(type)) {
+    // Each byte is a character: none of these is of base64.
+    if (bytes.some((byte) => byte >= 0x80)) return null;
     try {
       bytes = forgivingBase64Decode(core.decode(bytes));
     } catch {

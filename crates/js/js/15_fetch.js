@@ -1,6 +1,7 @@
 // fetch: the global one goes out through the host's network, a binding's to whatever the binding is.
 (function () {
 const { core } = __bootstrap;
+const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const {
   op_body_fail,
   op_body_finish,
@@ -115,8 +116,8 @@ function fetchData(request, url) {
   return new Response(request.method === "HEAD" ? null : data.bytes, { statusText: "OK", headers: { "content-type": data.type } });
 }
 
-// target: index of a binding, or -1 for the network.
-async function fetchVia(target, input, init) {
+// target: index of a binding, or -1 for the network. followed: it is where a redirect of the binding led to.
+async function fetchVia(target, input, init, wasRedirected = false) {
   assertInHandler();
   const request = init === undefined && isRequest(input) ? input : new Request(input, init);
   const signal = requestSignal(request) ?? (init?.signal ?? null);
@@ -185,7 +186,7 @@ async function fetchVia(target, input, init) {
       statusText,
       headers,
       url: finalUrl || url.href,
-      redirected: redirects !== 0,
+      redirected: redirects !== 0 || wasRedirected,
       body: bodySource === null ? null : Body.native(bodySource),
       webSocket: socket === null ? null : webSocketFromNative(socket),
     });
@@ -215,6 +216,25 @@ function fetch(input, init = undefined) {
   return fetchVia(-1, input, init);
 }
 
+// A binding answers redirects itself; they are followed here, as the request says (one that came from outside says "manual").
+async function fetchBinding(target, input, init) {
+  let request = init === undefined && isRequest(input) ? input : new Request(input, init);
+  for (let redirects = 0;; redirects++) {
+    const response = await fetchVia(target, request, undefined, redirects !== 0);
+    const { status } = response;
+    const location = status === 301 || status === 302 || status === 303 || status === 307 || status === 308
+      ? response.headers.get("location")
+      : null;
+    if (location === null || request.redirect === "manual") return response;
+    if (request.redirect === "error") throw new TypeError("Unexpected redirect");
+    if (redirects === REDIRECTS_MAX) throw new TypeError("Too many redirects.");
+    await response.body?.cancel();
+    // Nothing but these is ever sent on.
+    const method = request.method === "HEAD" ? "HEAD" : "GET";
+    request = new Request(new URL(location, request.url).href, { method, headers: request.headers, signal: requestSignal(request) });
+  }
+}
+
 // A binding with a fetch method.
 class Fetcher {
   #target;
@@ -225,10 +245,11 @@ class Fetcher {
 
   fetch(input, init = undefined) {
     // A path alone means the same host, as it is often written for assets.
-    return fetchVia(this.#target, input, init);
+    return fetchBinding(this.#target, input, init);
   }
 }
 
+webidl.configureInterface(Fetcher);
 setFetch(fetch);
 
 return { fetch, fetchData, Fetcher, networkCode, pump };

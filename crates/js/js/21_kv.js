@@ -1,6 +1,7 @@
 // The KV namespace binding. Limits and stored state belong to the namespace outside; here are argument forms and types.
 (function () {
 const { core } = __bootstrap;
+const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { op_kv_delete, op_kv_get, op_kv_get_many, op_kv_list, op_kv_put } = core.ops;
 const { ReadableStream, readableStreamCollectIntoUint8Array } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
@@ -62,6 +63,9 @@ class KvNamespace {
 
   async get(key, options = undefined) {
     assertInHandler();
+    if (key === undefined) {
+      throw new TypeError("Failed to execute 'get' on 'KvNamespace': parameter 1 is not of type 'string or Array'.");
+    }
     currentAccount().chargeSubrequest();
     if (Array.isArray(key)) return await this.#many(key, options, false);
     const type = readOptions(options, "get");
@@ -159,6 +163,7 @@ class KvNamespace {
 }
 
 Object.defineProperty(KvNamespace, "name", { value: "KvNamespace" });
+webidl.configureInterface(KvNamespace);
 
 return { KvNamespace };
 })();

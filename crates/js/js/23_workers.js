@@ -2,9 +2,11 @@
 // that a worker's entrypoints extend.
 (function () {
 const { core } = __bootstrap;
-const { op_event_background, op_event_over, op_fail, op_report_exception, op_rpc_park } = core.ops;
+const { op_event_background, op_event_over, op_fail, op_isolate_abort, op_report_exception, op_rpc_park } = core.ops;
 const { AsyncLocalStorage, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { Account } = core.loadExtScript("ext:atoll_js/03_account.js");
+const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
+const { tracing } = core.loadExtScript("ext:atoll_js/44_tracing.js");
 
 // One object each for the life of the isolate; env is filled before the worker's first line runs, exports after its last.
 const env = {};
@@ -28,15 +30,24 @@ function swappable(own) {
 const { storage: envStorage, proxy: currentEnv } = swappable(env);
 const { storage: exportsStorage, proxy: currentExports } = swappable(exports);
 
+function checkCallback(callback, method, place) {
+  if (typeof callback !== "function") {
+    throw new TypeError(`Failed to execute '${method}' on 'EnvModule': parameter ${place} is not of type 'function'.`);
+  }
+}
+
 function withEnv(newEnv, callback) {
+  checkCallback(callback, "withEnv", 2);
   return envStorage.run(newEnv, callback);
 }
 
 function withExports(newExports, callback) {
+  checkCallback(callback, "withExports", 2);
   return exportsStorage.run(newExports, callback);
 }
 
 function withEnvAndExports(newEnv, newExports, callback) {
+  checkCallback(callback, "withEnvAndExports", 3);
   return envStorage.run(newEnv, () => exportsStorage.run(newExports, callback));
 }
 
@@ -81,7 +92,24 @@ class ExecutionContext {
     this.#id = id;
   }
 
+  // What is taken off its object (const { waitUntil } = ctx) has lost its event.
+  static #checked(ctx) {
+    if (ctx !== null && typeof ctx === "object" && #account in ctx) return;
+    throw new TypeError(
+      "Illegal invocation: function called with incorrect `this` reference. See " +
+        "https://developers.cloudflare.com/workers/observability/errors/#illegal-invocation-errors for details.",
+    );
+  }
+
+  get tracing() {
+    return tracing;
+  }
+
   waitUntil(promise) {
+    ExecutionContext.#checked(this);
+    if (arguments.length === 0) {
+      throw new TypeError("Failed to execute 'waitUntil' on 'ExecutionContext': parameter 1 is not of type 'Promise'.");
+    }
     this.#account.admitWait();
     this.#holders++;
     Promise.resolve(promise).then(
@@ -101,6 +129,7 @@ class ExecutionContext {
 
   // Answers the event at once. What it has begun is told by an exception, and may catch that; nothing it answers counts.
   abort(reason = undefined) {
+    ExecutionContext.#checked(this);
     const error = reason ?? new Error("Worker execution was aborted due to call to ctx.abort().");
     endEvent(this, error);
     throw error;
@@ -185,6 +214,7 @@ class ExecutionContext {
   }
 
   passThroughOnException() {
+    ExecutionContext.#checked(this);
     this.#passThrough = true;
   }
 
@@ -199,6 +229,13 @@ const {
 } = ExecutionContext;
 for (const name of ["account", "expire", "answered", "asking", "depth", "end", "hold", "onEnd", "over", "passesThrough", "release", "serving"]) {
   delete ExecutionContext[name];
+}
+
+webidl.configureInterface(ExecutionContext);
+
+// Ends the isolate: whatever runs in it is answered with an exception, and the next event finds a new one.
+function abortIsolate(reason = undefined) {
+  op_isolate_abort(reason === undefined ? "" : `${reason}`.toWellFormed());
 }
 
 // Ends the event that runs, if one does.
@@ -221,6 +258,9 @@ function waitUntil(promise) {
 
 class WorkerEntrypoint {
   constructor(ctx, env) {
+    if (ctx === null || typeof ctx !== "object") {
+      throw new TypeError("Failed to construct 'WorkerEntrypoint': constructor parameter 1 is not of type 'Object'.");
+    }
     this.ctx = ctx;
     this.env = env;
   }
@@ -235,6 +275,7 @@ function later(name, what) {
 }
 
 class RpcTarget {}
+Object.defineProperty(RpcTarget.prototype, Symbol.toStringTag, { value: "JsRpcTarget", configurable: true });
 
 const DurableObject = later("DurableObject", "durable objects");
 const WorkflowEntrypoint = later("WorkflowEntrypoint", "workflows");
@@ -262,6 +303,7 @@ function unbuiltBinding(name, kind, target) {
 }
 
 return {
+  abortIsolate,
   endCurrentEvent,
   eventOver,
   currentEnv,

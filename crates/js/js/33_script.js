@@ -2,6 +2,7 @@
 // there. Its events are given to it as an object of handlers, which 91_dispatch.js calls as any other.
 (function () {
 const { core } = __bootstrap;
+const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { Event, EventTarget, setIsTrusted } = core.loadExtScript("ext:deno_web/02_event.js");
 const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { env } = core.loadExtScript("ext:atoll_js/23_workers.js");
@@ -92,6 +93,32 @@ class ScheduledEvent extends ExtendableEvent {
   }
 }
 
+class TailEvent extends ExtendableEvent {
+  #events;
+
+  constructor(type, key, ctx, events) {
+    super(type, key, ctx);
+    this.#events = events;
+  }
+
+  get events() {
+    return this.#events;
+  }
+
+  get traces() {
+    return this.#events;
+  }
+}
+
+// The older name of the same.
+class TraceEvent extends ExtendableEvent {
+  constructor() {
+    throw new TypeError("Illegal constructor");
+  }
+}
+
+for (const Class of [ExtendableEvent, FetchEvent, ScheduledEvent, TailEvent, TraceEvent]) webidl.configureInterface(Class);
+
 let isScript = false;
 // Types of events that were listened to at start-up.
 const listened = new Set();
@@ -103,10 +130,6 @@ function beginScript() {
   isScript = true;
   for (const name of Object.keys(env)) {
     Object.defineProperty(globalThis, name, { value: env[name], writable: true, enumerable: true, configurable: true });
-  }
-  const classes = { ExtendableEvent, FetchEvent, ScheduledEvent };
-  for (const name of Object.keys(classes)) {
-    Object.defineProperty(globalThis, name, { value: classes[name], writable: true, enumerable: false, configurable: true });
   }
   const add = EventTarget.prototype.addEventListener;
   Object.defineProperty(globalThis, "addEventListener", {
@@ -148,6 +171,10 @@ const handlers = {
     const errors = dispatch(new ScheduledEvent("scheduled", KEY, ctx, controller));
     if (errors.length !== 0) throw errors[0];
   },
+  tail(events, _env, ctx) {
+    const errors = dispatch(new TailEvent("tail", KEY, ctx, events));
+    if (errors.length !== 0) throw errors[0];
+  },
 };
 
 // The handlers of the events that the script listens to; null for a worker of modules.
@@ -168,5 +195,7 @@ function takesException(error) {
   return true;
 }
 
-return { beginScript, scriptHandlers, takesException };
+return {
+  beginScript, ExtendableEvent, FetchEvent, ScheduledEvent, scriptHandlers, TailEvent, takesException, TraceEvent,
+};
 })();

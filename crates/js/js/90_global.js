@@ -22,6 +22,8 @@ const { DOMException } = load("ext:deno_web/01_dom_exception.js");
 const { assertInHandler, AsyncLocalStorage } = load("ext:atoll_js/00_context.js");
 const { currentAccount, endTimer } = load("ext:atoll_js/03_account.js");
 const { Headers } = load("ext:atoll_js/10_headers.js");
+const { ExtendableEvent, FetchEvent, ScheduledEvent, TailEvent, TraceEvent } = load("ext:atoll_js/33_script.js");
+const { Body, PerformanceResourceTiming, WebSocketRequestResponsePair } = load("ext:atoll_js/45_scope.js");
 const { waitUntil } = load("ext:atoll_js/23_workers.js");
 const { FormData } = load("ext:atoll_js/11_formdata.js");
 const { Request } = load("ext:atoll_js/13_request.js");
@@ -173,10 +175,13 @@ class Navigator {
   }
 }
 
+Object.defineProperty(Navigator.prototype, Symbol.toStringTag, { value: "Navigator", configurable: true });
+
 const classes = {
   AbortController: abort.AbortController,
   AbortSignal: abort.AbortSignal,
   Blob: blob.Blob,
+  Body,
   BroadcastChannel,
   ByteLengthQueuingStrategy: streams.ByteLengthQueuingStrategy,
   Cache,
@@ -193,6 +198,8 @@ const classes = {
   Event: event.Event,
   EventSource,
   EventTarget: event.EventTarget,
+  ExtendableEvent,
+  FetchEvent,
   File: blob.File,
   FileList,
   FileReader,
@@ -212,6 +219,7 @@ const classes = {
   PerformanceMeasure: performance.PerformanceMeasure,
   PerformanceObserver: performance.PerformanceObserver,
   PerformanceObserverEntryList: performance.PerformanceObserverEntryList,
+  PerformanceResourceTiming,
   ProgressEvent: event.ProgressEvent,
   PromiseRejectionEvent: event.PromiseRejectionEvent,
   ReadableByteStreamController: streams.ReadableByteStreamController,
@@ -222,13 +230,16 @@ const classes = {
   ReadableStreamDefaultReader: streams.ReadableStreamDefaultReader,
   Request,
   Response,
+  ScheduledEvent,
   Scheduler,
   ServiceWorkerGlobalScope,
   SubtleCrypto: cryptography.SubtleCrypto,
+  TailEvent,
   TextDecoder: encoding.TextDecoder,
   TextDecoderStream: encoding.TextDecoderStream,
   TextEncoder: encoding.TextEncoder,
   TextEncoderStream: encoding.TextEncoderStream,
+  TraceEvent,
   TransformStream: streams.TransformStream,
   TransformStreamDefaultController: streams.TransformStreamDefaultController,
   URL: url.URL,
@@ -236,6 +247,7 @@ const classes = {
   URLSearchParams: url.URLSearchParams,
   WebSocket,
   WebSocketPair,
+  WebSocketRequestResponsePair,
   WorkerGlobalScope,
   WritableStream: streams.WritableStream,
   WritableStreamDefaultController: streams.WritableStreamDefaultController,
@@ -259,6 +271,8 @@ const values = {
   caches,
   console,
   navigator: new Navigator(),
+  // HTML Standard: that of no site.
+  origin: "null",
   performance: performance.performance,
   scheduler: new Scheduler(),
 };

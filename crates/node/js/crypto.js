@@ -1,4 +1,4 @@
-// exports: Certificate, Cipher, Cipheriv, Decipher, Decipheriv, DiffieHellman, DiffieHellmanGroup, ECDH, Hash, Hmac, KeyObject, Sign, Verify
+// exports: Certificate, CryptoKey, Cipher, Cipheriv, Decipher, Decipheriv, DiffieHellman, DiffieHellmanGroup, ECDH, Hash, Hmac, KeyObject, Sign, Verify
 // exports: X509Certificate, checkPrime, checkPrimeSync, constants, createCipher, createCipheriv, createDecipher
 // exports: createDecipheriv, createDiffieHellman
 // exports: createDiffieHellmanGroup, createECDH, createHash, createHmac, createPrivateKey, createPublicKey
@@ -151,6 +151,7 @@ module.exports = {
   hkdf: kdf.hkdf,
   hkdfSync: kdf.hkdfSync,
   Hmac: hashes.Hmac,
+  CryptoKey: globalThis.CryptoKey,
   KeyObject: keys.KeyObject,
   pbkdf2: kdf.pbkdf2,
   pbkdf2Sync: kdf.pbkdf2Sync,

@@ -18,18 +18,19 @@ const constants = require("internal/fs/constants");
 const sync = require("internal/fs/sync");
 const { Dirent, Stats, pathOf } = require("internal/fs/tree");
 const { codes: { ERR_INVALID_ARG_TYPE } } = require("internal/errors");
-const { unavailable, unavailableClass } = require("internal/unavailable");
+const { Dir, globSync, opendirSync } = require("internal/fs/dir");
+const { unavailable } = require("internal/unavailable");
 
 const { nextTick } = require("internal/host_process");
 
-function withCallback(name, extra) {
+function withCallback(name, extra, functions = sync) {
   return {
     [name](...args) {
       const callback = args.pop();
       if (typeof callback !== "function") throw new ERR_INVALID_ARG_TYPE("cb", "Function", callback);
       let value;
       try {
-        value = sync[`${name}Sync`](...args);
+        value = functions[`${name}Sync`](...args);
       } catch (error) {
         // A wrong argument is told at once.
         if (error instanceof TypeError || error instanceof RangeError) throw error;
@@ -48,6 +49,7 @@ function ReadStream(path, options) {
   this.fd = options.fd ?? null;
   this.path = this.fd === null ? pathOf(path) : path;
   this.flags = options.flags ?? "r";
+  this.autoClose = options.autoClose ?? true;
   this.bytesRead = 0;
   this.start = options.start;
   this.end = options.end ?? Infinity;
@@ -72,7 +74,7 @@ function opening(stream, callback) {
   });
 }
 function closing(stream, error, callback) {
-  if (typeof stream.fd === "number") {
+  if (typeof stream.fd === "number" && stream.autoClose) {
     try {
       sync.closeSync(stream.fd);
     } catch (closeError) {
@@ -110,6 +112,7 @@ function WriteStream(path, options) {
   this.path = this.fd === null ? pathOf(path) : path;
   this.flags = options.flags ?? "w";
   this.mode = options.mode;
+  this.autoClose = options.autoClose ?? true;
   this.bytesWritten = 0;
   this.pos = options.start ?? null;
   Writable.call(this, { highWaterMark: options.highWaterMark, signal: options.signal, defaultEncoding: options.encoding ?? "utf8" });
@@ -128,7 +131,14 @@ WriteStream.prototype._write = function _write(chunk, _encoding, callback) {
   }
   callback();
 };
+WriteStream.prototype.destroySoon = Writable.prototype.end;
 for (const Class of [ReadStream, WriteStream]) {
+  Object.defineProperty(Class.prototype, "pending", {
+    configurable: true,
+    get() {
+      return this.fd === null;
+    },
+  });
   Class.prototype.close = function close(callback) {
     if (callback) this.once("close", () => callback());
     this.destroy();
@@ -138,7 +148,7 @@ for (const Class of [ReadStream, WriteStream]) {
 const fs = {
   ...sync,
   Dirent,
-  Dir: unavailableClass("Dir", "fs.Dir"),
+  Dir,
   FileReadStream: ReadStream,
   FileWriteStream: WriteStream,
   ReadStream,
@@ -158,19 +168,18 @@ const fs = {
 };
 for (const name of Object.keys(sync)) {
   const plain = name.slice(0, -"Sync".length);
-  if (plain !== "exists") fs[plain] = withCallback(plain, plain === "read" || plain === "write");
+  if (plain !== "exists") fs[plain] = withCallback(plain, ["read", "readv", "write", "writev"].includes(plain));
 }
+const ofDirectories = { globSync, opendirSync };
+Object.assign(fs, ofDirectories);
+for (const name of ["glob", "opendir"]) fs[name] = withCallback(name, false, ofDirectories);
+fs.openAsBlob = async function openAsBlob(path, options = undefined) {
+  return new Blob([sync.readFileSync(path)], { type: options?.type ?? "" });
+};
 fs.realpath.native = fs.realpath;
 fs.realpathSync.native = fs.realpathSync;
 // What a file system in memory does not have.
-for (
-  const name of [
-    "chmod", "chmodSync", "chown", "chownSync", "fchmod", "fchmodSync", "fchown", "fchownSync", "futimes",
-    "futimesSync", "glob", "globSync", "lchmod", "lchmodSync", "lchown", "lchownSync", "link", "linkSync",
-    "lutimes", "lutimesSync", "openAsBlob", "opendir", "opendirSync", "readv", "readvSync", "statfs", "statfsSync",
-    "unwatchFile", "watch", "watchFile", "writev", "writevSync",
-  ]
-) fs[name] = unavailable(`fs.${name}`);
+for (const name of ["unwatchFile", "watch", "watchFile"]) fs[name] = unavailable(`fs.${name}`);
 Object.defineProperty(fs, "promises", { configurable: true, enumerable: true, get: () => require("fs/promises") });
 
 module.exports = fs;

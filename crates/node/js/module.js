@@ -1,5 +1,7 @@
 // exports: Module, SourceMap, builtinModules, constants, createRequire, findSourceMap, isBuiltin, syncBuiltinESMExports
 // exports: enableCompileCache, findPackageJSON, flushCompileCache, getCompileCacheDir, getSourceMapsSupport, globalPaths, register
+// exports: _cache, _debug, _extensions, _findPath, _initPaths, _load, _nodeModulePaths, _pathCache, _preloadModules
+// exports: _resolveFilename, _resolveLookupPaths
 // exports: registerHooks, runMain, setSourceMapsSupport, stripTypeScriptTypes, wrap
 //
 // node:module: what a worker can require is what it was deployed with and Node's own modules; the rest throws.

@@ -4,7 +4,7 @@
 // node:perf_hooks: the platform's performance object with Node's additions. An isolate shares its thread with others, so
 // nothing here measures that thread: the event loop's figures are zero.
 
-const { codes: { ERR_ILLEGAL_CONSTRUCTOR, ERR_METHOD_NOT_IMPLEMENTED } } = require("internal/errors");
+const { codes: { ERR_METHOD_NOT_IMPLEMENTED } } = require("internal/errors");
 const { validateFunction } = require("internal/validators");
 const {
   Performance,
@@ -13,14 +13,9 @@ const {
   PerformanceMeasure,
   PerformanceObserver,
   PerformanceObserverEntryList,
+  PerformanceResourceTiming,
   performance,
 } = globalThis;
-
-class PerformanceResourceTiming extends PerformanceEntry {
-  constructor() {
-    throw new ERR_ILLEGAL_CONSTRUCTOR();
-  }
-}
 
 function eventLoopUtilization() {
   return { idle: 0, active: 0, utilization: 0 };

@@ -5,6 +5,8 @@
 // exports: permission, pid, platform, ppid, ref, release, report, resourceUsage, setUncaughtExceptionCaptureCallback
 // exports: removeAllListeners, removeListener
 // exports: _events, _eventsCount, _exiting, _maxListeners, channel, connected, domain, execve, initgroups, moduleLoadList, openStdin
+// exports: _debugEnd, _debugProcess, _fatalException, _getActiveHandles, _getActiveRequests, _kill, _linkedBinding, _rawDebug
+// exports: _startProfilerIdleNotifier, _stopProfilerIdleNotifier, _tickCallback, getSourceMapsSupport, setSourceMapsEnabled
 // exports: reallyExit, send, setegid, seteuid, setgid, setgroups, setuid, threadCpuUsage
 // exports: sourceMapsEnabled, stderr, stdin, stdout, throwDeprecation, title, traceDeprecation, umask, unref, uptime, version, versions
 //
@@ -14,7 +16,7 @@
 const { codes: { ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_METHOD_NOT_IMPLEMENTED, ERR_OUT_OF_RANGE } } = require(
   "internal/errors",
 );
-const { validateFunction, validateString, validateUint32 } = require("internal/validators");
+const { validateBoolean, validateFunction, validateString, validateUint32 } = require("internal/validators");
 const EventEmitter = require("events");
 const hooks = require("internal/async_hooks");
 const { nextTick } = require("internal/next_tick");
@@ -541,6 +543,21 @@ for (
     "threadCpuUsage",
   ]
 ) process[name] = notImplemented(name);
+
+for (
+  const name of ["_debugEnd", "_debugProcess", "_fatalException", "_kill", "_linkedBinding", "_startProfilerIdleNotifier", "_stopProfilerIdleNotifier"]
+) process[name] = notImplemented(name);
+
+process._getActiveHandles = () => [];
+process._getActiveRequests = () => [];
+// Past console: straight to the worker's log, which is one.
+process._rawDebug = (...args) => console.error(require("util").format(...args));
+process._tickCallback = () => {};
+// Stacks are in the developer's sources in any case.
+process.setSourceMapsEnabled = function setSourceMapsEnabled(value) {
+  validateBoolean(value, "value");
+};
+process.getSourceMapsSupport = () => Object.freeze({ __proto__: null, enabled: false, nodeModules: false, generatedCode: false });
 
 process.loadEnvFile = function loadEnvFile(path = undefined) {
   const text = require("fs").readFileSync(path ?? ".env", "utf8");

@@ -1,4 +1,4 @@
-// exports: setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate, promises
+// exports: setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate, promises, active, enroll, unenroll
 const {
   clearImmediate,
   clearInterval,
@@ -8,7 +8,19 @@ const {
   setTimeout,
 } = require("internal/timers");
 
+// Node.js deprecated these; the platform has their names.
+function enroll() {
+  throw new Error("Not implemented. Please use setTimeout() instead.");
+}
+function unenroll(item) {
+  clearTimeout(item);
+}
+function active() {}
+
 module.exports = {
+  active,
+  enroll,
+  unenroll,
   setTimeout,
   clearTimeout,
   setInterval,

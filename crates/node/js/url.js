@@ -1,5 +1,5 @@
 // exports: URL, URLPattern, URLSearchParams, Url, domainToASCII, domainToUnicode, fileURLToPath, fileURLToPathBuffer, format, parse
-// exports: pathToFileURL, resolve, resolveObject, urlToHttpOptions
+// exports: toPathIfFileURL, pathToFileURL, resolve, resolveObject, urlToHttpOptions
 
 const { codes } = require("internal/errors");
 const { ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_INVALID_FILE_URL_HOST, ERR_INVALID_FILE_URL_PATH, ERR_INVALID_URL_SCHEME, ERR_MISSING_ARGS } = codes;
@@ -157,5 +157,6 @@ module.exports = {
   URL,
   URLPattern,
   URLSearchParams,
+  toPathIfFileURL: (value) => value instanceof URL ? fileURLToPath(value) : value,
   urlToHttpOptions,
 };

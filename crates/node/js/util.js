@@ -1,4 +1,5 @@
 // exports: TextDecoder, TextEncoder, MIMEParams, MIMEType, _errnoException, _exceptionWithHostPort, _extend, aborted, callbackify
+// exports: convertProcessSignalToExitCode, setTraceSigInt
 // exports: debug, debuglog, deprecate, diff, format, formatWithOptions, getCallSite, getCallSites, getSystemErrorMap
 // exports: getSystemErrorMessage, getSystemErrorName, inherits, inspect, isArray, isBoolean, isBuffer, isDate, isDeepStrictEqual
 // exports: isError, isFunction, isNull, isNullOrUndefined, isNumber, isObject, isPrimitive, isRegExp, isString, isSymbol
@@ -19,6 +20,15 @@ const {
   validateAbortSignal, validateBoolean, validateFunction, validateInteger, validateNumber, validateObject, validateOneOf, validateString,
 } = require("internal/validators");
 const types = require("util/types");
+
+// What a shell says of a process that a signal ended.
+const SIGNAL_EXIT = 128;
+
+function convertProcessSignalToExitCode(signalCode) {
+  const { signals } = require("os").constants;
+  validateOneOf(signalCode, "signalCode", Object.keys(signals));
+  return SIGNAL_EXIT + signals[signalCode];
+}
 
 function inherits(ctor, superCtor) {
   if (ctor === undefined || ctor === null) throw new ERR_INVALID_ARG_TYPE("ctor", "Function", ctor);
@@ -263,6 +273,7 @@ module.exports = {
     validateFunction(fn, "fn");
     return deprecate(fn, message, code);
   },
+  convertProcessSignalToExitCode,
   diff,
   format,
   formatWithOptions,
@@ -282,6 +293,8 @@ module.exports = {
   parseArgs,
   parseEnv,
   promisify,
+  // No signal arrives that could be traced.
+  setTraceSigInt() {},
   stripVTControlCharacters,
   styleText,
   TextDecoder,

@@ -57,6 +57,16 @@ pub(crate) fn plain_request(request: &Request, wire: &mut Vec<u8>) -> bool {
     true
 }
 
+/// Ends the isolate because the worker asks for it: every event that it serves is answered with a fault that says so.
+#[op2(fast)]
+pub(crate) fn op_isolate_abort(state: &OpState, #[string] reason: &str) {
+    let reason = if reason.is_empty() { "no reason was given" } else { reason };
+    if let Some(interrupt) = isolate(state).interrupt.get() {
+        let message = format!("the worker ended its isolate with abortIsolate(): {reason}");
+        interrupt.terminate_blindly(Fault::new(FaultKind::Exception, message));
+    }
+}
+
 /// The list in a wire string. JavaScript has checked names and values; what it let through and HTTP does not (control
 /// characters in values) is the worker's error.
 pub(crate) fn headers_from_wire(wire: &[u8]) -> Result<HeaderMap, JsErrorBox> {

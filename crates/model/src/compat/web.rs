@@ -73,7 +73,7 @@ pub(super) const FLAGS: &[CompatFlag] = &[
         "A promise that another event resolves continues in the event that waits for it."),
     flag("set_tostring_tag", "do_not_set_tostring_tag", from(2024, 9, 26), false, AlwaysOn,
         "API objects have Symbol.toStringTag."),
-    flag("upper_case_all_http_methods", "no_upper_case_all_http_methods", from(2024, 10, 14), false, AlwaysOff,
+    flag("upper_case_all_http_methods", "no_upper_case_all_http_methods", from(2024, 10, 14), false, Honoured,
         "fetch() and Request turn every method into upper case."),
     flag("disable_top_level_await_in_require", "enable_top_level_await_in_require", from(2024, 12, 2), false, AlwaysOn,
         "require() of a module that awaits at its top level is an error."),

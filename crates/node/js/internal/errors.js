@@ -197,6 +197,7 @@ for (
         : "";
       return `Unknown option '${option}'${hint}`;
     }],
+    ["ERR_DIR_CLOSED", [Error], "Directory handle was closed"],
     ["ERR_SOCKET_BAD_PORT", [RangeError], (name, port, zero = true) => `${name} should be ${zero ? ">= 0" : "> 0"} and < 65536. Received ${determineSpecificType(port)}.`],
     ["ERR_SOCKET_CLOSED", [Error], "Socket is closed"],
     ["ERR_STREAM_ALREADY_FINISHED", [Error], (name) => `Cannot call ${name} after a stream was finished`],

@@ -65,6 +65,22 @@ class SocketAddress {
     this.#flowlabel = flowlabel;
   }
 
+  static isSocketAddress(value) {
+    return value !== null && typeof value === "object" && #address in value;
+  }
+
+  // "192.0.2.1:80", "[2001:db8::1]:80", or an address alone; undefined for what is neither.
+  static parse(input) {
+    validateString(input, "input");
+    try {
+      const { hostname, port } = new URL(`http://${input}`);
+      if (hostname.startsWith("[")) return new SocketAddress({ address: hostname.slice(1, -1), port: Number(port), family: "ipv6" });
+      return new SocketAddress({ address: hostname, port: Number(port), family: "ipv4" });
+    } catch {
+      return undefined;
+    }
+  }
+
   get address() {
     return this.#address;
   }

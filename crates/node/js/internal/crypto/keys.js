@@ -47,6 +47,17 @@ class KeyObject {
     return other.type === this.#type && op_crypto_key_equals(this.#handle, handleOf(other));
   }
 
+  // The same key for crypto.subtle.
+  toCryptoKey(algorithm, extractable, keyUsages) {
+    const { importCryptoKeySync } = internal.load("ext:deno_crypto/00_crypto.js");
+    const [format, data] = this.#type === "secret"
+      ? ["raw", this.export()]
+      : this.#type === "public"
+      ? ["spki", this.export({ type: "spki", format: "der" })]
+      : ["pkcs8", this.export({ type: "pkcs8", format: "der" })];
+    return importCryptoKeySync(format, data, algorithm, extractable, keyUsages);
+  }
+
   static isKeyObject(value) {
     return typeof value === "object" && value !== null && #handle in value;
   }

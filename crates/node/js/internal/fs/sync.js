@@ -3,19 +3,61 @@
 const { Buffer } = require("buffer");
 const { posix } = require("path");
 const constants = require("internal/fs/constants");
-const { codes: { ERR_INVALID_ARG_TYPE } } = require("internal/errors");
+const { codes: { ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE } } = require("internal/errors");
+const { validateInteger } = require("internal/validators");
 const tree = require("internal/fs/tree");
-const { Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, mayChange, openSync, pathOf, readAt, walk, writeAt } = tree;
+const { CAPACITY, Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, mayChange, openSync, pathOf, readAt, walk, writeAt } = tree;
 const { S_IFDIR, S_IFREG, S_IFLNK } = constants;
 
 const encodingOf = (options) => typeof options === "string" ? options : options?.encoding;
 const encoded = (bytes, encoding) => encoding && encoding !== "buffer" ? bytes.toString(encoding) : bytes;
 const named = (text, options) => encodingOf(options) === "buffer" ? Buffer.from(text) : text;
 
+// What statfs() tells sizes in.
+const BLOCK = 4096;
+
+function listOf(buffers) {
+  if (!Array.isArray(buffers) || !buffers.every((buffer) => ArrayBuffer.isView(buffer))) {
+    throw new ERR_INVALID_ARG_TYPE("buffers", "ArrayBufferView[]", buffers);
+  }
+  return buffers;
+}
+
 function bytesOf(data, encoding) {
   if (typeof data === "string") return Buffer.from(data, encoding === "buffer" ? undefined : encoding);
   if (ArrayBuffer.isView(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   throw new ERR_INVALID_ARG_TYPE("data", ["string", "Buffer", "TypedArray", "DataView"], data);
+}
+
+function modeOf(mode) {
+  if (typeof mode === "string") {
+    if (!/^[0-7]+$/.test(mode)) {
+      throw new ERR_INVALID_ARG_VALUE("mode", mode, "must be a 32-bit unsigned integer or an octal string");
+    }
+    mode = Number.parseInt(mode, 8);
+  }
+  validateInteger(mode, "mode", 0, 0xffffffff);
+  return mode & 0o7777;
+}
+
+// Rights are told and not asked for: all that a worker has written it may read and write.
+function setMode(node, mode, syscall, path) {
+  const bits = modeOf(mode);
+  if (node.space === null) throw failure("EPERM", syscall, path);
+  node.mode = node.kind | bits;
+  node.ctime = Date.now();
+}
+
+// There is one owner, whoever is named.
+function checkOwner(uid, gid) {
+  validateInteger(uid, "uid", -1, 0xffffffff);
+  validateInteger(gid, "gid", -1, 0xffffffff);
+}
+
+const milliseconds = (time) => time instanceof Date ? time.getTime() : Number(time) * 1000;
+
+function setTimes(node, atime, mtime) {
+  [node.atime, node.mtime] = [milliseconds(atime), milliseconds(mtime)];
 }
 
 // Runs with a descriptor, opened for it unless it is one.
@@ -167,9 +209,76 @@ const sync = {
     free(at);
   },
   utimesSync(path, atime, mtime) {
-    const { node } = find(path, "utime");
-    const milliseconds = (time) => time instanceof Date ? time.getTime() : Number(time) * 1000;
-    [node.atime, node.mtime] = [milliseconds(atime), milliseconds(mtime)];
+    setTimes(find(path, "utime").node, atime, mtime);
+  },
+  futimesSync(fd, atime, mtime) {
+    setTimes(file(fd, "futime").node, atime, mtime);
+  },
+  lutimesSync(path, atime, mtime) {
+    setTimes(find(path, "lutime", false).node, atime, mtime);
+  },
+  chmodSync(path, mode) {
+    modeOf(mode);
+    setMode(find(path, "chmod").node, mode, "chmod", pathOf(path));
+  },
+  fchmodSync(fd, mode) {
+    modeOf(mode);
+    const { node, path } = file(fd, "fchmod");
+    setMode(node, mode, "fchmod", path);
+  },
+  lchmodSync(path, mode) {
+    modeOf(mode);
+    setMode(find(path, "lchmod", false).node, mode, "lchmod", pathOf(path));
+  },
+  chownSync(path, uid, gid) {
+    checkOwner(uid, gid);
+    find(path, "chown");
+  },
+  fchownSync(fd, uid, gid) {
+    checkOwner(uid, gid);
+    file(fd, "fchown");
+  },
+  lchownSync(path, uid, gid) {
+    checkOwner(uid, gid);
+    find(path, "lchown", false);
+  },
+  linkSync(existing, path) {
+    const { node } = find(existing, "link", false);
+    if (node.kind === S_IFDIR) throw failure("EPERM", "link", pathOf(existing));
+    const at = walk(path, "link", false);
+    if (at.node !== undefined) throw failure("EEXIST", "link", pathOf(path));
+    mayChange(at, "link", path);
+    if (node.space !== at.parent.space) throw failure("EXDEV", "link", pathOf(existing));
+    node.space.take(ENTRY_BYTES, "link", pathOf(path));
+    at.parent.entries.set(at.name, node);
+    at.parent.touch();
+    node.links++;
+  },
+  statfsSync(path, options = undefined) {
+    const { node } = find(path, "statfs");
+    const number = options?.bigint ? BigInt : Number;
+    // What is not written to has no room.
+    const blocks = node.space === null ? 0 : CAPACITY / BLOCK;
+    const free = node.space === null ? 0 : Math.floor((CAPACITY - node.space.used) / BLOCK);
+    const files = node.space === null ? 0 : CAPACITY / ENTRY_BYTES;
+    const facts = { type: 0, bsize: BLOCK, blocks, bfree: free, bavail: free, files, ffree: Math.floor(free * BLOCK / ENTRY_BYTES) };
+    return Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, number(value)]));
+  },
+  readvSync(fd, buffers, position = null) {
+    let total = 0;
+    for (const buffer of listOf(buffers)) {
+      const count = sync.readSync(fd, buffer, 0, buffer.byteLength, typeof position === "number" ? position + total : null);
+      total += count;
+      if (count < buffer.byteLength) break;
+    }
+    return total;
+  },
+  writevSync(fd, buffers, position = null) {
+    let total = 0;
+    for (const buffer of listOf(buffers)) {
+      total += sync.writeSync(fd, buffer, 0, buffer.byteLength, typeof position === "number" ? position + total : null);
+    }
+    return total;
   },
   writeFileSync(target, data, options = undefined) {
     const bytes = bytesOf(data, encodingOf(options));
@@ -197,6 +306,10 @@ function statOf(path, options, syscall, follow) {
 function free({ parent, name, node }) {
   parent.entries.delete(name);
   const release = (each) => {
+    if (--each.links > 0) {
+      each.space.take(-ENTRY_BYTES);
+      return;
+    }
     each.space.take(-ENTRY_BYTES);
     if (each.kind === S_IFREG) each.resize(0, name, "unlink");
     else if (each.kind === S_IFDIR) each.entries.forEach(release);

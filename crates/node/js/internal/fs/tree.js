@@ -47,6 +47,8 @@ class Node {
     this.kind = kind;
     this.mode = kind | mode;
     this.writable = writable;
+    // Names that it has.
+    this.links = 1;
     this.inode = ++lastInode;
     this.mtime = this.atime = this.ctime = this.birthtime = Date.now();
     if (kind === S_IFDIR) this.entries = new Map();
@@ -182,7 +184,7 @@ function mayChange(at, syscall, path) {
 class Stats {
   constructor(node, bigint = false) {
     const number = bigint ? BigInt : Number;
-    const facts = { dev: 0, ino: node.inode, mode: node.mode, nlink: 1, uid: 0, gid: 0, rdev: 0, size: node.length, blksize: 4096, blocks: Math.ceil(node.length / 512) };
+    const facts = { dev: 0, ino: node.inode, mode: node.mode, nlink: node.links, uid: 0, gid: 0, rdev: 0, size: node.length, blksize: 4096, blocks: Math.ceil(node.length / 512) };
     for (const [name, value] of Object.entries(facts)) this[name] = number(value);
     for (const name of ["atime", "mtime", "ctime", "birthtime"]) {
       this[`${name}Ms`] = number(node[name]);
@@ -283,4 +285,4 @@ function writeAt(handle, bytes, position) {
   return bytes.length;
 }
 
-module.exports = { Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, flagsOf, mayChange, open, openSync, pathOf, readAt, walk, writeAt };
+module.exports = { CAPACITY, Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, flagsOf, mayChange, open, openSync, pathOf, readAt, walk, writeAt };
