@@ -41,7 +41,7 @@ export default {
         console.log("printed", { deep: [1, 2] });
         break;
       case "/throw":
-        throw new TypeError("thrown on purpose");
+        throw Object.assign(new TypeError("thrown on purpose"), { facts: { order: 7 } });
       case "/busy":
         return new Response(String(busyWork(3e7) > 0));
       case "/spin":
@@ -306,6 +306,20 @@ pub async fn console_and_exceptions() -> Result<()> {
         "{thrown}"
     );
     ensure!(details["exception"]["className"] == "TypeError", "{thrown}");
+    let script = &details["stackTrace"]["callFrames"][0]["scriptId"];
+    ensure!(script.is_string() && details["scriptId"] == *script, "{thrown}");
+    let id = &details["exception"]["objectId"];
+    let of = json!({ "objectId": id, "ownProperties": true });
+    let properties = client.call("Runtime.getProperties", of).await?;
+    let facts = properties["result"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|property| property["name"] == "facts")
+        .with_context(|| format!("the exception has no facts: {properties}"))?;
+    let of = json!({ "objectId": facts["value"]["objectId"], "ownProperties": true });
+    let properties = client.call("Runtime.getProperties", of).await?;
+    ensure!(properties["result"][0]["value"]["value"] == 7, "{properties}");
     let frame = &details["stackTrace"]["callFrames"][0];
     ensure!(
         frame["functionName"] == "fetch" && frame["url"] == "file:///index.js",

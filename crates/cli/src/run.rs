@@ -170,7 +170,11 @@ fn write_types(terminal: &dyn Terminal, cwd: PathBuf, args: TypesArgs) -> ExitCo
             } else {
                 "nothing to change in"
             };
-            terminal.out(&format!("{did} {file}: {} bindings\n", written.bindings));
+            let bindings = match written.bindings {
+                1 => "1 binding".to_owned(),
+                count => format!("{count} bindings"),
+            };
+            terminal.out(&format!("{did} {file}: {bindings}\n"));
             ExitCode::SUCCESS
         }
         Err(error) => failed(terminal, &error.to_string()),

@@ -5,7 +5,8 @@
 // native source that nobody looked into travels on without passing through JavaScript.
 (function () {
 const { core, primordials } = __bootstrap;
-const { SymbolAsyncIterator } = primordials;
+const { ArrayIsArray, SymbolAsyncIterator, SymbolIterator } = primordials;
+const ObjectPrototypeToString = Object.prototype.toString;
 const {
   op_body_cancel,
   op_body_collect,
@@ -18,6 +19,7 @@ const { URLSearchParams } = core.loadExtScript("ext:deno_web/00_url.js");
 const mimesniff = core.loadExtScript("ext:deno_web/01_mimesniff.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
 const { ReadableStream, isReadableStreamDisturbed, readableStreamDisturb } = streams;
+const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const { assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { decodeMultipart, decodeUrlEncoded, encodeMultipart, FormData } = core.loadExtScript("ext:atoll_js/11_formdata.js");
 
@@ -185,6 +187,12 @@ function bytesStream(bytes) {
 }
 
 // Fetch Standard, "extract a body". Returns { body, contentType }.
+// An iterable that does not say itself how it is text; arrays do, and are iterated all the same.
+function iterates(object) {
+  if (typeof (object[SymbolAsyncIterator] ?? object[SymbolIterator]) !== "function") return false;
+  return ArrayIsArray(object) || object.toString === ObjectPrototypeToString;
+}
+
 function extractBody(object) {
   if (typeof object === "string") {
     return { body: Body.text(object.isWellFormed() ? object : object.toWellFormed()), contentType: "text/plain;charset=UTF-8" };
@@ -209,7 +217,7 @@ function extractBody(object) {
       const { blob, contentType } = encodeMultipart(object);
       return { body: blobBody(blob), contentType };
     }
-    if (typeof object[SymbolAsyncIterator] === "function") {
+    if (iterates(object) && enabled("fetch_iterable_type_support")) {
       return { body: Body.stream(ReadableStream.from(object)), contentType: null };
     }
   }

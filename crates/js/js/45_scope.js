@@ -10,6 +10,7 @@ const { markNotSerializable } = core.loadExtScript("ext:deno_web/13_message_port
 const { Headers } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { FormData } = core.loadExtScript("ext:atoll_js/11_formdata.js");
 const { Request } = core.loadExtScript("ext:atoll_js/13_request.js");
+const { WebSocketPair } = core.loadExtScript("ext:atoll_js/20_websocket.js");
 const { Response } = core.loadExtScript("ext:atoll_js/14_response.js");
 
 function illegal(name, Base = undefined) {
@@ -70,7 +71,9 @@ webidl.configureInterface(WebSocketRequestResponsePair);
 // Objects of the platform do not become empty ones by structuredClone().
 for (const Class of [FormData, Headers, Request, Response]) markNotSerializable(Class.prototype);
 
-Object.defineProperty(CloseEvent.prototype, Symbol.toStringTag, { value: "CloseEvent", configurable: true });
+for (const Class of [CloseEvent, WebSocketPair]) {
+  Object.defineProperty(Class.prototype, Symbol.toStringTag, { value: Class.name, configurable: true });
+}
 
 // Workers: at least so many bytes, or what there is up to the end.
 async function readAtLeast(minElements, view) {

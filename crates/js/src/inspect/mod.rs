@@ -38,6 +38,20 @@ const GROUP: i32 = 1;
 /// What clients are told of the context: the one in which they evaluate unless they say otherwise.
 const CONTEXT_DATA: &str = r#"{"isDefault":true,"type":"default"}"#;
 
+/// The name of the script that exceptions are said to come from.
+const THROWER: &str = "ext:atoll_js/thrower";
+
+/// V8 shows a client the thrown object itself only where the script that it is told of lets other origins see its errors,
+/// which browsers say of a page's scripts and the engine of none. This is one that says so: an empty module, and its id.
+fn thrower(scope: &mut v8::PinScope<'_, '_>) -> Option<(v8::Global<v8::Module>, i32)> {
+    let name = v8::String::new(scope, THROWER)?;
+    let origin = v8::ScriptOrigin::new(scope, name.into(), 0, 0, true, 0, None, false, false, true, None);
+    let mut source = v8::script_compiler::Source::new(v8::String::empty(scope), Some(&origin));
+    let module = v8::script_compiler::compile_module(scope, &mut source)?;
+    let id = module.script_id()?;
+    Some((v8::Global::new(scope, module), id))
+}
+
 /// The isolate's side. See the module.
 pub(crate) struct Debugger {
     handle: Arc<Handle>,
@@ -50,6 +64,8 @@ pub(crate) struct Debugger {
     // Sessions go before the inspector, which must not be dropped under them.
     sessions: RefCell<Vec<Rc<Session>>>,
     inspector: OnceCell<V8Inspector>,
+    /// Kept, because V8 looks for it by its id.
+    thrower: OnceCell<(v8::Global<v8::Module>, i32)>,
 }
 
 impl Debugger {
@@ -69,6 +85,7 @@ impl Debugger {
             isolate: pointer,
             sessions: RefCell::default(),
             inspector: OnceCell::new(),
+            thrower: OnceCell::new(),
         });
         isolate.set_slot(OfIsolate(Rc::downgrade(&debugger)));
         let client = V8InspectorClient::new(Box::new(Client(Rc::downgrade(&debugger))));
@@ -83,8 +100,11 @@ impl Debugger {
                 StringView::from(&name[..]),
                 StringView::from(CONTEXT_DATA.as_bytes()),
             );
+            // Both were empty: this is the only place that fills them.
+            if let Some(thrower) = thrower(scope) {
+                let _ = debugger.thrower.set(thrower);
+            }
         }
-        // It was empty: this is the only place that fills it.
         let _ = debugger.inspector.set(inspector);
         debugger
     }
@@ -136,7 +156,7 @@ impl Debugger {
             at(message.get_line_number(scope)),
             at(Some(message.get_start_column() + 1)),
             stack,
-            0,
+            self.thrower.get().map_or(0, |(_, id)| *id),
         );
     }
 

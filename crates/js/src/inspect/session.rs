@@ -244,10 +244,10 @@ fn timed(message: String, now_ms: impl FnOnce() -> u64) -> String {
     event.to_string()
 }
 
-/// An exception that nothing caught, with itself: V8 leaves it out for those of the worker's events, and gives its place
-/// alone. What it is called, says and where it comes from stands in the rest; it cannot be unfolded.
+/// An exception that nothing caught: its stack without the engine's frames, and in a script of the worker's. Where V8 left
+/// the exception itself out, what it is called, says and where it comes from is made of the rest; that cannot be unfolded.
 fn described(message: String) -> String {
-    if !message.starts_with("{\"method\":\"Runtime.exceptionThrown\"") || message.contains("\"exception\":{") {
+    if !message.starts_with("{\"method\":\"Runtime.exceptionThrown\"") {
         return message;
     }
     let Ok(mut event) = serde_json::from_str::<Value>(&message) else {
@@ -256,6 +256,25 @@ fn described(message: String) -> String {
     let Some(details) = event.pointer_mut("/params/exceptionDetails") else {
         return message;
     };
+    let (stack, script) = visible(&details["stackTrace"]["callFrames"]);
+    if details["exception"].is_object() {
+        // The one that V8 was told (see `Debugger::exception_thrown`) is nobody's.
+        match script {
+            Some(script) => details["scriptId"] = script.into(),
+            None => {
+                if let Some(details) = details.as_object_mut() {
+                    details.remove("scriptId");
+                }
+            }
+        }
+        let exception = &mut details["exception"];
+        let said = exception["description"].as_str().filter(|_| exception["subtype"] == "error");
+        if let Some(said) = said {
+            let said = said.split("\n    at ").next().unwrap_or_default();
+            exception["description"] = format!("{said}{stack}").into();
+        }
+        return event.to_string();
+    }
     let text = details["text"].as_str().and_then(|text| text.strip_prefix("Uncaught "));
     let Some(text) = text else { return message };
     let name = text.split(':').next().unwrap_or_default();
@@ -263,24 +282,33 @@ fn described(message: String) -> String {
     if !name.ends_with("Error") || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return message;
     }
-    let mut description = text.to_owned();
-    for frame in details["stackTrace"]["callFrames"].as_array().into_iter().flatten() {
+    let description = format!("{text}{stack}");
+    let exception = json!({ "type": "object", "subtype": "error", "className": name, "description": description });
+    details["exception"] = exception;
+    details["text"] = "Uncaught".into();
+    event.to_string()
+}
+
+/// The frames outside of the engine's scripts as lines of a stack, and the innermost one's script.
+fn visible(frames: &Value) -> (String, Option<String>) {
+    let (mut lines, mut script) = (String::new(), None);
+    for frame in frames.as_array().into_iter().flatten() {
         let url = frame["url"].as_str().unwrap_or_default();
         if url.starts_with(HIDDEN) {
             continue;
+        }
+        if script.is_none() {
+            script = frame["scriptId"].as_str().map(str::to_owned);
         }
         let at = |field: &str| frame[field].as_u64().unwrap_or(0) + 1;
         let place = format!("{url}:{}:{}", at("lineNumber"), at("columnNumber"));
         // Writing to a String cannot fail.
         let _ = match frame["functionName"].as_str() {
-            None | Some("") => write!(description, "\n    at {place}"),
-            Some(function) => write!(description, "\n    at {function} ({place})"),
+            None | Some("") => write!(lines, "\n    at {place}"),
+            Some(function) => write!(lines, "\n    at {function} ({place})"),
         };
     }
-    let exception = json!({ "type": "object", "subtype": "error", "className": name, "description": description });
-    details["exception"] = exception;
-    details["text"] = "Uncaught".into();
-    event.to_string()
+    (lines, script)
 }
 
 /// What a client sees of an event.
@@ -406,6 +434,14 @@ mod tests {
             details["exception"]["description"],
             "TypeError: a: b\n    at fetch (file:///index.js:5:7)\n    at file:///b.js:5:7"
         );
+        let whole = json!({
+            "text": "Uncaught", "scriptId": "9", "exception": { "subtype": "error", "objectId": "1", "description": "Error: x\n    at ext:a.js:1:1" },
+            "stackTrace": { "callFrames": [{ "functionName": "f", "url": "file:///index.js", "scriptId": "4", "lineNumber": 0, "columnNumber": 0 }] },
+        });
+        let shown: Value = serde_json::from_str(&described(thrown(whole).to_string())).unwrap();
+        let details = &shown["params"]["exceptionDetails"];
+        assert_eq!(details["exception"]["description"], "Error: x\n    at f (file:///index.js:1:1)");
+        assert_eq!((&details["exception"]["objectId"], &details["scriptId"]), (&json!("1"), &json!("4")));
         let others = [
             thrown(json!({ "text": "Uncaught 7" })),
             thrown(json!({ "text": "Uncaught", "exception": { "type": "string" } })),

@@ -125,7 +125,7 @@ pub(super) const FLAGS: &[CompatFlag] = &[
         "Stream errors as Node.js 24 has them."),
     flag("immutable_api_prototypes", "mutable_api_prototypes", NEVER, false, AlwaysOff,
         "Prototypes of API classes cannot be replaced."),
-    flag("fetch_iterable_type_support", "no_fetch_iterable_type_support", from(2026, 2, 19), false, AlwaysOn,
+    flag("fetch_iterable_type_support", "no_fetch_iterable_type_support", from(2026, 2, 19), false, Honoured,
         "Iterables and async iterables can be bodies."),
     flag("env_module_nullable_support", "no_env_module_nullable_support", NEVER, false, AlwaysOff,
         "env of \"cloudflare:workers\" may hold null."),
