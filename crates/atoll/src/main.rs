@@ -43,6 +43,9 @@ const IO_THREADS: usize = 2;
 /// How long what is left on the I/O runtime may take to end, after everything was shut down in order.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
+#[global_allocator]
+static ALLOCATOR: atoll_js::CountingAllocator = atoll_js::CountingAllocator;
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == "__bench-start") {

@@ -12,15 +12,17 @@ const SUBREQUESTS = 0;
 const CONNECTIONS = 1;
 const TIMERS = 2;
 const WAIT_UNTILS = 3;
+const BUFFERS = 4;
 
 let subrequestsMax = Infinity;
 let connectionsMax = Infinity;
 let timersMax = Infinity;
 let waitUntilsMax = Infinity;
+let buffersMax = Infinity;
 
 // Before the worker's first line.
 const readLimits = (function readLimits() {
-  [subrequestsMax, connectionsMax, timersMax, waitUntilsMax] = op_limits();
+  [subrequestsMax, connectionsMax, timersMax, waitUntilsMax, buffersMax] = op_limits();
 });
 
 // Pending timers: a number (of the global scope's functions) or an object (of node:timers) -> the account that pays for it.
@@ -160,5 +162,18 @@ function currentAccount() {
   return currentFrame()?.account ?? entered;
 }
 
-return { Account, currentAccount, endTimer, enter, readLimits };
+// V8 keeps a text of half a gigabyte that was put together in a few bytes, and makes it whole wherever somebody looks into it.
+// So texts that are to become bytes are measured before anybody does. Gives the text.
+function boundText(text) {
+  if (text.length <= buffersMax) return text;
+  op_limit_hit(BUFFERS, currentAccount().id);
+  throw new RangeError(
+    `A text of ${text.length} characters is more than all buffers of a worker may hold (limit buffer_bytes = ${buffersMax})`,
+  );
+}
+
+const { encode } = core;
+core.encode = (text) => encode(typeof text === "string" ? boundText(text) : text);
+
+return { Account, boundText, currentAccount, endTimer, enter, readLimits };
 })();

@@ -21,6 +21,7 @@ const streams = core.loadExtScript("ext:deno_web/06_streams.js");
 const { ReadableStream, isReadableStreamDisturbed, readableStreamDisturb } = streams;
 const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const { assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { boundText } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { decodeMultipart, decodeUrlEncoded, encodeMultipart, FormData } = core.loadExtScript("ext:atoll_js/11_formdata.js");
 
 const TEXT = 0;
@@ -195,6 +196,7 @@ function iterates(object) {
 
 function extractBody(object) {
   if (typeof object === "string") {
+    boundText(object);
     return { body: Body.text(object.isWellFormed() ? object : object.toWellFormed()), contentType: "text/plain;charset=UTF-8" };
   }
   if (object !== null && typeof object === "object") {
@@ -211,7 +213,7 @@ function extractBody(object) {
     }
     if (object instanceof Blob) return { body: blobBody(object), contentType: object.type || null };
     if (object instanceof URLSearchParams) {
-      return { body: Body.text(object.toString()), contentType: "application/x-www-form-urlencoded;charset=UTF-8" };
+      return { body: Body.text(boundText(object.toString())), contentType: "application/x-www-form-urlencoded;charset=UTF-8" };
     }
     if (object instanceof FormData) {
       const { blob, contentType } = encodeMultipart(object);
@@ -221,7 +223,7 @@ function extractBody(object) {
       return { body: Body.stream(ReadableStream.from(object)), contentType: null };
     }
   }
-  return { body: Body.text(`${object}`.toWellFormed()), contentType: "text/plain;charset=UTF-8" };
+  return { body: Body.text(boundText(`${object}`).toWellFormed()), contentType: "text/plain;charset=UTF-8" };
 }
 
 function blobBody(blob) {

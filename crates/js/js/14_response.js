@@ -6,6 +6,7 @@ const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { Headers, freezeHeaders, headersFromWire, setDefaultHeader } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, extractBody, mixinBody } = core.loadExtScript("ext:atoll_js/12_body.js");
+const { boundText } = core.loadExtScript("ext:atoll_js/03_account.js");
 
 const NATIVE = Symbol("native");
 const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -112,6 +113,7 @@ class Response {
     webidl.requiredArguments(arguments.length, 1, "Failed to execute 'json' on 'Response'");
     const text = JSON.stringify(data);
     if (text === undefined) throw new TypeError("Failed to execute 'json' on 'Response': the value has no JSON form");
+    boundText(text);
     const response = new Response(NATIVE);
     if (init !== undefined && init !== null) response.#init(init);
     if (isNullBodyStatus(response.#status)) {

@@ -10,6 +10,7 @@ const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
 const { structuredClone } = core.loadExtScript("ext:deno_web/13_message_port.js");
 const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { assertInHandler, assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
+const { boundText } = core.loadExtScript("ext:atoll_js/03_account.js");
 
 const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
 
@@ -295,7 +296,7 @@ class WebSocket extends EventTarget {
     if (core.isAnyArrayBuffer(data)) this.#transmit([1, new Uint8Array(data.slice(0))]);
     else if (ArrayBuffer.isView(data)) this.#transmit([1, new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice()]);
     // A Blob is text here, as any other object.
-    else this.#transmit([0, `${data}`.toWellFormed()]);
+    else this.#transmit([0, boundText(`${data}`).toWellFormed()]);
   }
 
   close(code = undefined, reason = undefined) {

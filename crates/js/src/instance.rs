@@ -16,6 +16,7 @@ use crate::interrupt::{JsInterrupt, Looked, in_main_context};
 use crate::memory::{self, Buffers};
 use crate::meter::HELPERS_LOOK;
 use crate::modules::{Loader, Worker, url_of};
+use crate::native::Native;
 use crate::ops::body::Source;
 use crate::ops::event::plain_request;
 use crate::ops::rpc::Link;
@@ -83,6 +84,7 @@ pub(crate) struct JsInstance {
     deadlines: Option<Pin<Box<Sleep>>>,
     loader: Rc<Loader>,
     buffers: Arc<Buffers>,
+    native: Rc<Native>,
     runtime: JsRuntime,
     /// After the runtime, whose strings lie in it.
     _texts: Arc<Texts>,
@@ -106,13 +108,16 @@ impl JsInstance {
             bridge,
             interrupt,
             buffers,
+            native,
             loader,
             mut runtime,
         } = prepared;
+        let payer = native.clone();
+        let _pay = payer.pay();
         let inspections = engine.inspections();
         let limits = version.limits.clone();
         buffers.limit(limits.buffer_bytes);
-        let watched = memory::watch(runtime.v8_isolate(), &limits, interrupt.clone());
+        let watched = memory::watch(runtime.v8_isolate(), &limits, native.clone(), interrupt.clone());
         let texts = engine.texts().of(&version);
         let state = IsolateState::new(env, version.clone());
         let _ = state.interrupt.set(interrupt.clone());
@@ -121,6 +126,9 @@ impl JsInstance {
         let raw = unsafe { runtime.v8_isolate().as_raw_isolate_ptr() };
         // Set once.
         let _ = state.raw.set(raw);
+        let _ = state.native.set(native.clone());
+        // What one long turn takes beside V8's heap only a look shows.
+        state.meter.look_always();
         runtime.v8_isolate().set_slot(Looked(state.clone()));
         runtime.op_state().borrow_mut().put(state.clone());
         let code = engine
@@ -145,6 +153,7 @@ impl JsInstance {
             Some(inspections) => Some(debug(&mut runtime, &state, &interrupt, &bridge, inspections)?),
             None => None,
         };
+        native.begin();
         Ok(Self {
             phase: Phase::Created,
             conformance,
@@ -159,6 +168,7 @@ impl JsInstance {
             deadlines: None,
             loader,
             buffers,
+            native,
             runtime,
             _texts: texts,
             _watched: watched,
@@ -565,6 +575,8 @@ impl Instance for JsInstance {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState {
+        let native = self.native.clone();
+        let _pay = native.pay();
         let Some(debugger) = self.debugger.clone() else {
             return self.turn(cx);
         };
@@ -591,7 +603,7 @@ impl Instance for JsInstance {
     fn footprint(&mut self) -> Option<u64> {
         let heap = self.runtime.v8_isolate().get_heap_statistics();
         let bytes =
-            heap.total_physical_size() + heap.malloced_memory() + heap.external_memory().max(self.buffers.used());
+            heap.total_physical_size() + heap.malloced_memory() + heap.external_memory().max(self.buffers.used().saturating_add(self.native.used()));
         Some(bytes as u64)
     }
 
@@ -633,6 +645,10 @@ impl JsInstance {
             let fault = self.state.cpu_fault();
             return self.break_with(fault);
         }
+        if state != InstanceState::Broken && self.holds_too_much(cx) {
+            let fault = memory::external_fault(self.state.version.limits.buffer_bytes);
+            return self.break_with(fault);
+        }
         if state != InstanceState::Broken && self.state.wasm.any() {
             // What a short turn let grow, nobody looked at.
             let isolate = self.state.clone();
@@ -645,6 +661,22 @@ impl JsInstance {
             }
         }
         state
+    }
+
+    /// Whether what the isolate holds beside V8's heap is too much, although V8 has had a turn to give back what it can.
+    fn holds_too_much(&mut self, cx: &mut Context<'_>) -> bool {
+        let news = self.native.take_news();
+        if news != 0 {
+            self.runtime
+                .v8_isolate()
+                .adjust_amount_of_external_allocated_memory(news);
+        }
+        let runtime = &mut self.runtime;
+        self.native.is_too_much(self.state.version.limits.buffer_bytes, || {
+            runtime.v8_isolate().low_memory_notification();
+            // What is let go in finalizers goes in a turn.
+            cx.waker().wake_by_ref();
+        })
     }
 
     /// Offers the modules' code to the cache once the worker has done something and rests, or has done much.

@@ -136,6 +136,7 @@ unsafe extern "C" fn on_look(isolate: v8::UnsafeRawIsolatePtr, _: *mut c_void) {
         state.meter.found(id, Instant::now());
         state.stop_if_exceeded();
     }
+    state.stop_if_holding_too_much(&mut isolate);
     if state.wasm.any() {
         in_main_context(&mut isolate, |scope| state.stop_if_wasm_too_large(scope));
     }

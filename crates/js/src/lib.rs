@@ -25,6 +25,7 @@ mod interrupt;
 mod memory;
 mod meter;
 mod modules;
+mod native;
 mod ops;
 mod prepare;
 mod snapshot;
@@ -33,6 +34,7 @@ mod text;
 mod wasm;
 
 pub use engine::{JsEngine, JsEngineOptions};
+pub use native::CountingAllocator;
 pub use snapshot::create_startup_snapshot;
 
 /// V8's flags for a process that ends turns from outside.

@@ -2,17 +2,20 @@
 //!
 //! - Array buffers: a counting allocator. Above the limit it gives none; V8 collects garbage, asks again, and throws a
 //!   `RangeError`.
+//! - Rust's heap, as far as the isolate took it: [`crate::native`].
 //! - All that V8 counts as external (array buffers, resizable ones and bytes that ops hand over among them, WebAssembly
 //!   memories): looked at after each garbage collection, which V8 itself begins when that grows. Too much ends the isolate.
 //! - A single WebAssembly memory ends at [`WASM_PAGES_MAX`] by V8's flag (`crate::init`); all of them are held in sum by
 //!   [`crate::wasm`].
 
 use crate::interrupt::JsInterrupt;
+use crate::native::Native;
 use atoll_model::{Limit, Limits};
 use atoll_worker::{Fault, FaultKind, JsException};
 use deno_core::v8;
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -109,8 +112,15 @@ impl Buffers {
             self.refusals.fetch_add(1, Ordering::Relaxed);
             return std::ptr::null_mut();
         }
+        // Not Rust's allocator: they are counted here.
         // SAFETY: the layout is not of size 0.
-        let data = unsafe { if zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
+        let data = unsafe {
+            if zeroed {
+                System.alloc_zeroed(layout)
+            } else {
+                System.alloc(layout)
+            }
+        };
         if data.is_null() {
             self.refused.store(true, Ordering::Relaxed);
             self.used.fetch_sub(len, Ordering::Relaxed);
@@ -135,7 +145,7 @@ unsafe extern "C" fn free(buffers: &Buffers, data: *mut c_void, len: usize) {
         return;
     }
     // SAFETY: `data` came from `give`, with the same length: V8 remembers it.
-    unsafe { dealloc(data.cast(), layout) };
+    unsafe { System.dealloc(data.cast(), layout) };
     buffers.used.fetch_sub(len, Ordering::Relaxed);
 }
 
@@ -163,16 +173,23 @@ pub(crate) fn allocator() -> (v8::UniqueRef<v8::Allocator>, Arc<Buffers>) {
 pub(crate) struct Watched {
     external_max: usize,
     value: u64,
+    native: Rc<Native>,
     interrupt: Arc<JsInterrupt>,
 }
 
 /// Ends the isolate when what V8 counts beside its heap is more than the limits allow. What is returned must outlive it.
-pub(crate) fn watch(isolate: &mut v8::Isolate, limits: &Limits, interrupt: Arc<JsInterrupt>) -> Box<Watched> {
+pub(crate) fn watch(
+    isolate: &mut v8::Isolate,
+    limits: &Limits,
+    native: Rc<Native>,
+    interrupt: Arc<JsInterrupt>,
+) -> Box<Watched> {
     // Both are counted as one, and buffers that are dead already may be among them.
     let both = limits.buffer_bytes.saturating_add(limits.wasm_bytes);
     let watched = Box::new(Watched {
         external_max: usize::try_from(both).unwrap_or(usize::MAX),
         value: limits.buffer_bytes,
+        native,
         interrupt,
     });
     let data = std::ptr::from_ref::<Watched>(&watched).cast_mut().cast::<c_void>();
@@ -190,7 +207,9 @@ unsafe extern "C" fn after_collection(
     let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
     // SAFETY: `data` is the box that `watch` returned, which outlives the isolate.
     let watched = unsafe { &*data.cast::<Watched>() };
+    // What V8 was told of is held by itself, and partly a second time what V8 counts.
     let external = isolate.get_heap_statistics().external_memory();
+    let external = external.saturating_sub(watched.native.told());
     if external > watched.external_max {
         watched.interrupt.terminate_blindly(external_fault(watched.value));
     }
@@ -202,9 +221,9 @@ pub(crate) fn heap_fault(limit: u64) -> Fault {
     Fault::limit(FaultKind::ExceededMemory, Limit::Heap, limit, &text)
 }
 
-/// WebAssembly memories are held by themselves, so what is too much is buffers.
-fn external_fault(limit: u64) -> Fault {
-    let text = format!("the worker's array buffers came to more than {limit} bytes");
+/// WebAssembly memories are held by themselves, so what is too much is buffers and what operations made of them.
+pub(crate) fn external_fault(limit: u64) -> Fault {
+    let text = format!("the worker's buffers, bodies and other data outside of its heap came to more than {limit} bytes");
     Fault::limit(FaultKind::ExceededMemory, Limit::Buffers, limit, &text)
 }
 

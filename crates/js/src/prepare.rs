@@ -11,6 +11,7 @@ use crate::instance::{JsInstance, internal};
 use crate::interrupt::{JsInterrupt, MainContext};
 use crate::memory::{self, Buffers};
 use crate::modules::Loader;
+use crate::native::Native;
 use atoll_model::{Limits, WorkerVersion};
 use atoll_worker::{Engine, Environment, Fault, Instance, JsException, Prepared};
 use deno_core::error::JsError;
@@ -45,6 +46,7 @@ pub(crate) struct JsPrepared {
     pub bridge: Bridge,
     pub interrupt: Arc<JsInterrupt>,
     pub buffers: Arc<Buffers>,
+    pub native: Rc<Native>,
     pub loader: Rc<Loader>,
     pub runtime: JsRuntime,
 }
@@ -54,6 +56,8 @@ impl JsPrepared {
         let options = engine.options();
         let heap_max = usize::try_from(heap_bytes).unwrap_or(usize::MAX);
         let (allocator, buffers) = memory::allocator();
+        let native = Rc::new(Native::new());
+        let _pay = native.pay();
         let loader = Rc::new(Loader::new(options.conformance));
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
             module_loader: Some(loader.clone()),
@@ -100,6 +104,7 @@ impl JsPrepared {
             bridge,
             interrupt,
             buffers,
+            native: native.clone(),
             loader,
             runtime,
         })

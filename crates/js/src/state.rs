@@ -5,8 +5,9 @@
 
 use crate::inspect::Debugger;
 use crate::interrupt::{JsInterrupt, running_event_of};
-use crate::memory::Buffers;
+use crate::memory::{self, Buffers};
 use crate::meter::{ById, Meter};
+use crate::native::Native;
 use crate::wasm::{self, Memories};
 use atoll_model::{CompatFlags, Limit, RequestId, WorkerVersion};
 use atoll_worker::{
@@ -15,7 +16,7 @@ use atoll_worker::{
 };
 use deno_core::v8;
 use slab::Slab;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashSet;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
@@ -81,6 +82,8 @@ pub(crate) struct IsolateState {
     pub wasm: Memories,
     /// Array buffers.
     pub buffers: OnceLock<Arc<Buffers>>,
+    /// What it holds of Rust's heap.
+    pub native: OnceCell<Rc<Native>>,
     /// Ends the isolate.
     pub interrupt: OnceLock<Arc<JsInterrupt>>,
     /// What was thrown while the modules were evaluated and no answer carries; the first. `None` once start-up is over.
@@ -116,6 +119,7 @@ impl IsolateState {
             meter,
             wasm,
             buffers: OnceLock::new(),
+            native: OnceCell::new(),
             interrupt: OnceLock::new(),
             startup_exception: RefCell::new(Some(None)),
             asking: Cell::new(0),
@@ -321,6 +325,21 @@ impl IsolateState {
             && let Some(interrupt) = self.interrupt.get()
         {
             atoll_worker::Interrupt::terminate(&**interrupt, self.cpu_fault());
+        }
+    }
+
+    /// Ends the isolate if a turn has taken far too much beside V8's heap.
+    pub fn stop_if_holding_too_much(&self, isolate: &mut v8::Isolate) {
+        let (Some(native), Some(interrupt)) = (self.native.get(), self.interrupt.get()) else {
+            return;
+        };
+        let news = native.take_news();
+        if news != 0 {
+            isolate.adjust_amount_of_external_allocated_memory(news);
+        }
+        let max = self.version.limits.buffer_bytes;
+        if native.is_far_too_much(max) {
+            atoll_worker::Interrupt::terminate(&**interrupt, memory::external_fault(max));
         }
     }
 

@@ -7,6 +7,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+/// What an isolate may hold at its limits (heap, buffers, what lies beside, half as much again within one turn), that of the
+/// isolate before it, which is not quite gone, and what the runs before have left.
+const PEAK_MIB: u64 = 1280;
+
 /// How the server keeps workers apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
@@ -47,6 +51,8 @@ pub struct Kind {
     pub client: Client,
     /// Over the defaults of this campaign.
     pub limits: BTreeMap<String, u64>,
+    /// Memory that it may take for a moment, MiB.
+    peak_mib: Option<u64>,
     everywhere: Words,
     shared: Option<Words>,
 }
@@ -101,9 +107,16 @@ struct File {
     upload_bytes: Option<u64>,
     #[serde(default)]
     limits: BTreeMap<String, u64>,
+    /// Memory that it may take for a moment, if that is more than for others.
+    peak_mib: Option<u64>,
 }
 
 impl Kind {
+    /// Bytes beyond the start's that server and children may hold at a time.
+    pub fn peak_max(&self) -> u64 {
+        self.peak_mib.unwrap_or(PEAK_MIB) << 20
+    }
+
     /// What has to come of it; `None`: it needs a cordon.
     pub fn expected(&self, isolation: Isolation) -> Option<Expected> {
         let words = match (isolation, &self.shared) {
@@ -152,6 +165,7 @@ pub fn load() -> Result<Vec<Kind>> {
             lingers: file.lingers,
             client,
             limits: file.limits,
+            peak_mib: file.peak_mib,
             everywhere: file.limit,
             shared: file.shared,
         });

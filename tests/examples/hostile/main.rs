@@ -5,7 +5,7 @@
 //! - it is stopped by the limit that its `kind.toml` names, or ends by itself where that is what the file says;
 //! - the neighbour, who is asked all the time, gives every answer right, during and after;
 //! - the hostile worker answers again;
-//! - the memory of the server and its children comes back under a bound;
+//! - the memory of the server and its children stays under a bound, and comes back under a lower one;
 //! - the server is the same process, and says that it is well.
 //!
 //! A round is every kind once, in an order that the seed chooses; a server lives for [`RUNS_PER_SERVER`] runs, and `--parallel`
@@ -112,6 +112,8 @@ struct Outcome {
     neighbour: u64,
     /// More than at the start, after all.
     memory: i64,
+    /// The same at the worst moment that was seen.
+    peak: i64,
     wrong: Vec<String>,
 }
 
@@ -123,12 +125,13 @@ impl Outcome {
             limits => limits.join("+"),
         };
         println!(
-            "run {run} {}: {limits}, {}, {:.2} s, {} answers of the neighbour, {:+} MiB",
+            "run {run} {}: {limits}, {}, {:.2} s, {} answers of the neighbour, {:+} MiB, at most {:+} MiB",
             kind.name,
             self.status,
             self.took.as_secs_f64(),
             self.neighbour,
-            self.memory >> 20
+            self.memory >> 20,
+            self.peak >> 20
         );
         for line in &self.wrong {
             println!("  WRONG: {line}");
@@ -284,6 +287,7 @@ fn run(server: &mut Server, neighbour: &Neighbour, base: u64, kind: &Kind, expec
     let mut wrong = Vec::new();
     let asked = neighbour.begin();
     let mark = server.mark()?;
+    let peak = server.watch_memory();
     let start = Instant::now();
     let end = if kind.startup {
         server.reload_with(kind)?
@@ -341,6 +345,10 @@ fn run(server: &mut Server, neighbour: &Neighbour, base: u64, kind: &Kind, expec
     if more > MEMORY_BOUND as i64 {
         wrong.push(format!("{} MiB more than at the start are kept", more >> 20));
     }
+    let peak = peak.end() as i64 - base as i64;
+    if peak > kind.peak_max() as i64 {
+        wrong.push(format!("it took {} MiB at a time", peak >> 20));
+    }
     let (answers, mut failures) = neighbour.end(asked);
     // A crash costs the requests that its process had: the neighbour's is one of the same account, which asks one at a time.
     let crashes = server.records_since(&mark).matches(PROCESS_ENDS).count();
@@ -366,6 +374,7 @@ fn run(server: &mut Server, neighbour: &Neighbour, base: u64, kind: &Kind, expec
         took,
         neighbour: answers,
         memory: more,
+        peak,
         wrong,
     })
 }

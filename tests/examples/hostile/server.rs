@@ -9,8 +9,13 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// Between two looks at the memory.
+const PEAK_LOOK: Duration = Duration::from_millis(10);
 
 /// How long a start, a reload or a stop may take. Generous: a debug build on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -92,8 +97,9 @@ impl Server {
         let kept = records.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                // What a hostile worker prints is cut: the beginning says what it is.
-                let line: String = line.chars().take(4096).collect();
+                // What a hostile worker prints is cut: the beginning says what it is. What the server says of itself is read.
+                let most = if line.starts_with("{\"event\":\"ready\"") { usize::MAX } else { 4096 };
+                let line: String = line.chars().take(most).collect();
                 kept.lock().unwrap().push(line);
             }
         });
@@ -222,25 +228,12 @@ impl Server {
 
     /// Resident memory of the process and its descendants, bytes.
     pub fn memory(&self) -> Result<u64> {
-        let mut total = 0;
-        let mut waiting = vec![self.child.id()];
-        while let Some(pid) = waiting.pop() {
-            // A child that is gone meanwhile has none.
-            let Ok(statm) = std::fs::read_to_string(format!("/proc/{pid}/statm")) else {
-                continue;
-            };
-            let pages: u64 = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-            total += pages * 4096;
-            for task in std::fs::read_dir(format!("/proc/{pid}/task"))
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
-                let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-                waiting.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-            }
-        }
-        Ok(total)
+        memory_of(self.child.id())
+    }
+
+    /// Looks at the memory from now on.
+    pub fn watch_memory(&self) -> Peak {
+        Peak::of(self.child.id())
     }
 
     /// Puts the hostile version in the place of the good one: it has to be refused, with the limit in a record.
@@ -338,4 +331,69 @@ fn write(project: &Path, name: &str, index: &str, kind: Option<&Kind>) -> Result
     }
     std::fs::write(project.join("wrangler.jsonc"), config.to_string())?;
     Ok(())
+}
+
+/// Resident memory of a process and its descendants, bytes.
+fn memory_of(pid: u32) -> Result<u64> {
+    let mut total = 0;
+    let mut waiting = vec![pid];
+    while let Some(pid) = waiting.pop() {
+        // A child that is gone meanwhile has none.
+        let Ok(statm) = std::fs::read_to_string(format!("/proc/{pid}/statm")) else {
+            continue;
+        };
+        let pages: u64 = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+        total += pages * 4096;
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            waiting.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+    }
+    Ok(total)
+}
+
+/// The most memory that there was at one of many looks.
+pub struct Peak {
+    shared: Arc<(AtomicBool, AtomicU64)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Peak {
+    fn of(pid: u32) -> Self {
+        let shared = Arc::<(AtomicBool, AtomicU64)>::default();
+        let own = shared.clone();
+        let thread = std::thread::spawn(move || {
+            while !own.0.load(Ordering::Relaxed) {
+                own.1.fetch_max(memory_of(pid).unwrap_or(0), Ordering::Relaxed);
+                std::thread::sleep(PEAK_LOOK);
+            }
+        });
+        Self {
+            shared,
+            thread: Some(thread),
+        }
+    }
+
+    /// Bytes.
+    pub fn end(mut self) -> u64 {
+        self.stop();
+        self.shared.1.load(Ordering::Relaxed)
+    }
+
+    fn stop(&mut self) {
+        self.shared.0.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Peak {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }

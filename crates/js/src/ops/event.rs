@@ -2,7 +2,7 @@
 
 use crate::exception::from_js_error;
 use crate::ops::body::{Sender, Source};
-use crate::ops::isolate;
+use crate::ops::{isolate, text};
 use crate::ops::websocket::Socket;
 use atoll_worker::wire::HEADERS_MAX;
 use atoll_worker::{Body, Fault, FaultKind, JsException, Outcome, Request, Response, ResponseHead, WebSocketEnd};
@@ -183,16 +183,18 @@ fn answer(state: &OpState, id: u32, head: ResponseHead, body: Body, websocket: O
 /// Answers with text.
 #[op2(fast)]
 pub(crate) fn op_respond_text(
+    scope: &mut v8::PinScope<'_, '_>,
     state: &OpState,
     #[smi] id: u32,
     #[smi] status: u16,
     #[string] status_text: String,
     #[string(onebyte)] headers: Cow<'_, [u8]>,
     manual_encoding: bool,
-    #[string] text: String,
+    content: v8::Local<'_, v8::String>,
 ) -> Result<(), JsErrorBox> {
     let head = head(status, status_text, &headers, manual_encoding)?;
-    answer(state, id, head, Body::Full(Bytes::from(text)), None);
+    let content = Bytes::from(text(scope, content));
+    answer(state, id, head, Body::Full(content), None);
     Ok(())
 }
 

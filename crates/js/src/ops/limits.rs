@@ -7,7 +7,13 @@ use deno_error::JsErrorBox;
 use std::time::Instant;
 
 /// In the order of the numbers in `js/03_account.js`.
-const COUNTED: [Limit; 4] = [Limit::Subrequests, Limit::Connections, Limit::Timers, Limit::WaitUntils];
+const COUNTED: [Limit; 5] = [
+    Limit::Subrequests,
+    Limit::Connections,
+    Limit::Timers,
+    Limit::WaitUntils,
+    Limit::Buffers,
+];
 
 /// The values of the limits that JavaScript counts.
 #[op2]

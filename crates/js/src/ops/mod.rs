@@ -24,10 +24,18 @@ pub(crate) mod wasm;
 pub(crate) mod websocket;
 
 use crate::state::IsolateState;
-use deno_core::OpState;
+use deno_core::{OpState, v8};
 use std::rc::Rc;
 
 /// The isolate's state. Every isolate that runs ops has one.
 pub(crate) fn isolate(state: &OpState) -> Rc<IsolateState> {
     state.borrow::<Rc<IsolateState>>().clone()
+}
+
+/// Text that may be long, copied once. What `#[string]` gives went through a buffer of the thread first, which stays as large
+/// as the longest text was.
+pub(crate) fn text(scope: &mut v8::PinScope<'_, '_>, text: v8::Local<'_, v8::String>) -> String {
+    let mut copy = String::new();
+    text.write_utf8_into(scope, &mut copy);
+    copy
 }

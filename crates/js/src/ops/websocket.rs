@@ -4,6 +4,7 @@
 //! the socket has outlasted the drain, the other side is told instead: 1012, "service restart", which asks it to come again
 //! (IANA's WebSocket close code registry).
 
+use crate::ops::text;
 use atoll_worker::socket::WsSendError;
 use atoll_worker::{WebSocketEnd, WsMessage};
 use bytes::Bytes;
@@ -84,8 +85,12 @@ impl Socket {
 
 /// Sends text.
 #[op2(fast)]
-pub(crate) fn op_ws_send_text(#[cppgc] socket: &Socket, #[string] text: String) -> Result<(), JsErrorBox> {
-    socket.send(WsMessage::Text(text))
+pub(crate) fn op_ws_send_text(
+    scope: &mut v8::PinScope<'_, '_>,
+    #[cppgc] socket: &Socket,
+    message: v8::Local<'_, v8::String>,
+) -> Result<(), JsErrorBox> {
+    socket.send(WsMessage::Text(text(scope, message)))
 }
 
 /// Sends bytes.

@@ -3,6 +3,9 @@
 //! Each case is a worker's source and what it answers. What needs the real edge, stores or network stands in the
 //! end-to-end specs.
 
+#[global_allocator]
+static ALLOCATOR: atoll_js::CountingAllocator = atoll_js::CountingAllocator;
+
 mod apis;
 mod clock;
 mod code;
@@ -10,6 +13,7 @@ mod driver;
 mod failures;
 mod limits;
 mod modules;
+mod native;
 mod node;
 mod ready;
 mod reference;
