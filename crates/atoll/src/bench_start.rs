@@ -1,9 +1,10 @@
-//! `atoll __bench-start --isolates N --bundle FILE [--code-cache] [--distinct] [--idle SECONDS]`: what `cargo xtask bench start` asks. It
+//! `atoll __bench-start --isolates N --bundle FILE [--code-cache] [--pooled] [--distinct] [--idle SECONDS]`: what `cargo xtask bench start` asks. It
 //! starts N isolates of one module, one after the other, through the same pool and engine as a server, has each answer one
 //! request, keeps them all, and prints one JSON object: how long each took from "no isolate" to "modules evaluated" and to
 //! the answer (microseconds), and the resident memory before, and after so many seconds without an event.
 //!
-//! With `--code-cache` an isolate that is not counted fills the cache first. With `--distinct` each isolate is another worker's,
+//! With `--code-cache` an isolate that is not counted fills the cache first. With `--pooled` each start waits until an isolate is
+//! ready, and that wait is not counted. With `--distinct` each isolate is another worker's,
 //! with a text of its own.
 
 use async_trait::async_trait;
@@ -42,14 +43,23 @@ pub(crate) struct Words {
     isolates: usize,
     bundle: String,
     code_cache: bool,
+    pooled: bool,
     distinct: bool,
     idle: Duration,
 }
 
-/// How long the warm-up may take until its code is kept.
+/// How long the warm-up may take until its code is kept, and an isolate until it is ready.
 const WARM_UP_MAX: Duration = Duration::from_secs(10);
 
+/// Between two looks whether it is. Nobody is to be disturbed by them.
+const LOOK: Duration = Duration::from_millis(5);
+
 impl Words {
+    /// Isolates that are to be ready.
+    pub fn ready_max(&self) -> usize {
+        usize::from(self.pooled)
+    }
+
     /// The words, in any order.
     pub fn read(words: &[String]) -> Result<Self, String> {
         let value = |name: &str| {
@@ -66,6 +76,7 @@ impl Words {
             isolates: number("--isolates")? as usize,
             bundle: value("--bundle")?.clone(),
             code_cache: given("--code-cache"),
+            pooled: given("--pooled"),
             distinct: given("--distinct"),
             idle: Duration::from_secs(if given("--idle") { number("--idle")?.into() } else { 0 }),
         })
@@ -110,6 +121,11 @@ pub(crate) async fn run(words: &Words, mut engine: JsEngine, pool: &Pool) -> Res
         engine = engine.with_code_cache(code.clone());
     }
     let engine: Arc<dyn Engine> = Arc::new(engine);
+    if words.pooled && !words.code_cache {
+        // The first start is what has isolates made ahead.
+        let slot = pool.start(engine.clone(), version.clone(), environment.clone());
+        ask(&slot)?.await.map_err(|fault| fault.to_string())?;
+    }
     if words.code_cache {
         let slot = pool.start(engine.clone(), version.clone(), environment.clone());
         ask(&slot)?.await.map_err(|fault| fault.to_string())?;
@@ -130,6 +146,9 @@ pub(crate) async fn run(words: &Words, mut engine: JsEngine, pool: &Pool) -> Res
         } else {
             version.clone()
         };
+        if words.pooled {
+            one_is_ready(pool).await?;
+        }
         let begin = Instant::now();
         let slot = pool.start(engine.clone(), version, environment.clone());
         let answer = ask(&slot)?;
@@ -150,6 +169,18 @@ pub(crate) async fn run(words: &Words, mut engine: JsEngine, pool: &Pool) -> Res
         "code_used": code.stats().used,
     })
     .to_string())
+}
+
+/// Waits until an isolate is ready.
+async fn one_is_ready(pool: &Pool) -> Result<(), String> {
+    let begin = Instant::now();
+    while pool.stats().ready == 0 {
+        if begin.elapsed() > WARM_UP_MAX {
+            return Err("no isolate is made ahead".to_owned());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// Another worker with the same text, of which it has a copy.

@@ -157,7 +157,11 @@ fn bench_start(words: &[String]) -> ExitCode {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let pool = Pool::new(PoolOptions::default()).map_err(|error| error.to_string())?;
+        let options = PoolOptions {
+            ready_max: words.ready_max(),
+            ..PoolOptions::default()
+        };
+        let pool = Pool::new(options).map_err(|error| error.to_string())?;
         runtime.block_on(bench_start::run(&words, engine(), &pool))
     };
     match run() {

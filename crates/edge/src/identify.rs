@@ -4,7 +4,8 @@
 //! server: one `Host` and a valid one, a target that is a path, a transfer coding that is `chunked` alone.
 
 use crate::geo::GeoDatabases;
-use crate::limits::{EdgeLimits, HOST_BYTES_MAX};
+use crate::limits::{EdgeLimits, HEADER_LINES_MAX, HOST_BYTES_MAX};
+use atoll_model::Limit;
 use atoll_worker::{ClientInfo, RequestHead};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
@@ -123,12 +124,23 @@ impl Identified {
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) reason: Cow<'static, str>,
+    /// The limit that it breaks, if it is one's status.
+    pub(crate) limit: Option<Limit>,
+}
+
+impl Refusal {
+    /// Because of a limit.
+    pub(crate) fn at(mut self, limit: Limit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
 }
 
 pub(crate) fn refuse(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal {
         status,
         reason: reason.into(),
+        limit: None,
     }
 }
 
@@ -151,6 +163,7 @@ pub(crate) fn identify(
     } = parts;
     let target = target(&method, &uri, &extensions, limits)?;
     check_size(&method, target, &headers, limits)?;
+    check_lines(&headers, version)?;
     let authority = authority(&uri, &headers, version)?;
     check_framing(&headers, version)?;
 
@@ -272,7 +285,8 @@ fn target<'a>(
                 target.len(),
                 limits.url_bytes_max
             ),
-        ));
+        )
+        .at(Limit::Url));
     }
     // A lone authority is CONNECT's form; it has no path at all.
     let has_path = uri.scheme().is_some() || uri.authority().is_none();
@@ -301,7 +315,23 @@ fn check_size(method: &Method, target: &str, headers: &HeaderMap, limits: &EdgeL
             "the request's head has {bytes} bytes (limit head_bytes_max = {})",
             limits.head_bytes_max
         ),
-    ))
+    )
+    .at(Limit::Head))
+}
+
+/// How many header lines an HTTP/1 head has.
+fn check_lines(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
+    if version >= Version::HTTP_2 || headers.len() <= HEADER_LINES_MAX {
+        return Ok(());
+    }
+    Err(refuse(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        format!(
+            "the request's head has {} header lines (limit header_lines_max = {HEADER_LINES_MAX})",
+            headers.len()
+        ),
+    )
+    .at(Limit::HeadLines))
 }
 
 /// The host and port asked for, checked, and the length of the host alone.

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 /// Bytes of a request's head, request line included: 431. RFC 6585 section 5.
 pub const HEAD_BYTES_MAX: usize = 128 * 1024;
-/// Header lines of an HTTP/1 request: 431. The parser keeps this many on its stack.
+/// Header lines of an HTTP/1 request: 431.
 pub const HEADER_LINES_MAX: usize = 100;
+/// Header lines that the HTTP library reads, so that who sends a few too many hears why. With more it answers 431 itself,
+/// without a body.
+pub(crate) const HEADER_LINES_READ_MAX: usize = 256;
 /// Bytes of a request target: 414. RFC 9110 section 15.5.15.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a request's body: 413. RFC 9110 section 15.5.14. A site may have its own.

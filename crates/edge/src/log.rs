@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 use crate::trace;
-use atoll_model::{RequestId, TenantId, VersionId, WorkerName};
+use atoll_model::{Limit, RequestId, TenantId, VersionId, WorkerName};
 use atoll_worker::{FaultKind, OpenSpan, TraceContext};
 use http::Method;
 use http::uri::PathAndQuery;
@@ -43,6 +43,8 @@ pub struct AccessRecord {
     pub version: Option<VersionId>,
     /// The event's id, as error answers and the worker's own records show it; none without an event.
     pub request_id: Option<RequestId>,
+    /// The front's own limit that the request broke: its status is 413, 414 or 431.
+    pub limit: Option<Limit>,
 }
 
 /// Takes access records.
@@ -63,6 +65,7 @@ pub(crate) struct Pending {
     worker: Option<WorkerName>,
     version: Option<VersionId>,
     request_id: Option<RequestId>,
+    limit: Option<Limit>,
     span: Option<OpenSpan>,
 }
 
@@ -85,6 +88,7 @@ impl Pending {
             worker: None,
             version: None,
             request_id: None,
+            limit: None,
             span: None,
         }
     }
@@ -116,6 +120,11 @@ impl Pending {
         self.request_id = Some(id);
     }
 
+    /// It broke a limit of the front.
+    pub(crate) fn broke(&mut self, limit: Limit) {
+        self.limit = Some(limit);
+    }
+
     /// The response's head is ready.
     pub(crate) fn answered(mut self, status: http::StatusCode, reason: Option<String>, fault: Option<FaultKind>) {
         let reason = match reason {
@@ -144,6 +153,7 @@ impl Pending {
                 worker: self.worker.take(),
                 version: self.version.take(),
                 request_id: self.request_id,
+                limit: self.limit,
             });
         }
     }

@@ -3,7 +3,7 @@
 use crate::connection::{CLOSING_LOOK, Connection, Verdict};
 use crate::direct::{self, Rest};
 use crate::io::Io;
-use crate::limits::{H2_CONNECTION_WINDOW, H2_SEND_BUFFER, H2_STREAM_WINDOW, H2_STREAMS_MAX};
+use crate::limits::{H2_CONNECTION_WINDOW, H2_SEND_BUFFER, H2_STREAM_WINDOW, H2_STREAMS_MAX, HEADER_LINES_READ_MAX};
 use crate::route;
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
@@ -90,6 +90,7 @@ where
     builder.header_read_timeout(None);
     // The parser's own bound is inexact: it counts what happens to have arrived. The head's is held in `identify`.
     builder.max_buf_size(connection.front.options.limits.head_bytes_max + HEAD_SLACK_BYTES);
+    builder.max_headers(HEADER_LINES_READ_MAX);
     let requests = connection.clone();
     let service = service_fn(move |request| {
         let connection = requests.clone();

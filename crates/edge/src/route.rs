@@ -13,7 +13,7 @@ use crate::trace;
 use crate::triggers::{self, Trigger};
 use crate::upload::{self, Room, Unread};
 use crate::websocket::{self, Asked};
-use atoll_model::{RequestId, WorkerName};
+use atoll_model::{Limit, RequestId, WorkerName};
 use atoll_worker::{Body, Event, EventContext, Fault, FaultKind, Outcome, Request, TraceContext, VersionChoice};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -33,6 +33,8 @@ struct Answer {
     response: Response<EdgeBody>,
     reason: Option<String>,
     fault: Option<FaultKind>,
+    /// The front's own limit that the request broke.
+    limit: Option<Limit>,
 }
 
 impl From<Response<EdgeBody>> for Answer {
@@ -41,6 +43,7 @@ impl From<Response<EdgeBody>> for Answer {
             response,
             reason: None,
             fault: None,
+            limit: None,
         }
     }
 }
@@ -51,6 +54,7 @@ impl From<Ready> for Answer {
             response: ready.response,
             reason: ready.reason,
             fault: None,
+            limit: None,
         }
     }
 }
@@ -94,6 +98,7 @@ pub(crate) async fn handle(
         Err(refusal) => Answer {
             reason: None,
             fault: None,
+            limit: refusal.limit,
             response: fault::refusal(&refusal, head_only),
         },
     };
@@ -101,6 +106,9 @@ pub(crate) async fn handle(
     if http1 && connection.front.stop.is_cancelled() && answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = HeaderValue::from_static("close");
         answer.response.headers_mut().insert(http::header::CONNECTION, close);
+    }
+    if let Some(limit) = answer.limit {
+        pending.broke(limit);
     }
     pending.answered(answer.response.status(), answer.reason, answer.fault);
     answer.response
@@ -188,7 +196,10 @@ impl<'c> Exchange<'_, 'c> {
         let too_large = |max: u64| {
             let reason = format!("the request's body has more than {max} bytes (limit request_body_bytes_max = {max})");
             let refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, reason);
-            Answer::from(fault::refusal(&refusal, client.head_only))
+            Answer {
+                limit: Some(Limit::RequestBody),
+                ..Answer::from(fault::refusal(&refusal, client.head_only))
+            }
         };
         let room = body.may_come().then(|| Room {
             max: site.body_bytes_max.unwrap_or(front.options.limits.body_bytes_max),
@@ -261,6 +272,7 @@ impl<'c> Exchange<'_, 'c> {
                 response,
                 reason: None,
                 fault,
+                limit: None,
             };
         }
         let fault = outcome.err().unwrap_or_else(|| {
@@ -308,5 +320,6 @@ fn faulty(front: &Front, fault: &Fault, client: &Client, id: RequestId) -> Answe
         response: fault::answer(fault, front.options.error_detail, client, id),
         reason: None,
         fault: Some(fault.kind),
+        limit: None,
     }
 }

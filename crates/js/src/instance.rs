@@ -602,8 +602,11 @@ impl Instance for JsInstance {
 
     fn footprint(&mut self) -> Option<u64> {
         let heap = self.runtime.v8_isolate().get_heap_statistics();
-        let bytes =
-            heap.total_physical_size() + heap.malloced_memory() + heap.external_memory().max(self.buffers.used().saturating_add(self.native.used()));
+        let bytes = heap.total_physical_size()
+            + heap.malloced_memory()
+            + heap
+                .external_memory()
+                .max(self.buffers.used().saturating_add(self.native.used()));
         Some(bytes as u64)
     }
 

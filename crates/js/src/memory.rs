@@ -223,7 +223,8 @@ pub(crate) fn heap_fault(limit: u64) -> Fault {
 
 /// WebAssembly memories are held by themselves, so what is too much is buffers and what operations made of them.
 pub(crate) fn external_fault(limit: u64) -> Fault {
-    let text = format!("the worker's buffers, bodies and other data outside of its heap came to more than {limit} bytes");
+    let text =
+        format!("the worker's buffers, bodies and other data outside of its heap came to more than {limit} bytes");
     Fault::limit(FaultKind::ExceededMemory, Limit::Buffers, limit, &text)
 }
 

@@ -115,9 +115,10 @@ limits! {
     /// JavaScript heap of one isolate, bytes. The isolate ends.
     Heap, heap_bytes: u64 = HEAP_BYTES_DEFAULT 128 * 1024 * 1024, Bytes from 16 << 20,
         "JavaScript heap of an isolate; the isolate ends";
-    /// Bytes of the array buffers of one isolate. One more is a `RangeError`.
+    /// Bytes of the array buffers of one isolate, one more is a `RangeError`; and, by itself, of what its operations hold beside
+    /// V8's heap (bodies on their way, blobs, messages), more ends the isolate.
     Buffers, buffer_bytes: u64 = BUFFER_BYTES_DEFAULT 128 * 1024 * 1024, Bytes from 1 << 20,
-        "array buffers of an isolate; one more throws a `RangeError`";
+        "array buffers of an isolate, one more throws a `RangeError`; and by itself what its bodies, blobs and messages take beside the heap, more ends the isolate";
     /// Bytes of the WebAssembly memories of one isolate. One memory cannot grow beyond it; all together end the isolate.
     WasmMemory, wasm_bytes: u64 = WASM_BYTES_DEFAULT 128 * 1024 * 1024, Bytes from 1 << 16,
         "WebAssembly memory of an isolate; `grow` fails there, several memories that are more end the isolate";
@@ -174,6 +175,12 @@ limits! {
         Isolates "isolates_max",
         /// Memory of a child process.
         ChildMemory "child_memory_bytes",
+        /// Bytes of a request's target: 414.
+        Url "url_bytes_max",
+        /// Bytes of a request's head: 431.
+        Head "head_bytes_max",
+        /// Header lines of an HTTP/1 request: 431.
+        HeadLines "header_lines_max",
     }
 }
 

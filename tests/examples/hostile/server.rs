@@ -98,7 +98,11 @@ impl Server {
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 // What a hostile worker prints is cut: the beginning says what it is. What the server says of itself is read.
-                let most = if line.starts_with("{\"event\":\"ready\"") { usize::MAX } else { 4096 };
+                let most = if line.starts_with("{\"event\":\"ready\"") {
+                    usize::MAX
+                } else {
+                    4096
+                };
                 let line: String = line.chars().take(most).collect();
                 kept.lock().unwrap().push(line);
             }

@@ -4,7 +4,7 @@
 //! one after the other, has each answer one request, keeps them, and prints one JSON object:
 //! `{"isolates": N, "start_us": [...], "answer_us": [...], "rss_before": bytes, "rss_after": bytes, ...}`, where a start is
 //! everything from "no isolate" to "its modules are evaluated" and an answer everything from there to the handler's response.
-//! It is asked in two ways: bare, and with the code cache. workerd has no such entry: a worker with a loader binding loads the bundle under N names, each into an isolate of its own at the first request
+//! It is asked in three ways: bare, with the code cache, and with an isolate that is ready as well. workerd has no such entry: a worker with a loader binding loads the bundle under N names, each into an isolate of its own at the first request
 //! for that name; an answer is the time of that request. What the same request takes when the isolate is there already is
 //! measured too, and shown.
 //!
@@ -76,7 +76,11 @@ struct Run {
 const REST_SECONDS: u64 = 13;
 
 /// The ways in which ours is asked: name, words.
-const WAYS: [(&str, &[&str]); 2] = [("atoll", &[]), ("atoll, code cache", &["--code-cache"])];
+const WAYS: [(&str, &[&str]); 3] = [
+    ("atoll", &[]),
+    ("atoll, code cache", &["--code-cache"]),
+    ("atoll, code cache, pooled", &["--code-cache", "--pooled"]),
+];
 /// The peer.
 const WORKERD: &str = "workerd";
 

@@ -212,6 +212,7 @@ mod tests {
             worker: worker.map(WorkerName::new),
             version: None,
             request_id: None,
+            limit: None,
         }
     }
 

@@ -410,6 +410,9 @@ pub(crate) struct Recorder {
 impl AccessLog for Recorder {
     fn request(&self, record: AccessRecord) {
         self.meters.request(&record);
+        if let Some(limit) = record.limit {
+            self.host.logs().limits().count(limit);
+        }
         if !self.recorded.requests && self.versions.is_none() {
             return;
         }

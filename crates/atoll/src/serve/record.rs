@@ -231,6 +231,7 @@ mod tests {
             worker: Some(WorkerName::new("shop")),
             version: None,
             request_id: Some(RequestId(7)),
+            limit: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::harness::{PATIENCE, Server, options, within};
 use atoll_edge::{EdgeLimits, EdgeOptions};
+use atoll_model::Limit;
 use std::time::Duration;
 
 /// Sends `request` and, behind it, a request that must never be served.
@@ -223,6 +224,16 @@ async fn limits_have_their_statuses() {
         431,
     )
     .await;
+    let answer = server
+        .ask(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(100)))
+        .await;
+    let text = answer.text();
+    assert!(text.ends_with("(limit header_lines_max = 100)"), "{text}");
+    // They are recorded, to be counted.
+    let broken: Vec<Limit> = server.log.all().iter().filter_map(|record| record.limit).collect();
+    for limit in [Limit::Url, Limit::Head, Limit::HeadLines] {
+        assert!(broken.contains(&limit), "{limit:?} of {broken:?}");
+    }
     // Just within.
     let target = format!("/{}", long(16 * 1024 - 1));
     assert_eq!(server.get(&target, "").await.text(), "hello");

@@ -2,8 +2,8 @@
 
 use crate::exception::from_js_error;
 use crate::ops::body::{Sender, Source};
-use crate::ops::{isolate, text};
 use crate::ops::websocket::Socket;
+use crate::ops::{isolate, text};
 use atoll_worker::wire::HEADERS_MAX;
 use atoll_worker::{Body, Fault, FaultKind, JsException, Outcome, Request, Response, ResponseHead, WebSocketEnd};
 use bytes::Bytes;
