@@ -440,3 +440,160 @@ impl Agent {
 fn root(config: &EdgeConfig) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(&config.root().0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atoll_model::edge::{DELTA_BYTES_MAX, EdgeAccount};
+    use atoll_model::{BlobHash, DeploymentId, VersionId};
+    use bytes::Bytes;
+
+    fn entry(at: usize) -> (EdgeKey, EdgeEntry) {
+        let share = Share {
+            version: VersionId::new("1"),
+            artifact: BlobHash::of(b"1"),
+            weight: 10_000,
+            secrets: Vec::new(),
+            created_ms: 1,
+            tag: None,
+        };
+        let worker = EdgeWorker {
+            deployment: DeploymentId::new("d"),
+            shares: vec![share],
+            aliases: Vec::new(),
+            recent: Vec::new(),
+            crons: Vec::new(),
+            subdomain: true,
+            previews: false,
+        };
+        let key = EdgeKey::Worker(TenantId::new("acme"), WorkerName::new(format!("w{at}")));
+        (key, EdgeEntry::Worker(worker))
+    }
+
+    fn config(revision: u64, workers: usize) -> EdgeConfig {
+        EdgeConfig::from_entries(Revision(revision), (0..workers).map(entry)).unwrap()
+    }
+
+    fn have() -> Stored {
+        let head = Head {
+            epoch: 3,
+            ..Head::default()
+        };
+        let config = Arc::new(config(5, 12));
+        Stored { head, config }
+    }
+
+    fn message(publication: u64, form: Form) -> Config {
+        Config {
+            epoch: 3,
+            publication,
+            form: Some(form),
+            canary: false,
+            may_empty: false,
+        }
+    }
+
+    fn refused(message: Config, expected: &str) {
+        let error = read(message, &have()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    /// A whole configuration with this payload, whose hash is right.
+    fn whole(payload: &[u8]) -> Form {
+        let mut bytes = b"ATECF\x01".to_vec();
+        bytes.extend_from_slice(&BlobHash::of(payload).0);
+        bytes.extend_from_slice(payload);
+        Form::Whole(bytes.into())
+    }
+
+    #[test]
+    fn what_is_poisoned_is_refused_whole() {
+        let good = config(6, 12).encode();
+        assert!(read(message(6, Form::Whole(good.clone().into())), &have()).is_ok());
+        // Damaged, cut, doubled, filled with nothing.
+        for at in (0..good.len()).step_by(5) {
+            let mut damaged = good.clone();
+            damaged[at] ^= 1;
+            assert!(
+                read(message(6, Form::Whole(damaged.into())), &have()).is_err(),
+                "byte {at}"
+            );
+            let cut = Bytes::copy_from_slice(&good[..at]);
+            assert!(read(message(6, Form::Whole(cut)), &have()).is_err(), "cut at {at}");
+        }
+        let payload = &good[38..];
+        refused(message(6, whole(&[payload, payload].concat())), "left over");
+        refused(message(6, whole(&vec![0; payload.len()])), "does not decode");
+        let mut nulled = payload.to_vec();
+        let at = nulled.windows(2).position(|window| window == b"w7").unwrap();
+        nulled[at..at + 2].fill(0);
+        assert!(read(message(6, whole(&nulled)), &have()).is_err());
+        refused(
+            message(6, Form::Delta(vec![0; DELTA_BYTES_MAX + 1].into())),
+            "breaks the limit",
+        );
+        refused(
+            message(7, Form::Whole(good.clone().into())),
+            "not the one that it was sent under",
+        );
+        let formless = Config {
+            form: None,
+            ..message(6, Form::Whole(Bytes::new()))
+        };
+        refused(formless, "upgrade this node");
+        let mut newer = good.clone();
+        newer[5] = 9;
+        refused(message(6, Form::Whole(newer.into())), "upgrade this node");
+    }
+
+    #[test]
+    fn what_does_not_follow_is_refused() {
+        let older = Config {
+            epoch: 2,
+            ..message(6, Form::Whole(config(6, 12).encode().into()))
+        };
+        refused(older, "leader of epoch 3 was seen");
+        refused(message(4, Form::Whole(config(4, 12).encode().into())), "older than 5");
+        // The same number with other entries is not the same; with the same ones it is.
+        refused(message(5, Form::Whole(config(5, 13).encode().into())), "older than 5");
+        assert!(read(message(5, Form::Whole(config(5, 12).encode().into())), &have()).is_ok());
+        // A new leader may count from below: its catalog was restored.
+        let restored = Config {
+            epoch: 4,
+            ..message(2, Form::Whole(config(2, 12).encode().into()))
+        };
+        assert!(read(restored, &have()).is_ok());
+        let elsewhere = config(4, 12).delta_to(&config(6, 13));
+        refused(message(6, Form::Delta(elsewhere.encode().into())), "revision 5 is here");
+        let diverged = config(5, 11).delta_to(&config(6, 13));
+        refused(
+            message(6, Form::Delta(diverged.encode().into())),
+            "not the same on both sides",
+        );
+    }
+
+    #[test]
+    fn what_empties_has_to_say_so() {
+        let of = |workers: usize| message(6, Form::Whole(config(6, workers).encode().into()));
+        for (left, taken) in [(12, true), (6, true), (5, false), (0, false)] {
+            assert_eq!(read(of(left), &have()).is_ok(), taken, "{left} left");
+            let meant = Config {
+                may_empty: true,
+                ..of(left)
+            };
+            assert!(read(meant, &have()).is_ok());
+        }
+        // Of a few, all may go; and other entries are not workers.
+        let few = Stored {
+            config: Arc::new(config(5, 9)),
+            ..have()
+        };
+        assert!(read(of(0), &few).is_ok());
+        let account = (
+            EdgeKey::Account(TenantId::new("x")),
+            EdgeEntry::Account(EdgeAccount::default()),
+        );
+        let filled = EdgeConfig::from_entries(Revision(6), [account]).unwrap();
+        assert!(read(message(6, Form::Whole(filled.encode().into())), &have()).is_err());
+    }
+}

@@ -14,7 +14,9 @@ fn tables() -> String {
         // Into a string it cannot fail.
         let _ = writeln!(text, "{line}");
     };
-    line(format_args!("\n### Endpoints\n\nBelow `/client/v4`.\n\n| Method | Path |\n|---|---|"));
+    line(format_args!(
+        "\n### Endpoints\n\nBelow `/client/v4`.\n\n| Method | Path |\n|---|---|"
+    ));
     for endpoint in ENDPOINTS {
         let note = match endpoint.size {
             Size::Small => "",
@@ -23,7 +25,9 @@ fn tables() -> String {
         };
         line(format_args!("| {} | `{}`{note} |", endpoint.method, endpoint.path));
     }
-    line(format_args!("\n### Lists that are empty\n\nBelow `/accounts/{{account}}/`.\n"));
+    line(format_args!(
+        "\n### Lists that are empty\n\nBelow `/accounts/{{account}}/`.\n"
+    ));
     for (path, _) in EMPTY {
         line(format_args!("- `{path}`"));
     }
@@ -38,7 +42,10 @@ fn tables() -> String {
         types.join(", ")
     };
     let unbuilt: Vec<&str> = unbuilt_types().collect();
-    line(format_args!("\n### Types of bindings\n\nThat work: {}.\n", names(BUILT)));
+    line(format_args!(
+        "\n### Types of bindings\n\nThat work: {}.\n",
+        names(BUILT)
+    ));
     line(format_args!(
         "That are carried (the worker starts, the use of them throws): {}.",
         names(&unbuilt)
