@@ -4,6 +4,7 @@
 
 use crate::config::{Project, split_var};
 use crate::roles::{ConfigCommand, RoleArgs, UpArgs};
+use crate::remote::RemoteCommand;
 use crate::serve::ServeArgs;
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -40,6 +41,7 @@ const STYLES: Styles = Styles::styled()
         atoll dev               serve the project in this directory, reload it on every save\n  \
         atoll dev apps/shop     serve another one\n  \
         atoll serve             serve it in production\n  \
+        atoll deploy            upload it to a control plane, and let every PoP serve it\n  \
         atoll types             write the types of the project's bindings\n\n\
         `atoll COMMAND --help` says more."
 )]
@@ -89,6 +91,9 @@ pub enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// What talks to a control plane.
+    #[command(flatten)]
+    Remote(RemoteCommand),
 }
 
 /// `atoll dev`.
@@ -327,7 +332,8 @@ impl Cli {
         I: IntoIterator,
         I::Item: Into<OsString> + Clone,
     {
-        Self::try_parse_from(arguments).map_err(suggest)
+        let words: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        Self::try_parse_from(&words).map_err(|error| suggest(error, &words))
     }
 
     /// Whether the command runs workers, so that the engine must be initialised before any thread is started.
@@ -340,14 +346,20 @@ impl Cli {
 }
 
 /// Names the nearest subcommand where the parser, which compares beginnings, found none.
-fn suggest(mut error: clap::Error) -> clap::Error {
+fn suggest(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
     let near = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word)))
             if error.get(ContextKind::SuggestedSubcommand).is_none() =>
         {
-            let command = <Cli as clap::CommandFactory>::command();
-            let names = command.get_subcommands().map(|one| one.get_name().to_owned());
+            let root = <Cli as clap::CommandFactory>::command();
+            // The command that the word was looked for in: the words before it lead there.
+            let before = words.iter().skip(1).filter_map(|word| word.to_str());
+            let within = before
+                .take_while(|before| before != word)
+                .filter(|before| !before.starts_with('-'))
+                .try_fold(&root, |command, word| command.find_subcommand(word));
+            let names = within.unwrap_or(&root).get_subcommands().map(|one| one.get_name().to_owned());
             names
                 .map(|name| (strsim::damerau_levenshtein(&name, word), name))
                 .filter(|(distance, _)| *distance <= TYPO_DISTANCE_MAX)
@@ -490,6 +502,19 @@ mod tests {
             assert!(error.to_string().contains(expected), "{line}: {error}");
         };
         check("dve", 2, "'dev'");
+        check("delpoy", 2, "'deploy'");
+        check("versions lsit", 2, "'list'");
+        check("kv key pt a b", 2, "'put'");
+        check("secret put", 2, "<SECRET>");
+        check("kv key get a", 2, "--binding");
+        check("tokens create ci", 2, "--permission");
+        check("tokens create ci --permission everything", 2, "resource:action");
+        check("deploy --percent 0", 2, "above 0");
+        check("versions deploy a@b", 2, "percentage");
+        check("logs --since yesterday", 2, "30s, 15m");
+        check("pops join-token --ttl 5x", 2, "90s, 15m");
+        check("deploy --help", 0, "Exit statuses");
+        check("kv key put --help", 0, "Examples:");
         check("dev --prot 1", 2, "'--port'");
         check("dev --port 70000", 2, "70000");
         check("dev --inspector-port chrome", 2, "--inspector-port");

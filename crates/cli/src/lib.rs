@@ -13,6 +13,7 @@ mod listen;
 pub mod modules;
 mod project;
 pub mod reference;
+pub mod remote;
 mod report;
 pub mod roles;
 mod run;

@@ -95,20 +95,26 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-impl Reporter {
-    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
-        if !self.colour {
+impl Style {
+    pub(crate) fn paint(self, colour: bool, text: &str) -> String {
+        if !colour {
             return text.to_owned();
         }
-        let code = match style {
-            Style::Red => 31,
-            Style::Green => 32,
-            Style::Yellow => 33,
-            Style::Blue => 34,
-            Style::Dim => 2,
-            Style::Bold => 1,
+        let code = match self {
+            Self::Red => 31,
+            Self::Green => 32,
+            Self::Yellow => 33,
+            Self::Blue => 34,
+            Self::Dim => 2,
+            Self::Bold => 1,
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+impl Reporter {
+    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
+        style.paint(self.colour, text)
     }
 
     /// One JSON line, if that is what is spoken here. Returns whether it is.

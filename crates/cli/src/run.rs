@@ -4,6 +4,7 @@ use crate::Surroundings;
 use crate::args::{Cli, Command, DevArgs, InitArgs, TestArgs, TypesArgs};
 use crate::config::{LoadOptions, LocalFiles};
 use crate::dev;
+use crate::remote::{self, Retries, SystemInput};
 use crate::serve::{self, LogFormat, ServeArgs, ServeTarget};
 use crate::roles::RoleCommand;
 use crate::target::{DevTarget, TestTarget};
@@ -37,7 +38,7 @@ pub type RoleRun = Pin<Box<dyn Future<Output = ExitCode> + Send>>;
 /// Does what the command line says, within a tokio runtime (with I/O and time) that the caller made.
 ///
 /// Exit statuses: 0 done, 1 failed (the reason is on standard error), 130 stopped by a second Ctrl-C, 143 by a second SIGTERM.
-/// Wrong words are the parser's: 2.
+/// Wrong words are the parser's: 2. Those of commands that talk to a control plane stand in [`crate::remote`].
 pub async fn run(cli: Cli, targets: &dyn Targets) -> ExitCode {
     let terminal = SystemTerminal;
     let cwd = match std::env::current_dir() {
@@ -118,6 +119,23 @@ pub async fn run(cli: Cli, targets: &dyn Targets) -> ExitCode {
         Command::Control(args) => targets.role(RoleCommand::Control(args)).await,
         Command::Pop(args) => targets.role(RoleCommand::Pop(args)).await,
         Command::Config(command) => targets.role(RoleCommand::Config(command)).await,
+        Command::Remote(command) => {
+            let (inputs, _) = match terminal::inputs(false, Listener::Session) {
+                Ok(inputs) => inputs,
+                Err(error) => return failed(&terminal, &format!("signals cannot be handled: {error}")),
+            };
+            let around = Surroundings {
+                cwd,
+                process_env: process_env(),
+                clock: Arc::new(SystemClock),
+                terminal: Arc::new(terminal),
+                inputs,
+                keys: false,
+                bundler: Surroundings::default_bundler(),
+            };
+            let input = Arc::new(SystemInput);
+            ExitCode::from(remote::run(command, around, input, Retries::default()).await)
+        }
         Command::Init(args) => new_project(&terminal, &cwd, &args),
         Command::Types(args) => write_types(&terminal, cwd, args),
         Command::Completions { shell } => {

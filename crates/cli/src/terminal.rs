@@ -38,6 +38,10 @@ pub enum Listener {
 pub trait Terminal: Send + Sync {
     /// To standard output. `text` is whole lines, the last line end included.
     fn out(&self, text: &str);
+    /// Bytes to standard output: as they are, where that is possible.
+    fn bytes(&self, bytes: &[u8]) {
+        self.out(&String::from_utf8_lossy(bytes));
+    }
     /// To standard error.
     fn err(&self, text: &str);
     /// Whether colours and key hints make sense.
@@ -56,6 +60,11 @@ impl Terminal for SystemTerminal {
     fn out(&self, text: &str) {
         let mut out = io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    fn bytes(&self, bytes: &[u8]) {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
     }
 
     fn err(&self, text: &str) {

@@ -41,7 +41,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("control", &["api", "store", "cluster", "flags", "egress"]),
     ("pop", &["api", "store", "cluster"]),
     ("backends", &["store", "queues", "control"]),
-    ("cli", &["api"]),
+    ("cli", &["api", "assets"]),
     ("atoll", &[EVERYTHING]),
     ("sim", &["store", "replication", "cluster", "kv", "sql", "objects", "queues", "cache", "worker", "pool", "egress",
               "host", "edge", "dns", "api", "control", "pop", "backends", "assets", "flags"]),

@@ -6,6 +6,7 @@
 
 mod atoll;
 mod bindings;
+mod deploy;
 mod diagnostic;
 mod dotenv;
 mod environment;
@@ -24,8 +25,10 @@ mod tree;
 
 pub(crate) use bindings::{BindingSection, EnvType, binding_sections, is_identifier};
 pub use diagnostic::{Complaint, ConfigError, ConfigWarning, Position};
+pub use deploy::DeployKeys;
+pub(crate) use dotenv::parse as parse_dotenv;
 pub(crate) use find::normal as normal_path;
-pub(crate) use keys::{KeyFacts, key_facts};
+pub(crate) use keys::{KeyFacts, key_facts, nearest};
 pub use project::{Build, DevSettings, ModuleRule, Project};
 
 use diagnostic::Findings;

@@ -88,6 +88,8 @@ pub struct Project {
     pub warnings: Vec<ConfigWarning>,
     /// The TypeScript types of bindings whose part is not built.
     pub(crate) unbuilt_types: Vec<(String, super::bindings::EnvType)>,
+    /// What only a deployment looks at.
+    pub deploy: super::DeployKeys,
     /// Where `main` and `assets.directory` stand, for complaints about files that are not there.
     pub(crate) places: Places,
 }

@@ -86,6 +86,7 @@ pub(crate) fn project(
         routes: routes::routes(effective, findings),
         outbound: super::atoll::outbound(effective, findings),
         isolation: super::atoll::isolation(effective, findings),
+        deploy: super::deploy::keys(effective),
         required_secrets: required_secrets(effective, findings),
         secret_files: Vec::new(),
         warnings: Vec::new(),
