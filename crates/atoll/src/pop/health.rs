@@ -198,6 +198,7 @@ mod tests {
             worker: Some(WorkerName::new("w")),
             version: version.map(VersionId::new),
             request_id: None,
+            limit: None,
         }
     }
 

@@ -156,7 +156,7 @@ impl Fake {
             .into_iter()
             .filter(|asked| asked.method == method && asked.path == path)
             .collect();
-        match all.try_into() {
+        match <[Asked; 1]>::try_from(all) {
             Ok([one]) => one,
             Err(other) => panic!("{method} {path}: {other:#?}"),
         }
