@@ -3,8 +3,8 @@
 //! Names are those that users of wrangler know. A wrong word is answered with the nearest right one and exit status 2.
 
 use crate::config::{Project, split_var};
-use crate::roles::{ConfigCommand, RoleArgs, UpArgs};
 use crate::remote::RemoteCommand;
+use crate::roles::{ConfigCommand, RoleArgs, UpArgs};
 use crate::serve::ServeArgs;
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -359,7 +359,10 @@ fn suggest(mut error: clap::Error, words: &[OsString]) -> clap::Error {
                 .take_while(|before| before != word)
                 .filter(|before| !before.starts_with('-'))
                 .try_fold(&root, |command, word| command.find_subcommand(word));
-            let names = within.unwrap_or(&root).get_subcommands().map(|one| one.get_name().to_owned());
+            let names = within
+                .unwrap_or(&root)
+                .get_subcommands()
+                .map(|one| one.get_name().to_owned());
             names
                 .map(|name| (strsim::damerau_levenshtein(&name, word), name))
                 .filter(|(distance, _)| *distance <= TYPO_DISTANCE_MAX)

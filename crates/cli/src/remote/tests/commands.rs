@@ -460,7 +460,7 @@ async fn pops_and_status() {
     place
         .run("pops remove fra-1")
         .await
-        .check(0, &["it has to join again", "fra-1 is revoked"]);
+        .check(0, &["It has to join again", "fra-1 is revoked"]);
     place
         .run("pops remove fra-2 -y")
         .await

@@ -156,14 +156,12 @@ impl Fake {
             .into_iter()
             .filter(|asked| asked.method == method && asked.path == path)
             .collect();
-        match <[Asked; 1]>::try_from(all) {
-            Ok([one]) => one,
-            Err(other) => panic!("{method} {path}: {other:#?}"),
-        }
+        let [one] = <[Asked; 1]>::try_from(all).unwrap_or_else(|other| panic!("{method} {path}: {other:#?}"));
+        one
     }
 }
 
-async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(shared: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let asked = Asked {
@@ -182,7 +180,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         .get("authorization")
         .is_some_and(|value| *value == format!("Bearer {TOKEN}"));
     let answer = {
-        let mut state = lock(&state);
+        let mut state = lock(&shared);
         let key = (asked.method.clone(), asked.path.clone());
         let name = format!("{} {}", asked.method, asked.path);
         state.asked.push(asked);

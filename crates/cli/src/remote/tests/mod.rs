@@ -83,12 +83,17 @@ impl Input for Typed {
 }
 
 /// How a command ended.
-#[derive(Debug)]
 pub(super) struct Ran {
     pub exit: u8,
     pub out: String,
     pub bytes: Vec<u8>,
     pub err: String,
+}
+
+impl std::fmt::Debug for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit {}\nout: {}\nerr: {}", self.exit, self.out, self.err)
+    }
 }
 
 impl Ran {
