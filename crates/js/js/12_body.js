@@ -145,9 +145,37 @@ class Body {
       case NATIVE:
         return op_body_collect_sync(this.value) ?? op_body_collect(this.value);
       default:
-        return streams.readableStreamCollectIntoUint8Array(this.value);
+        return collect(this.value);
     }
   }
+}
+
+// All bytes of a worker's own stream. Beside Uint8Array, as the Fetch Standard has it, buffers and other views are bytes here.
+async function collect(stream) {
+  const reader = stream.getReader();
+  const chunks = [];
+  let length = 0;
+  while (true) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    let bytes;
+    if (ArrayBuffer.isView(value)) bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    else if (core.isAnyArrayBuffer(value)) bytes = new Uint8Array(value);
+    else {
+      const error = new TypeError("This ReadableStream did not return bytes.");
+      reader.cancel(error).catch(() => {});
+      throw error;
+    }
+    chunks.push(bytes);
+    length += bytes.byteLength;
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const bytes of chunks) {
+    whole.set(bytes, at);
+    at += bytes.byteLength;
+  }
+  return whole;
 }
 
 // A byte stream over a source outside.
@@ -339,5 +367,5 @@ function mixinBody(prototype, get, contentType) {
   });
 }
 
-return { Body, BYTES, extractBody, knownLengths, mixinBody, NATIVE, STREAM, TEXT, USED };
+return { Body, BYTES, collect, extractBody, knownLengths, mixinBody, NATIVE, STREAM, TEXT, USED };
 })();

@@ -3,10 +3,10 @@
 const { core } = __bootstrap;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { op_kv_delete, op_kv_get, op_kv_get_many, op_kv_list, op_kv_put } = core.ops;
-const { ReadableStream, readableStreamCollectIntoUint8Array } = core.loadExtScript("ext:deno_web/06_streams.js");
+const { ReadableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
-const { Body } = core.loadExtScript("ext:atoll_js/12_body.js");
+const { Body, collect } = core.loadExtScript("ext:atoll_js/12_body.js");
 
 const TYPES = ["text", "json", "arrayBuffer", "stream"];
 
@@ -120,7 +120,7 @@ class KvNamespace {
     if (typeof value === "string") bytes = core.encode(value);
     else if (core.isAnyArrayBuffer(value)) bytes = new Uint8Array(value);
     else if (ArrayBuffer.isView(value)) bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-    else if (value instanceof ReadableStream) bytes = await readableStreamCollectIntoUint8Array(value);
+    else if (value instanceof ReadableStream) bytes = await collect(value);
     else if (["number", "boolean", "bigint"].includes(typeof value)) bytes = core.encode(`${value}`);
     else {
       throw new TypeError("KV put() accepts only strings, ArrayBuffers, ArrayBufferViews, and ReadableStreams as values.");

@@ -400,6 +400,7 @@ function globPattern(glob, separator) {
       let next = i + 2;
       if (atStart && (glob[next] === "/" || next === glob.length)) {
         // Whole parts, none included, and none that begin with a dot.
+        if (i === 0) source += `${sep}?`;
         source += next === glob.length ? `(?:(?!\\.)${any}*(?:${sep}(?!\\.)${any}*)*)` : `(?:(?!\\.)${any}+${sep})*`;
         if (glob[next] === "/") next++;
       } else source += `${any}*`;
