@@ -2,6 +2,10 @@
 //!
 //! The control plane runs no workers; who links both gives it something that does ([`Preflight`]).
 
+mod bounded;
+
+pub use bounded::{Bounded, TRIAL_MAX, TRIAL_WAIT_MAX, TRIALS_MAX, TRIALS_WAITING_MAX};
+
 use crate::secrets::SecretValue;
 use async_trait::async_trait;
 use atoll_model::{Manifest, SecretName};

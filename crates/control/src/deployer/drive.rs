@@ -5,6 +5,9 @@
 //! reports wait in their bounded channel. When another control plane leads it ends, and nothing of what it had not stored has
 //! happened.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Alarm, Deployer, Input, Lanes, Outputs, Report, Rollout, TICK_MS, Withdraw};
 use crate::catalog::{Caller, Catalog, CatalogError, StageWrite, Withdrawal, new_uuid};
 use atoll_api::rest;
