@@ -196,6 +196,25 @@ impl Bench {
             .value
     }
 
+    /// The newest deployment, as soon as it is of this kind.
+    async fn newest(&self, kind: DeploymentKind) -> Deployment {
+        let waited = tokio::time::timeout(LONG, async {
+            loop {
+                let newest = self
+                    .catalog
+                    .deployments(account(), shop(), None, 1)
+                    .await
+                    .unwrap()
+                    .remove(0);
+                if newest.kind == kind {
+                    return newest;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.unwrap()
+    }
+
     /// Lets time pass until the catalog says that a deployment has come so far.
     async fn until(&self, id: &DeploymentId, state: RolloutState) -> Rollout {
         let waited = tokio::time::timeout(LONG, async {
@@ -258,16 +277,8 @@ async fn deployments_come_to_the_fleet_and_go_back() {
     let two = bench.deploy(&second).await;
     let rollout = bench.until(&two.id, RolloutState::RolledBack).await;
     assert!(rollout.reason.unwrap().contains("does not start on PoP"));
-    let newest = bench
-        .catalog
-        .deployments(account(), shop(), None, 1)
-        .await
-        .unwrap()
-        .remove(0);
-    assert_eq!(
-        (newest.kind, newest.author.as_str()),
-        (DeploymentKind::AutomaticRollback, "system:deployer")
-    );
+    let newest = bench.newest(DeploymentKind::AutomaticRollback).await;
+    assert_eq!(newest.author, "system:deployer");
     bench.until(&newest.id, RolloutState::Live).await;
     assert_eq!(running.serves(Lane::Fleet), Some(first.clone()));
     assert!(running.board.alarms().iter().any(|alarm| alarm.code == "rolled_back"));
