@@ -18,6 +18,8 @@ use std::time::Instant;
 const NPM_DIRECTORY: &str = "tests/npm";
 /// npm packages that one worker imports and exercises.
 const LIBRARIES_DIRECTORY: &str = "tests/libraries";
+/// Wrangler itself, which deploys to the control plane.
+const WRANGLER_DIRECTORY: &str = "tests/wrangler";
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -51,6 +53,14 @@ pub fn command(options: &Options) -> CommandResult {
     match libraries {
         Ok(how) => println!("{how}"),
         Err(why) => println!("SKIPPED: {why}; the libraries are not tried"),
+    }
+
+    run.announce("install wrangler and a Node.js for it");
+    let wrangler = npm::install(&root, WRANGLER_DIRECTORY, options.no_install);
+    let wrangler_ready = wrangler.is_ok();
+    match wrangler {
+        Ok(how) => println!("{how}"),
+        Err(why) => println!("SKIPPED: {why}; wrangler is not tried against the control plane"),
     }
 
     run.announce("build framework projects (SvelteKit, Astro, React Router, TanStack Start, Nitro, Next.js)");
@@ -116,6 +126,7 @@ pub fn command(options: &Options) -> CommandResult {
     }
     // Where it is installed, a test that does not find it fails rather than pass without having tested anything.
     tests.env("ATOLL_TEST_POSTGRES", if postgres_ready { "ready" } else { "missing" });
+    tests.env("ATOLL_TEST_WRANGLER", if wrangler_ready { "ready" } else { "missing" });
     // The specs need the binary that was just built and have a step of their own; the binary has no tests but those.
     tests.arg("--workspace");
     if nextest {

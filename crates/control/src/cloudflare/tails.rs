@@ -302,7 +302,9 @@ pub(super) async fn connect(
         };
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
-            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+            .max_frame_size(Some(MESSAGE_BYTES_MAX))
+            // Wrangler sends its one message unmasked, against RFC 6455.
+            .accept_unmasked_frames(true);
         let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
         let (code, reason) = speak(&mut socket, tail, &claims, &*clock, &end, &stopping).await;
         let reason = reason.into();

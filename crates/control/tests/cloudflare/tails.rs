@@ -4,6 +4,7 @@ use crate::client::{CODE, Client};
 use atoll_control::fleet::TailItem;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -55,7 +56,10 @@ async fn events_come_until_the_tail_is_deleted() {
         assert_eq!(kept["filters"][0]["client_ip"], json!(["127.0.0.1"]));
         assert_eq!(ask.worker.as_str(), "shop");
     }
-    socket.send(Message::text(r#"{"debug":false}"#)).await.unwrap();
+    // As wrangler sends it: without a mask, which RFC 6455 forbids.
+    let hello = br#"{"debug":false}"#;
+    let frame = [&[0x81, hello.len() as u8], &hello[..]].concat();
+    socket.get_mut().write_all(&frame).await.unwrap();
     socket
         .send(Message::Ping(b"still there?".as_slice().into()))
         .await
