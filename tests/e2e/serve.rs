@@ -399,7 +399,10 @@ pub async fn stored_state_changes_hands() -> Result<()> {
     let deadline = tokio::time::Instant::now() + DEADLINE;
     while listeners(first.address.port())? < 2 {
         if second.is_finished() || tokio::time::Instant::now() > deadline {
-            bail!("the successor does not listen: {:?}", second.await?.map(|server| server.address));
+            bail!(
+                "the successor does not listen: {:?}",
+                second.await?.map(|server| server.address)
+            );
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -415,7 +418,10 @@ pub async fn stored_state_changes_hands() -> Result<()> {
         let mut last = 0;
         for _ in 0..20 {
             let (status, body) = text(address, "a", "/").await?;
-            last = body.trim().parse::<u32>().map_err(|_| anyhow::anyhow!("an answer at the change is {status} {body:?}"))?;
+            last = body
+                .trim()
+                .parse::<u32>()
+                .map_err(|_| anyhow::anyhow!("an answer at the change is {status} {body:?}"))?;
         }
         anyhow::Ok(last)
     });

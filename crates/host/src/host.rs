@@ -16,8 +16,8 @@ use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion}
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    Dispatch, Engine, Entry, Environment, Event, Export, EventContext, Fault, FaultKind, Fetcher, Outcome, Response, ServiceStub,
-    StartKind, VersionChoice,
+    Dispatch, Engine, Entry, Environment, Event, EventContext, Export, Fault, FaultKind, Fetcher, Outcome, Response,
+    ServiceStub, StartKind, VersionChoice,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -40,7 +40,7 @@ pub use environment::{KvSource, OutboundSource, Reach};
 pub use error::DeployError;
 pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
-pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TraceTap, TAIL_BYTES_MAX, TAIL_DEPTH_MAX};
+pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX, TraceTap};
 pub use services::absent as absent_worker;
 pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts};
 pub use triggers::{

@@ -1,3 +1,4 @@
+// exports: convertProcessSignalToExitCode, setTraceSigInt
 // exports: TextDecoder, TextEncoder, MIMEParams, MIMEType, _errnoException, _exceptionWithHostPort, _extend, aborted, callbackify
 // exports: debug, debuglog, deprecate, diff, format, formatWithOptions, getCallSite, getCallSites, getSystemErrorMap
 // exports: getSystemErrorMessage, getSystemErrorName, inherits, inspect, isArray, isBoolean, isBuffer, isDate, isDeepStrictEqual

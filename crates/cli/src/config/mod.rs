@@ -24,8 +24,8 @@ mod tests;
 mod tree;
 
 pub(crate) use bindings::{BindingSection, EnvType, binding_sections, is_identifier};
-pub use diagnostic::{Complaint, ConfigError, ConfigWarning, Position};
 pub use deploy::DeployKeys;
+pub use diagnostic::{Complaint, ConfigError, ConfigWarning, Position};
 pub(crate) use dotenv::parse as parse_dotenv;
 pub(crate) use find::normal as normal_path;
 pub(crate) use keys::{KeyFacts, key_facts, nearest};

@@ -268,7 +268,9 @@ fn described(message: String) -> String {
             }
         }
         let exception = &mut details["exception"];
-        let said = exception["description"].as_str().filter(|_| exception["subtype"] == "error");
+        let said = exception["description"]
+            .as_str()
+            .filter(|_| exception["subtype"] == "error");
         if let Some(said) = said {
             let said = said.split("\n    at ").next().unwrap_or_default();
             exception["description"] = format!("{said}{stack}").into();
@@ -440,8 +442,14 @@ mod tests {
         });
         let shown: Value = serde_json::from_str(&described(thrown(whole).to_string())).unwrap();
         let details = &shown["params"]["exceptionDetails"];
-        assert_eq!(details["exception"]["description"], "Error: x\n    at f (file:///index.js:1:1)");
-        assert_eq!((&details["exception"]["objectId"], &details["scriptId"]), (&json!("1"), &json!("4")));
+        assert_eq!(
+            details["exception"]["description"],
+            "Error: x\n    at f (file:///index.js:1:1)"
+        );
+        assert_eq!(
+            (&details["exception"]["objectId"], &details["scriptId"]),
+            (&json!("1"), &json!("4"))
+        );
         let others = [
             thrown(json!({ "text": "Uncaught 7" })),
             thrown(json!({ "text": "Uncaught", "exception": { "type": "string" } })),

@@ -60,7 +60,11 @@ pub(crate) fn plain_request(request: &Request, wire: &mut Vec<u8>) -> bool {
 /// Ends the isolate because the worker asks for it: every event that it serves is answered with a fault that says so.
 #[op2(fast)]
 pub(crate) fn op_isolate_abort(state: &OpState, #[string] reason: &str) {
-    let reason = if reason.is_empty() { "no reason was given" } else { reason };
+    let reason = if reason.is_empty() {
+        "no reason was given"
+    } else {
+        reason
+    };
     if let Some(interrupt) = isolate(state).interrupt.get() {
         let message = format!("the worker ended its isolate with abortIsolate(): {reason}");
         interrupt.terminate_blindly(Fault::new(FaultKind::Exception, message));

@@ -113,7 +113,7 @@ fn instances_memories_are_held_in_sum_however_they_are_made() {
 fn grow_ends_where_all_together_end() {
     let body = "const a = new WebAssembly.Instance(w).exports.m, b = new WebAssembly.Memory({ initial: 4 }); \
         const was = a.grow(8); let error; try { b.grow(1); } catch (e) { error = e; } \
-        return new Response([was, pages(a), pages(b), b.grow(0), error, a.grow.name, a.grow.length]);";
+        return new Response(String([was, pages(a), pages(b), b.grow(0), error, a.grow.name, a.grow.length]));";
     assert_eq!(
         worker(&FOUR, body).get("/"),
         "4,12,4,4,RangeError: WebAssembly: could not allocate memory: 17 pages are more than 16 (limit wasm_bytes = 1048576),grow,1"
@@ -201,7 +201,7 @@ fn start_functions_are_counted_with_what_they_grow() {
         ..Source::plain(&[1, 4, 8])
     };
     let body = "const names = []; for (let i = 0; i < 4; i++) try { new WebAssembly.Instance(w); } catch (e) { names.push(e.name); } \
-        return new Response(names);";
+        return new Response(String(names));";
     assert_eq!(
         worker(&fails, body).get("/"),
         "RuntimeError,RuntimeError,RangeError,RangeError"
