@@ -218,6 +218,13 @@ async fn limits_have_their_statuses() {
         431,
     )
     .await;
+    // Not so large that the library refuses it unread.
+    refused(
+        &server,
+        &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", long(129 * 1024)),
+        431,
+    )
+    .await;
     refused(
         &server,
         &format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(100)),
