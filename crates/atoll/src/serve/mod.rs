@@ -169,13 +169,20 @@ impl ServeServer {
         Ok(bound)
     }
 
-    /// Begins to accept connections.
-    fn serve(&self) {
+    /// Begins to accept connections. The socket listens when this returns, also on a shared port: what is told to be ready
+    /// refuses nobody.
+    fn serve(&self) -> Result<(), Failure> {
         let mut state = self.lock();
-        if let Some(edge) = state.bound.take() {
+        if let Some(mut edge) = state.bound.take() {
+            edge.open().map_err(|error| Failure {
+                title: "The listener cannot be opened".to_owned(),
+                detail: error.to_string(),
+                fatal: true,
+            })?;
             // The grace is known when the shutdown comes, and kept there.
             state.serving = Some(tokio::spawn(edge.serve(self.stop.clone(), Duration::MAX)));
         }
+        Ok(())
     }
 
     fn isolation(&self) -> Isolation {
@@ -326,8 +333,8 @@ impl ServeTarget for ServeServer {
             self.status.reloaded(outcome.is_ok());
         }
         outcome?;
+        self.serve()?;
         self.deployed.store(true, Ordering::Release);
-        self.serve();
         Ok(())
     }
 
