@@ -210,17 +210,9 @@ impl Pops for Arc<Sessions> {
     }
 
     async fn state(&self) -> Result<FleetState, PopsError> {
-        let progress = self.progress.get();
-        let staged = match progress {
-            Some(progress) => progress.staged(),
-            None => self.options.catalog.staged().await?.len() as u64,
-        };
-        let mut alarms: Vec<rest::Alarm> = {
-            let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
-            alarms.iter().cloned().collect()
-        };
-        alarms.extend(progress.map(|progress| progress.alarms()).unwrap_or_default());
-        alarms.sort_by_key(|alarm| alarm.since_ms);
+        let staged = self.options.catalog.staged().await?.len() as u64;
+        let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        let alarms = alarms.iter().cloned().collect();
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(FleetState {
             publication: lanes.newest().0,
@@ -235,10 +227,6 @@ impl Pops for Arc<Sessions> {
         _: &WorkerName,
         deployment: &DeploymentId,
     ) -> Result<Option<rest::Rollout>, PopsError> {
-        let live = self.progress.get().and_then(|progress| progress.rollout(deployment));
-        if live.is_some() {
-            return Ok(live);
-        }
         match self.options.catalog.rollout(deployment.clone()).await {
             Ok(rollout) => Ok(Some(rollout)),
             Err(CatalogError::NotFound { .. }) => Ok(None),

@@ -28,13 +28,13 @@ use atoll_api::peer::{OwnCertificate, Trust, accept};
 use atoll_api::pop::control_server::ControlServer;
 use atoll_api::pop::{Fleet, HotWorker, Pop as PopOnWire};
 use atoll_api::rest;
+use atoll_model::PopName;
 use atoll_model::edge::FULL_BYTES_MAX;
-use atoll_model::{DeploymentId, PopName};
 use atoll_stdx::{Clock, TaskGroup};
 use atoll_store::blob::BlobStore;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -108,16 +108,6 @@ pub struct Counters {
     pub rejected: AtomicU64,
 }
 
-/// What a deployer that drives these sessions tells of its work.
-pub trait Progress: std::fmt::Debug + Send + Sync + 'static {
-    /// How far a deployment is, if it is under way or was lately.
-    fn rollout(&self, deployment: &DeploymentId) -> Option<rest::Rollout>;
-    /// Changes that are not everywhere yet.
-    fn staged(&self) -> u64;
-    /// What needs somebody's attention.
-    fn alarms(&self) -> Vec<rest::Alarm>;
-}
-
 /// See the module.
 pub struct Sessions {
     options: Options,
@@ -138,7 +128,6 @@ pub struct Sessions {
     /// Of PoPs that are away: when they were heard last, and which edits of KV they had.
     seen: Mutex<HashMap<String, (u64, u64)>>,
     counters: Counters,
-    progress: OnceLock<Arc<dyn Progress>>,
     tasks: TaskGroup,
 }
 
@@ -179,7 +168,6 @@ impl Sessions {
             alarms: Mutex::default(),
             seen: Mutex::default(),
             counters: Counters::default(),
-            progress: OnceLock::new(),
             tasks: tasks.clone(),
             options,
         });
@@ -286,12 +274,6 @@ impl Sessions {
             session.greet_again();
         }
         Ok(())
-    }
-
-    /// Who tells of rollouts from now on; without anybody, the catalog does. The first one stays.
-    pub fn set_progress(&self, progress: Arc<dyn Progress>) {
-        // A second driver of the same sessions is a mistake that costs nothing here.
-        let _ = self.progress.set(progress);
     }
 
     /// Counts since the start.
