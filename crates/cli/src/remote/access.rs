@@ -3,7 +3,7 @@
 use super::args::{AccountUpdateArgs, AccountsCommand, AuditCommand, TokenCreateArgs, TokensCommand};
 use super::client::{Request, path};
 use super::context::{Context, all};
-use super::failure::{CommandError, FAILED, OK, Result, near_miss};
+use super::failure::{CommandError, FAILED, NOT_THERE, OK, Result, near_miss};
 use super::show::{Table, ago, printable, time};
 use atoll_api::rest::{
     Account, AuditEntry, AuditQuery, AuditVerdict, ChangeAccount, NewAccount, NewToken, NewTokenMade, Page, Token,
@@ -24,7 +24,7 @@ fn rights(token: &Token) -> String {
     }
 }
 
-/// Whose tokens are meant: those of the account that was named, else whose the request's own token is.
+/// Whose entries are meant: those of the account that was named, else whose the request's own token is.
 fn whose(context: &Context) -> Option<String> {
     context
         .remote
@@ -33,19 +33,33 @@ fn whose(context: &Context) -> Option<String> {
         .or_else(|| context.variable("ATOLL_ACCOUNT"))
 }
 
-async fn list_tokens(context: &Context, client: &super::client::Client) -> Result<Vec<Token>> {
-    let query = TokensQuery {
-        account: whose(context),
-    };
-    let page: Page<Token> = client.call(Request::get(path(&["tokens"])).query(&query)?).await?;
-    Ok(page.items)
+/// The account's tokens; for an operator's token, the platform's own before them.
+async fn list_tokens(client: &super::client::Client) -> Result<Vec<Token>> {
+    let account = client.place().account.as_ref().map(|(account, _)| account.clone());
+    let mut tokens: Vec<Token> = Vec::new();
+    for account in [None, account] {
+        let named = account.is_some();
+        let request = Request::get(path(&["tokens"])).query(&TokensQuery { account })?;
+        let page: Page<Token> = match client.call(request).await {
+            Ok(page) => page,
+            // The account was not asked for: what there is beside it is shown.
+            Err(error) if named && error.exit == NOT_THERE => continue,
+            Err(error) => return Err(error),
+        };
+        for token in page.items {
+            if !tokens.iter().any(|known| known.id == token.id) {
+                tokens.push(token);
+            }
+        }
+    }
+    Ok(tokens)
 }
 
 pub(crate) async fn tokens(context: &Context, command: &TokensCommand) -> Result<u8> {
     let client = context.client()?;
     match command {
         TokensCommand::List(_) => {
-            let tokens = list_tokens(context, &client).await?;
+            let tokens = list_tokens(&client).await?;
             let now = context.world.clock.now_ms();
             context.print(json!({"tokens": tokens}), || {
                 if tokens.is_empty() {
@@ -75,7 +89,7 @@ pub(crate) async fn tokens(context: &Context, command: &TokensCommand) -> Result
         }
         TokensCommand::Create(args) => create_token(context, &client, args).await,
         TokensCommand::Revoke { id, yes, .. } => {
-            let tokens = list_tokens(context, &client).await?;
+            let tokens = list_tokens(&client).await?;
             let live: Vec<&Token> = tokens.iter().filter(|token| token.revoked_ms.is_none()).collect();
             let exact = live.iter().find(|token| token.id == *id).copied();
             let fits = |token: &&&Token| (id.len() >= 4 && token.id.starts_with(id.as_str())) || token.name == *id;

@@ -4,6 +4,7 @@ use super::args::AliasesCommand;
 use super::client::Request;
 use super::context::{Context, all};
 use super::failure::{CommandError, OK, Result, near_miss};
+use super::rollout::ON_ITS_WAY;
 use super::show::{Table, printable};
 use super::versions::{resolve, shown};
 use atoll_api::rest::{Alias, PutAlias};
@@ -48,6 +49,7 @@ pub(crate) async fn run(context: &Context, command: &AliasesCommand) -> Result<u
                     .urls
                     .iter()
                     .for_each(|url| text.push_str(&format!("  {}\n", printable(url))));
+                text.push_str(ON_ITS_WAY);
                 text
             });
         }

@@ -153,7 +153,11 @@ fn verdict(context: &Context, worker: &str, deployment: &Deployment, follow: Fol
                 "{worker}: deployment {id} ({versions}) is {done} {where_to}, after {}\n",
                 human(took)
             );
-            if rollout.unproven {
+            if deployment.immediate {
+                text.push_str(
+                    "  no canary was watched (it was to be immediate): it started on every PoP, no more is known\n",
+                );
+            } else if rollout.unproven {
                 text.push_str(
                     "  unproven: too few requests came to judge it; it starts and has not crashed, no more is known\n",
                 );
@@ -230,7 +234,7 @@ pub(crate) async fn status(context: &Context, target: &Target, id: &str, how: Fo
                     .as_deref()
                     .map(|reason| format!(": {}", printable(reason)))
                     .unwrap_or_default();
-                let unproven = if rollout.unproven {
+                let unproven = if rollout.unproven && !deployment.immediate {
                     " (unproven: too few requests to judge it)"
                 } else {
                     ""
@@ -252,6 +256,9 @@ pub(crate) async fn status(context: &Context, target: &Target, id: &str, how: Fo
     }
     follow_and_print(context, target, deployment, how).await
 }
+
+/// What is said of a change that is no deployment: it is staged like one, and nobody watches.
+pub(crate) const ON_ITS_WAY: &str = "  it is tried on one PoP first, and is everywhere some ten seconds later\n";
 
 /// A rollback that is refused because nothing served before is worth another hint.
 pub(crate) fn nothing_before(error: CommandError) -> CommandError {

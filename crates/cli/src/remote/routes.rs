@@ -4,6 +4,7 @@ use super::args::{CronsCommand, DomainsCommand, PatternsArgs, RoutesCommand, Wor
 use super::client::{Client, Request, path};
 use super::context::{Context, Target, all};
 use super::failure::{CommandError, OK, Result, near_miss};
+use super::rollout::ON_ITS_WAY;
 use super::show::{Table, count, printable};
 use atoll_api::rest::{Crons, Domain, NewRoute, PutDomain, Route, SetRoutes};
 use atoll_model::RoutePattern;
@@ -19,7 +20,7 @@ pub(crate) async fn routes(context: &Context, command: &RoutesCommand) -> Result
             set(&target, patterns.clone()).await?;
             context.print(json!({"worker": target.worker, "routes": patterns}), || {
                 format!(
-                    "{} has {} now: {}\n",
+                    "{} has {} now: {}\n{ON_ITS_WAY}",
                     target.worker,
                     count(patterns.len(), "route"),
                     patterns.join(", ")
@@ -47,6 +48,7 @@ pub(crate) async fn routes(context: &Context, command: &RoutesCommand) -> Result
                 added
                     .iter()
                     .map(|route| format!("{} is {}'s\n", printable(&route.pattern), target.worker))
+                    .chain([ON_ITS_WAY.to_owned()])
                     .collect()
             });
             Ok(OK)
@@ -157,7 +159,7 @@ pub(crate) async fn domains(context: &Context, command: &DomainsCommand) -> Resu
             let domain = put_domain(&target, &domain.to_lowercase()).await?;
             context.print(json!({"domain": domain}), || {
                 format!(
-                    "all requests for {} are {}'s, unless a route takes some; its name has to lead to the PoPs\n",
+                    "all requests for {} are {}'s, unless a route takes some; its name has to lead to the PoPs\n{ON_ITS_WAY}",
                     printable(&domain.name),
                     printable(&domain.worker)
                 )

@@ -360,7 +360,7 @@ pub enum AuditCommand {
     atoll accounts list\n  \
     atoll accounts create acme --title 'Acme Ltd.' --subdomain acme\n  \
     atoll accounts update acme --suspend\n  \
-    atoll accounts update acme --bound workers=20")]
+    atoll accounts update acme --bound workers_max=20")]
 pub struct AccountsArgs {
     /// What to do.
     #[command(subcommand)]
