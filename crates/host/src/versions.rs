@@ -404,3 +404,219 @@ fn tidy(table: &mut Table, tenant: &TenantId, worker: &WorkerName) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Gate, context, event, host, version};
+    use atoll_worker::{Dispatch as _, EventContext};
+    use std::collections::BTreeSet;
+    use std::sync::atomic::AtomicUsize;
+    use tokio::sync::Notify;
+
+    /// A worker "w" whose versions are what is put there; fetches wait for the gate, if there is one.
+    #[derive(Default)]
+    struct Shelf {
+        versions: Mutex<BTreeSet<String>>,
+        chosen: Mutex<String>,
+        fetches: AtomicUsize,
+        holds: Option<Notify>,
+    }
+
+    impl Shelf {
+        fn of(versions: &[&str]) -> Self {
+            Self {
+                versions: Mutex::new(versions.iter().map(|id| (*id).to_owned()).collect()),
+                chosen: Mutex::new(versions[0].to_owned()),
+                ..Self::default()
+            }
+        }
+
+        fn choose(&self, id: &str) {
+            *self.chosen.lock().unwrap() = id.to_owned();
+        }
+    }
+
+    #[async_trait]
+    impl VersionSource for Shelf {
+        fn choose(&self, _: &TenantId, worker: &WorkerName, choice: &VersionChoice) -> Chosen {
+            match worker.as_str() {
+                "w" => {}
+                "suspended" => return Chosen::Refused(Fault::new(FaultKind::NotFound, "it is suspended")),
+                _ => return Chosen::Unknown,
+            }
+            let known = self.versions.lock().unwrap();
+            let exactly = choice.exactly.clone().filter(|id| known.contains(id.as_str()));
+            Chosen::Version(exactly.unwrap_or_else(|| VersionId::new(self.chosen.lock().unwrap().as_str())))
+        }
+
+        async fn fetch(&self, _: &TenantId, _: &WorkerName, id: &VersionId) -> Result<Fetched, Fault> {
+            self.fetches.fetch_add(1, Ordering::Relaxed);
+            if let Some(holds) = &self.holds {
+                holds.notified().await;
+            }
+            if !self.versions.lock().unwrap().contains(id.as_str()) {
+                return Err(Fault::new(FaultKind::Overloaded, "there is no such version"));
+            }
+            Ok(Fetched {
+                version: Arc::new(version("w", id.as_str())),
+                assets: None,
+                account: AccountLimits::default(),
+            })
+        }
+    }
+
+    fn exactly(id: &str) -> EventContext {
+        let mut ctx = context();
+        ctx.version.exactly = Some(VersionId::new(id));
+        ctx
+    }
+
+    async fn ask(host: &Host, worker: &str, ctx: EventContext) -> (FaultKind, String) {
+        // Workers here throw their version's id.
+        match host.dispatch(&WorkerName::new(worker), ctx, event("who")).await {
+            Err(fault) => (fault.kind, fault.message),
+            Ok(other) => panic!("{other:?}"),
+        }
+    }
+
+    async fn answered(host: &Host, ctx: EventContext) -> String {
+        match ask(host, "w", ctx).await {
+            (FaultKind::Exception, id) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn table(shelf: Shelf, options: VersionsOptions) -> (Arc<Host>, Arc<Shelf>, Arc<Versions>) {
+        let (host, shelf) = (host(&Gate::default()), Arc::new(shelf));
+        let versions = host.versions_from(shelf.clone(), options);
+        (host, shelf, versions)
+    }
+
+    #[tokio::test]
+    async fn events_start_what_they_need() {
+        let (host, shelf, versions) = table(Shelf::of(&["1", "2"]), VersionsOptions::default());
+        assert_eq!(answered(&host, context()).await, "1");
+        assert_eq!(answered(&host, context()).await, "1");
+        assert_eq!(answered(&host, exactly("2")).await, "2");
+        // A version that is none of the worker's any more: whoever has a share answers.
+        assert_eq!(answered(&host, exactly("9")).await, "1");
+        assert_eq!(shelf.fetches.load(Ordering::Relaxed), 2);
+        assert_eq!((versions.stats().live, versions.stats().fetched), (2, 2));
+        assert_eq!(ask(&host, "nobody", context()).await.0, FaultKind::NotFound);
+        assert_eq!(ask(&host, "suspended", context()).await.1, "it is suspended");
+        // A worker of the table comes first.
+        host.deploy(Arc::new(version("w", "own")), None).await.unwrap();
+        assert_eq!(answered(&host, exactly("2")).await, "own");
+    }
+
+    #[tokio::test]
+    async fn a_version_is_fetched_once_for_all_who_wait() {
+        let mut shelf = Shelf::of(&["1"]);
+        shelf.holds = Some(Notify::new());
+        let (host, shelf, _) = table(shelf, VersionsOptions::default());
+        let askers: Vec<_> = (0..20)
+            .map(|_| {
+                let host = host.clone();
+                tokio::spawn(async move { answered(&host, context()).await })
+            })
+            .collect();
+        while shelf.fetches.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        // Whoever came first gives up: the others have their answer all the same.
+        askers[0].abort();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        shelf.holds.as_ref().unwrap().notify_one();
+        for asker in askers.into_iter().skip(1) {
+            assert_eq!(asker.await.unwrap(), "1");
+        }
+        assert_eq!(shelf.fetches.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_had_is_not_asked_for_at_once_again() {
+        let (host, shelf, versions) = table(Shelf::of(&["1"]), VersionsOptions::default());
+        shelf.choose("gone");
+        for _ in 0..5 {
+            assert_eq!(ask(&host, "w", context()).await.0, FaultKind::Overloaded);
+        }
+        assert_eq!(shelf.fetches.load(Ordering::Relaxed), 1);
+        assert_eq!((versions.stats().live, versions.stats().failed), (0, 1));
+        // Started ahead it is there at once.
+        let fetched = Fetched {
+            version: Arc::new(version("w", "gone")),
+            assets: None,
+            account: AccountLimits::default(),
+        };
+        versions.admit(host.prepare_within(fetched).await.unwrap());
+        assert_eq!(answered(&host, context()).await, "gone");
+    }
+
+    #[tokio::test]
+    async fn a_version_that_does_not_start_says_why() {
+        let (host, shelf, _) = table(Shelf::of(&["broken"]), VersionsOptions::default());
+        assert_eq!(
+            ask(&host, "w", context()).await,
+            (FaultKind::Startup, "a syntax error".to_owned())
+        );
+        shelf.versions.lock().unwrap().insert("2".to_owned());
+        shelf.choose("2");
+        assert_eq!(answered(&host, context()).await, "2");
+    }
+
+    #[tokio::test]
+    async fn no_event_is_lost_when_versions_go() {
+        let (host, shelf, versions) = table(Shelf::of(&["1", "2"]), VersionsOptions::default());
+        let stop = tokio_util::sync::CancellationToken::new();
+        let askers: Vec<_> = (0..4)
+            .map(|_| {
+                let (host, stop) = (host.clone(), stop.clone());
+                tokio::spawn(async move {
+                    let mut asked = 0;
+                    while !stop.is_cancelled() {
+                        let id = answered(&host, exactly("1")).await;
+                        assert!(id == "1" || id == "2", "{id}");
+                        asked += 1;
+                        tokio::task::yield_now().await;
+                    }
+                    asked
+                })
+            })
+            .collect();
+        let (tenant, worker) = (TenantId::new("t"), WorkerName::new("w"));
+        for round in 0..50 {
+            shelf.choose(if round % 2 == 0 { "2" } else { "1" });
+            versions.renew(&tenant, &worker);
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        stop.cancel();
+        for asker in askers {
+            assert!(asker.await.unwrap() > 0);
+        }
+        versions.keep(&tenant, &worker, |version| version.as_str() == "2");
+        assert!(!versions.has(&tenant, &worker, &VersionId::new("1")));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_needs_goes_whole() {
+        let options = VersionsOptions {
+            idle_for: Duration::ZERO,
+            code_bytes_max: u64::MAX,
+        };
+        let (host, shelf, versions) = table(Shelf::of(&["1"]), options);
+        assert_eq!(answered(&host, context()).await, "1");
+        // Idle as soon as its isolate has said so.
+        while versions.stats().live > 0 {
+            versions.let_go();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((versions.stats().gone, versions.stats().code_bytes), (1, 0));
+        assert_eq!(answered(&host, context()).await, "1");
+        assert_eq!(shelf.fetches.load(Ordering::Relaxed), 2);
+    }
+}
