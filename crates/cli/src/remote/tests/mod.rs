@@ -5,6 +5,7 @@ mod data;
 mod deploying;
 mod errors;
 mod fake;
+mod platform;
 
 use super::*;
 use crate::Surroundings;
