@@ -33,8 +33,9 @@ use std::time::Duration;
 
 /// A child that has not connected by then never will.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
-/// The longest that a child lives after it has connected.
-const LIFE_MAX_MS: u64 = 800;
+/// A child is killed when it has served up to so many configurations, and a moment later.
+const SERVED_MAX: u64 = 8;
+const MOMENT_MAX_MS: u64 = 60;
 const WORKERS: u64 = 5;
 
 #[derive(Parser)]
@@ -96,15 +97,19 @@ async fn child_main(child: &[String]) -> Result<()> {
     };
     let options = options(Path::new(directory), control.clone(), token.first().cloned());
     let (agent, tasks) = (Agent::open(options).await?, TaskGroup::new());
-    agent.start(Arc::<Fake>::default(), &tasks).await?;
+    let runtime = Arc::<Fake>::default();
+    let mut served = runtime.served.subscribe();
+    agent.start(runtime, &tasks).await?;
     while !agent.is_connected() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let mut out = std::io::stdout();
-    writeln!(out, "connected")?;
-    out.flush()?;
-    // Until it is killed.
-    std::future::pending().await
+    // A line for the connection, and one for each configuration that is served, until it is killed.
+    loop {
+        writeln!(out, "serves")?;
+        out.flush()?;
+        served.changed().await?;
+    }
 }
 
 /// What was published: number and hash.
@@ -153,8 +158,9 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
         let (directory, address) = (victim.clone(), plane.address.to_string());
         // One in five is killed while it starts (but the first, which has to join).
         let starting = cycle > 0 && rng.below(5) == 0;
-        let moment = Duration::from_micros(rng.below(LIFE_MAX_MS * 1000));
-        tokio::task::spawn_blocking(move || run_and_kill(&directory, &address, token, starting, moment)).await??;
+        let serves = if starting { 0 } else { 1 + rng.below(SERVED_MAX) };
+        let moment = Duration::from_micros(rng.below(MOMENT_MAX_MS * 1000));
+        tokio::task::spawn_blocking(move || run_and_kill(&directory, &address, token, serves, moment)).await??;
         // What was on its way up is taken before it is compared.
         let gone = async {
             while !plane.sessions.connected().is_empty() {
@@ -185,13 +191,7 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn run_and_kill(
-    directory: &Path,
-    address: &str,
-    token: Option<String>,
-    starting: bool,
-    moment: Duration,
-) -> Result<()> {
+fn run_and_kill(directory: &Path, address: &str, token: Option<String>, serves: u64, moment: Duration) -> Result<()> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("--child")
         .arg(directory)
@@ -209,7 +209,7 @@ fn run_and_kill(
             }
         }
     });
-    let said = (!starting).then(|| receiver.recv_timeout(CONNECT_MAX));
+    let silent = (0..serves).find_map(|_| receiver.recv_timeout(CONNECT_MAX).err());
     std::thread::sleep(moment);
     let early = child.try_wait()?;
     child.kill()?;
@@ -217,7 +217,7 @@ fn run_and_kill(
     drop(receiver);
     let _ = reader.join();
     ensure!(early.is_none(), "the child ended by itself: {early:?}");
-    ensure!(!matches!(said, Some(Err(_))), "the child did not connect");
+    ensure!(silent.is_none(), "the child did not connect, or serves nothing new");
     Ok(())
 }
 
