@@ -197,6 +197,7 @@ for (
         : "";
       return `Unknown option '${option}'${hint}`;
     }],
+    ["ERR_FS_CP_EINVAL", [Error], (message) => message],
     ["ERR_DIR_CLOSED", [Error], "Directory handle was closed"],
     ["ERR_SOCKET_BAD_PORT", [RangeError], (name, port, zero = true) => `${name} should be ${zero ? ">= 0" : "> 0"} and < 65536. Received ${determineSpecificType(port)}.`],
     ["ERR_SOCKET_CLOSED", [Error], "Socket is closed"],

@@ -3,10 +3,10 @@
 const { Buffer } = require("buffer");
 const { posix } = require("path");
 const constants = require("internal/fs/constants");
-const { codes: { ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE } } = require("internal/errors");
+const { codes: { ERR_FS_CP_EINVAL, ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE } } = require("internal/errors");
 const { validateInteger } = require("internal/validators");
 const tree = require("internal/fs/tree");
-const { CAPACITY, Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, mayChange, openSync, pathOf, readAt, walk, writeAt } = tree;
+const { CAPACITY, Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, mayChange, openSync, partsOf, pathOf, readAt, walk, writeAt } = tree;
 const { S_IFDIR, S_IFREG, S_IFLNK } = constants;
 
 const encodingOf = (options) => typeof options === "string" ? options : options?.encoding;
@@ -85,8 +85,17 @@ const sync = {
     sync.writeFileSync(to, bytes, { flag: mode & constants.COPYFILE_EXCL ? "wx" : "w" });
   },
   cpSync(from, to, options = undefined) {
-    if (!sync.statSync(from).isDirectory()) return sync.copyFileSync(from, to);
+    const source = find(from, "cp", options?.dereference ?? false);
+    if (source.node.kind === S_IFLNK) {
+      if (sync.existsSync(to)) sync.unlinkSync(to);
+      return sync.symlinkSync(source.node.target, to);
+    }
+    if (source.node.kind !== S_IFDIR) return sync.copyFileSync(from, to);
     if (!options?.recursive) throw failure("EISDIR", "cp", pathOf(from));
+    const target = walk(to, "cp").path;
+    if (`${target}/`.startsWith(`${source.path}/`)) {
+      throw new ERR_FS_CP_EINVAL(`cannot copy ${source.path} to a subdirectory of self ${target}`);
+    }
     sync.mkdirSync(to, { recursive: true });
     for (const name of sync.readdirSync(from)) sync.cpSync(posix.join(pathOf(from), name), posix.join(pathOf(to), name), options);
   },
@@ -104,6 +113,7 @@ const sync = {
   },
   lstatSync: (path, options) => statOf(path, options, "lstat", false),
   mkdirSync(path, options = undefined) {
+    partsOf(pathOf(path), "mkdir");
     const recursive = options?.recursive ?? false;
     const at = recursive && !sync.existsSync(posix.dirname(posix.resolve("/bundle", pathOf(path))))
       ? (sync.mkdirSync(posix.dirname(posix.resolve("/bundle", pathOf(path))), options), walk(path, "mkdir"))
@@ -145,14 +155,13 @@ const sync = {
     const { node, path: full } = find(path, "scandir");
     if (node.kind !== S_IFDIR) throw failure("ENOTDIR", "scandir", pathOf(path));
     const found = [];
-    for (const [name, child] of [...node.entries].sort(([a], [b]) => a < b ? -1 : 1)) {
-      found.push(options?.withFileTypes ? new Dirent(named(name, options), full, child.kind) : named(name, options));
-      if (options?.recursive && child.kind === S_IFDIR) {
-        for (const below of sync.readdirSync(posix.join(full, name), options)) {
-          found.push(typeof below === "string" ? posix.join(name, below) : below);
-        }
+    const visit = (directory, folder, prefix) => {
+      for (const [name, child] of [...directory.entries].sort(([a], [b]) => a < b ? -1 : 1)) {
+        found.push(options?.withFileTypes ? new Dirent(named(name, options), folder, child.kind) : named(`${prefix}${name}`, options));
+        if (options?.recursive && child.kind === S_IFDIR) visit(child, posix.join(folder, name), `${prefix}${name}/`);
       }
-    }
+    };
+    visit(node, full, "");
     return found;
   },
   readlinkSync(path, options = undefined) {

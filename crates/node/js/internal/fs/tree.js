@@ -13,6 +13,9 @@ const CAPACITY = 64 * 1024 * 1024;
 const ENTRY_BYTES = 1024;
 // Descriptors that are open at a time, of all events; one more fails with EMFILE.
 const OPEN_MAX = 4096;
+// Characters of a path and of a name in it, as Linux has them; longer ones fail with ENAMETOOLONG.
+const PATH_MAX = 4096;
+const NAME_MAX = 255;
 // Links are followed that often.
 const MAX_LINKS = 40;
 
@@ -148,12 +151,20 @@ function pathOf(value, name = "path") {
   return value;
 }
 
+// The names of a path.
+function partsOf(path, syscall) {
+  const whole = posix.resolve("/bundle", path);
+  const parts = whole.length > PATH_MAX ? null : whole.split("/").filter((part) => part !== "");
+  if (parts === null || parts.some((part) => part.length > NAME_MAX)) throw failure("ENAMETOOLONG", syscall, path);
+  return parts;
+}
+
 // { parent, name, node }: node is undefined if nothing has that name in parent.
 function walk(given, syscall, follow = true, depth = 0) {
   const path = pathOf(given);
   if (path === "") throw failure("ENOENT", syscall, path);
   if (depth > MAX_LINKS) throw failure("ELOOP", syscall, path);
-  const parts = posix.resolve("/bundle", path).split("/").filter((part) => part !== "");
+  const parts = partsOf(path, syscall);
   let at = { parent: null, name: "", node: root };
   let base = "";
   for (let index = 0; index < parts.length; index++) {
@@ -285,4 +296,4 @@ function writeAt(handle, bytes, position) {
   return bytes.length;
 }
 
-module.exports = { CAPACITY, Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, flagsOf, mayChange, open, openSync, pathOf, readAt, walk, writeAt };
+module.exports = { CAPACITY, Dirent, ENTRY_BYTES, Stats, closeSync, enter, failure, file, find, flagsOf, mayChange, open, openSync, partsOf, pathOf, readAt, walk, writeAt };
