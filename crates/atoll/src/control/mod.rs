@@ -24,6 +24,7 @@ use crate::serve::{Journal, process};
 use crate::{Isolates, cordon, cores, engine, platform_of};
 use atoll_control::authority::Authority;
 use atoll_control::http::Tls;
+use atoll_control::secrets::Vault;
 use atoll_control::state::Addresses;
 use atoll_control::telemetry::{MemoryTelemetry, MemoryTelemetryOptions};
 use atoll_control::{Catalog, ControlState};
@@ -44,6 +45,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long what helps the API may take to end.
 const END_GRACE: Duration = Duration::from_secs(2);
+/// How long PostgreSQL is waited for at the start, and between two tries.
+const OPEN_MAX: Duration = Duration::from_secs(120);
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(settings: Settings, journal: Arc<Journal>) -> ExitCode {
@@ -108,9 +112,7 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>) -> Result<(), String
     let http = listen("http.listen", address).await?;
     let peers = listen("pops.listen", settings.address("pops.listen")).await?;
     let peers = peers.into_std().map_err(|error| format!("pops.listen: {error}"))?;
-    let database = open::database(settings, &data).await?;
-    let catalog = Catalog::open(database, Arc::new(keys.vault), clock.clone()).await;
-    let catalog = catalog.map_err(|error| format!("the catalog: {error}"))?;
+    let catalog = catalog(settings, &data, &Arc::new(keys.vault), &clock, journal).await?;
     let catalog = catalog.with_domains(settings.list("platform.domains"));
     let blobs: Arc<dyn BlobStore> = open::blobs(settings, &data).await?;
     let keep = match open::postgres(settings) {
@@ -196,6 +198,34 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>) -> Result<(), String
     match outcome {
         Ok(ended) => ended,
         Err(error) => Err(format!("the control plane broke: {error}")),
+    }
+}
+
+/// Opens the catalog. One in PostgreSQL is waited for: the service may come later than this process, and another control plane
+/// may just be changing the schema.
+async fn catalog(
+    settings: &Settings,
+    data: &std::path::Path,
+    vault: &Arc<Vault>,
+    clock: &Arc<dyn Clock>,
+    journal: &Journal,
+) -> Result<Catalog, String> {
+    let until = Instant::now() + OPEN_MAX;
+    loop {
+        let opened = match open::database(settings, data).await {
+            Ok(database) => {
+                let opened = Catalog::open(database, vault.clone(), clock.clone()).await;
+                opened.map_err(|error| format!("the catalog: {error}"))
+            }
+            Err(error) => Err(error),
+        };
+        match opened {
+            Err(what) if open::postgres(settings).is_some() && Instant::now() < until => {
+                journal.say("warn", format!("{what}: it is tried again"));
+                tokio::time::sleep(OPEN_AGAIN).await;
+            }
+            opened => return opened,
+        }
     }
 }
 
