@@ -78,11 +78,10 @@ async fn state(bench: &Bench) -> Result<Value> {
             }),
         );
     }
-    let recorded = bench.pops.recorded();
-    let values: Vec<Value> = recorded
-        .values
-        .iter()
-        .map(|((_, namespace, key), pair)| {
+    let values: Vec<Value> = {
+        let recorded = bench.pops.recorded();
+        let pairs = recorded.values.iter();
+        let shown = pairs.map(|((_, namespace, key), pair)| {
             json!({
                 "namespace": namespace,
                 "key": key,
@@ -90,9 +89,9 @@ async fn state(bench: &Bench) -> Result<Value> {
                 "metadata": pair.metadata,
                 "expiration": pair.expiration,
             })
-        })
-        .collect();
-    drop(recorded);
+        });
+        shown.collect()
+    };
     Ok(json!({
         "workers": workers,
         "routes": catalog.routes(account.clone()).await?,

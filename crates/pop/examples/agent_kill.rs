@@ -26,7 +26,7 @@ use fake::Fake;
 use plane::{Ground, Plane, account, caller};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -222,7 +222,7 @@ fn run_and_kill(directory: &Path, address: &str, token: Option<String>, serves: 
 }
 
 /// What is on disk, against what the control plane was told. Gives the publication, and how many were acknowledged.
-async fn verify(plane: &Plane, directory: &PathBuf, history: &History) -> Result<(Revision, usize)> {
+async fn verify(plane: &Plane, directory: &Path, history: &History) -> Result<(Revision, usize)> {
     let (last, count) = {
         let applied = plane.applied.borrow();
         let last = applied

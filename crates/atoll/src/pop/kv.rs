@@ -5,7 +5,6 @@ use atoll_host::KvSource;
 use atoll_model::{NamespaceId, RequestId, TenantId, WorkerName};
 use atoll_worker::kv::{BULK_KEYS_MAX, LIST_LIMIT_MAX};
 use atoll_worker::{Entry, EventContext, KvListOptions, KvNamespace, KvPut, VersionChoice};
-use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +59,7 @@ pub(crate) async fn change(source: &dyn KvSource, change: KvChange) -> Result<()
 fn put_of(item: KvItem) -> KvPut {
     KvPut {
         key: item.key,
-        value: Bytes::from(item.value),
+        value: item.value,
         metadata: (!item.metadata.is_empty()).then_some(item.metadata),
         expiration: (item.expiration > 0).then_some(item.expiration),
         expiration_ttl: None,
@@ -110,7 +109,7 @@ async fn values(
             Some(entry) => KvItem {
                 key: key.clone(),
                 found: true,
-                value: entry.value.into(),
+                value: entry.value,
                 metadata: entry.metadata.unwrap_or_default(),
                 expiration: entry.expiration.unwrap_or_default(),
                 ..KvItem::default()

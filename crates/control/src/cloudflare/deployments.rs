@@ -168,7 +168,7 @@ fn shown_deployment(deployment: &Deployment) -> Value {
 
 /// Hundredths of a percent as a number of percent: whole if it is.
 fn percentage(weight: u16) -> Value {
-    if weight % 100 == 0 {
+    if weight.is_multiple_of(100) {
         json!(weight / 100)
     } else {
         json!(f64::from(weight) / 100.0)

@@ -29,7 +29,7 @@ fn hex(text: &str) -> String {
 
 fn unhex(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    if bytes.len() % 2 != 0 || bytes.len() > 2 * 1024 {
+    if !bytes.len().is_multiple_of(2) || bytes.len() > 2 * 1024 {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

@@ -38,8 +38,11 @@ pub(super) const PARTS: &[(&str, &str)] = &[
     ("workers/observability", "Workers Observability"),
 ];
 
-/// Lists that are empty, as the client's command that reads them expects it: path below an account, what it holds.
-pub(super) const EMPTY: &[(&str, fn() -> Value)] = &[
+/// A path below an account, and what is answered there.
+type Fixed = (&'static str, fn() -> Value);
+
+/// Lists that are empty, as the client's command that reads them expects it.
+pub(super) const EMPTY: &[Fixed] = &[
     ("queues", || json!([])),
     ("r2/buckets", || json!({"buckets": []})),
     ("d1/database", || json!([])),

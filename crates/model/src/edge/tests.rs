@@ -18,7 +18,7 @@ fn share(version: &str, weight: u16) -> Share {
             revision: u64::from(weight),
         }],
         created_ms: 1_795_257_600_123,
-        tag: (weight % 2 == 0).then(|| "v1.2".to_owned()),
+        tag: weight.is_multiple_of(2).then(|| "v1.2".to_owned()),
     }
 }
 

@@ -55,7 +55,7 @@ async fn a_whole_then_deltas_and_what_does_not_start_stays_as_it_was() {
     let config = plane.publish().await;
     let applied = plane.acknowledged("a", config.revision()).await;
     assert_eq!((applied.started.len(), applied.refused.len()), (1, 0));
-    assert_eq!(*pop.runtime.prepared.lock().unwrap(), [two.clone()]);
+    assert_eq!(*pop.runtime.prepared.lock().unwrap(), std::slice::from_ref(&two));
     let secrets = pop.runtime.secrets.lock().unwrap().clone();
     assert_eq!(secrets[&two], [("KEY".to_owned(), "sesame".to_owned())]);
     let counters = plane.sessions.counters();

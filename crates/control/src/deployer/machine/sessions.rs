@@ -292,7 +292,7 @@ impl Deployer {
             .min_by_key(|(_, order, _)| *order);
         if let Some((_, _, key)) = twice.cloned() {
             if there.is_empty() {
-                self.to_canary(&key, now_ms);
+                self.publish_to_canary(&key, now_ms);
             }
             return;
         }
@@ -304,11 +304,11 @@ impl Deployer {
                 continue;
             }
             suspects -= usize::from(losses == 1);
-            self.to_canary(&key, now_ms);
+            self.publish_to_canary(&key, now_ms);
         }
     }
 
-    fn to_canary(&mut self, key: &EdgeKey, now_ms: u64) {
+    fn publish_to_canary(&mut self, key: &EdgeKey, now_ms: u64) {
         if let Some(trial) = self.keys.get_mut(key).and_then(|found| found.trial.as_mut()) {
             trial.stage = Stage::Probing {
                 publication: 0,

@@ -193,7 +193,7 @@ async fn metrics(context: Context) -> Reply {
         return Err(ApiError::invalid("from_ms has to be before to_ms"));
     }
     let step_ms = query.step_ms.unwrap_or_else(|| (to_ms - from_ms).div_ceil(step) * step);
-    if step_ms == 0 || step_ms % step != 0 {
+    if step_ms == 0 || !step_ms.is_multiple_of(step) {
         return Err(ApiError::invalid(format!("step_ms is a whole multiple of {step}")));
     }
     if (to_ms - from_ms).div_ceil(step_ms) > POINTS_MAX {

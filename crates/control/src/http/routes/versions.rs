@@ -216,7 +216,7 @@ async fn create(context: Context) -> Reply {
     let (account, worker, caller) = (context.account(), context.worker(), context.caller()?);
     let (state, gate) = (context.state(), &context.api.gate);
     let uploaded = upload::store(state, gate, &context.catalog, &caller, account, worker, upload).await?;
-    let previews = previews(&context, &[uploaded.done.value.id.clone()]).await?;
+    let previews = previews(&context, std::slice::from_ref(&uploaded.done.value.id)).await?;
     let mut version = told::version(
         uploaded.done.value.clone(),
         previews.into_iter().next().unwrap_or_default(),
