@@ -607,7 +607,7 @@ impl World {
             immediate,
             // One that takes PoPs down after all have it, with nobody to try it before: no report says which it was.
             // Enough for the gate within its longest bake, and enough to be told from noise.
-            shows: (kind.shows_at_once() && !(immediate && kind == Kind::Late)) || on_canary >= 12 && differs,
+            shows: !(immediate && kind == Kind::Late) && (kind.shows_at_once() || on_canary >= 12 && differs),
             told: None,
         };
         self.deployed.insert(id.clone(), deployed);

@@ -1,0 +1,250 @@
+//! A platform under test: its API, its PoPs, and `atoll up` if it is ours.
+
+use anyhow::{Context, Result, bail, ensure};
+use atoll_model::artifact::{FORMAT_VERSION, ModuleBlob};
+use atoll_model::{BlobHash, CompatDate, Manifest, ModuleKind, OutboundRules, TenantId, WorkerName};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+/// The account that a platform begins with.
+const ACCOUNT: &str = "main";
+/// How long an answer may take.
+pub const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// How long the platform may take to start.
+const START_MAX: Duration = Duration::from_secs(90);
+
+#[derive(Debug)]
+pub struct Platform {
+    control: String,
+    token: String,
+    /// `host:port`, in the order of their names.
+    pub pops: Vec<String>,
+    /// Where the control plane keeps blobs, if it is ours.
+    pub blobs: Option<PathBuf>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// A version that was stored.
+pub struct Uploaded {
+    pub id: String,
+    pub module: BlobHash,
+    pub artifact: BlobHash,
+}
+
+impl Platform {
+    pub fn running(control: &str, token: &Path, pops: Vec<String>) -> Result<Self> {
+        let token = std::fs::read_to_string(token)
+            .context("read the token")?
+            .trim()
+            .to_owned();
+        Ok(Self {
+            control: control.trim_end_matches('/').to_owned(),
+            token,
+            pops,
+            blobs: None,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        })
+    }
+
+    /// What a PoP is called.
+    pub fn name(&self, pop: usize) -> String {
+        format!("pop-{}", pop + 1)
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Bytes) -> Result<(u16, Value)> {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}/v1/accounts/{ACCOUNT}/{path}", self.control))
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/json")
+            .body(Full::new(body))?;
+        let response = timeout(ANSWER_MAX, self.client.request(request))
+            .await
+            .context("the API")??;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// Stores a version of one module. The inner error is that the control plane does not take it.
+    pub async fn upload(&self, worker: &str, code: &str) -> Result<Result<Uploaded, String>> {
+        let module = BlobHash::of(code.as_bytes());
+        let (status, answer) = self
+            .call("PUT", &format!("blobs/{module}"), code.to_owned().into())
+            .await?;
+        ensure!(status < 300, "the blob is answered {status}: {answer}");
+        let manifest = Manifest {
+            format: FORMAT_VERSION,
+            account: TenantId::new(ACCOUNT),
+            worker: WorkerName::new(worker),
+            main_module: Some("index.js".into()),
+            modules: vec![ModuleBlob {
+                name: "index.js".into(),
+                kind: ModuleKind::Esm,
+                blob: module,
+                size: code.len() as u64,
+                source_map: None,
+            }],
+            assets: None,
+            compat_date: CompatDate::NEWEST,
+            compat_flags: Vec::new(),
+            bindings: Vec::new(),
+            tail_consumers: Vec::new(),
+            limits: BTreeMap::new(),
+            outbound: OutboundRules::default(),
+        };
+        let body = json!({ "manifest": manifest, "source": "campaign" }).to_string();
+        let (status, answer) = self
+            .call("POST", &format!("workers/{worker}/versions"), body.into())
+            .await?;
+        if status == 422 || status == 400 {
+            return Ok(Err(answer["error"]["message"].to_string()));
+        }
+        ensure!(status < 300, "the version is answered {status}: {answer}");
+        let id = answer["id"].as_str().context("a version without id")?.to_owned();
+        let artifact = BlobHash::of(&manifest.to_bytes());
+        Ok(Ok(Uploaded { id, module, artifact }))
+    }
+
+    pub async fn deploy(&self, worker: &str, version: &str, immediate: bool) -> Result<String> {
+        let body =
+            json!({ "versions": [{ "version": version, "percent": 100.0 }], "immediate": immediate }).to_string();
+        let (status, answer) = self
+            .call("POST", &format!("workers/{worker}/deployments"), body.into())
+            .await?;
+        ensure!(status < 300, "the deployment is answered {status}: {answer}");
+        Ok(answer["id"].as_str().context("a deployment without id")?.to_owned())
+    }
+
+    /// The rollout, once it is over, or as it is when time is up.
+    pub async fn settle(&self, worker: &str, id: &str, most: Duration, every: Duration) -> Result<Value> {
+        let began = Instant::now();
+        loop {
+            let (status, answer) = self
+                .call("GET", &format!("workers/{worker}/deployments/{id}"), Bytes::new())
+                .await?;
+            ensure!(status < 300, "the deployment is answered {status}: {answer}");
+            let rollout = answer["rollout"].clone();
+            let over = matches!(rollout["state"].as_str(), Some("live" | "rolled_back" | "superseded"));
+            if over || began.elapsed() >= most {
+                return Ok(rollout);
+            }
+            sleep(every).await;
+        }
+    }
+
+    /// Has a byte of a stored object be another.
+    pub fn damage(&self, of: &str, hash: &BlobHash) -> Result<()> {
+        let Some(blobs) = &self.blobs else {
+            bail!("the platform is not ours")
+        };
+        let name = hash.to_string();
+        let path = blobs.join(of).join(&name[..2]).join(format!("{name}~"));
+        let mut bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes)?;
+        Ok(())
+    }
+
+    /// What a PoP answers: status and body.
+    pub async fn ask(&self, pop: usize, worker: &str) -> Result<(u16, String)> {
+        let request = http::Request::builder()
+            .uri(format!("http://{}/", self.pops[pop]))
+            .header("host", format!("{worker}.{ACCOUNT}.localhost"))
+            .body(Full::default())?;
+        let answer = async {
+            let response = self.client.request(request).await?;
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await?.to_bytes();
+            Ok::<_, anyhow::Error>((status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        timeout(ANSWER_MAX, answer).await.context("no answer in time")?
+    }
+}
+
+/// `atoll up` as a child.
+pub struct Own {
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+/// So many ports in a row that are free now.
+fn free_ports(count: u16) -> Result<u16> {
+    for _ in 0..100 {
+        let first = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if first < u16::MAX - count && (first..first + count).all(free) {
+            return Ok(first);
+        }
+    }
+    bail!("no {count} free ports in a row")
+}
+
+impl Own {
+    pub async fn start() -> Result<(Platform, Self)> {
+        let program = match std::env::var_os("ATOLL_BIN") {
+            Some(program) => PathBuf::from(program),
+            // target/debug/examples/bad_deploys
+            None => std::env::current_exe()?
+                .parent()
+                .and_then(Path::parent)
+                .context("no target directory")?
+                .join("atoll"),
+        };
+        let directory = tempfile::tempdir()?;
+        let (pops, control) = (free_ports(3)?, free_ports(2)?);
+        let log = std::fs::File::create(directory.path().join("log"))?;
+        let child = Command::new(&program)
+            .args(["up", "--json", "--dir", "state"])
+            .args(["--port", &pops.to_string(), "--control-port", &control.to_string()])
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        let own = Self { child, directory };
+        let state = own.directory.path().join("state/control");
+        let addresses = (0..3).map(|at| format!("127.0.0.1:{}", pops + at)).collect();
+        let began = Instant::now();
+        loop {
+            let log = std::fs::read_to_string(own.directory.path().join("log")).unwrap_or_default();
+            if log.contains("\"event\":\"ready\"") {
+                break;
+            }
+            ensure!(began.elapsed() < START_MAX, "the platform did not start:\n{log}");
+            sleep(Duration::from_millis(100)).await;
+        }
+        let control = format!("http://127.0.0.1:{control}");
+        let mut platform = Platform::running(&control, &state.join("admin-token"), addresses)?;
+        platform.blobs = Some(state.join("blobs/objects"));
+        Ok((platform, own))
+    }
+
+    /// Ends it; keeps what it left if that is of interest.
+    pub async fn stop(mut self, clean: bool) -> Result<()> {
+        if let Some(id) = self.child.id() {
+            // As Ctrl-C does.
+            Command::new("kill").args(["-INT", &id.to_string()]).status().await?;
+        }
+        if timeout(Duration::from_secs(40), self.child.wait()).await.is_err() {
+            self.child.kill().await?;
+        }
+        if !clean {
+            println!("what the platform left is in {}", self.directory.keep().display());
+        }
+        Ok(())
+    }
+}
