@@ -242,9 +242,9 @@ async fn deploy_each(
             }
         }
         let failed = traffic.failed();
-        if good_one && failed > 0 {
+        if good_one && !failed.is_empty() {
             told.wrong.push(wrong(format!(
-                "{failed} requests failed while a good version was deployed"
+                "requests failed while a good version was deployed: {failed:?}"
             )));
         }
         println!("{marker}: {} after {took:.1?} {}", rollout["state"], rollout["reason"]);

@@ -12,6 +12,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 struct State {
     /// By PoP: the last answer.
     last: BTreeMap<usize, String>,
+    /// Counts the watches: an answer to a request that was sent before this one began says nothing of it.
+    watch: u64,
     /// By PoP and answer since the watch began; failures are answers, too.
     answers: BTreeMap<(usize, String), u64>,
 }
@@ -40,6 +42,7 @@ impl Traffic {
                     }
                     // What is slow does not hold up the next one.
                     let (platform, worker, state) = (platform.clone(), worker.clone(), state.clone());
+                    let watch = lock(&state).watch;
                     tokio::spawn(async move {
                         let answer = match platform.ask(pop, &worker).await {
                             Ok((200, body)) => body,
@@ -47,6 +50,9 @@ impl Traffic {
                             Err(error) => format!("error: {error:#}"),
                         };
                         let mut state = lock(&state);
+                        if state.watch != watch {
+                            return;
+                        }
                         state.last.insert(pop, answer.clone());
                         *state.answers.entry((pop, answer)).or_default() += 1;
                     });
@@ -62,7 +68,9 @@ impl Traffic {
 
     /// What was answered so far is forgotten.
     pub fn watch(&self) {
-        lock(&self.state).answers.clear();
+        let mut state = lock(&self.state);
+        state.watch += 1;
+        state.answers.clear();
     }
 
     /// Waits until the last answer of every PoP is this one.
@@ -94,15 +102,14 @@ impl Traffic {
             .collect()
     }
 
-    /// How many requests failed, anywhere.
-    pub fn failed(&self) -> u64 {
+    /// Requests that failed, anywhere: what came instead of an answer, and how often.
+    pub fn failed(&self) -> BTreeMap<String, u64> {
         let state = lock(&self.state);
-        state
-            .answers
-            .iter()
-            .filter(|((_, answer), _)| is_failure(answer))
-            .map(|(_, count)| count)
-            .sum()
+        let mut failed: BTreeMap<String, u64> = BTreeMap::new();
+        for ((_, answer), count) in state.answers.iter().filter(|((_, answer), _)| is_failure(answer)) {
+            *failed.entry(answer.clone()).or_default() += count;
+        }
+        failed
     }
 }
 
