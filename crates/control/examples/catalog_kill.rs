@@ -190,7 +190,8 @@ async fn child_main(directory: &Path) -> Result<()> {
             port: None,
         },
         release: "campaign".into(),
-        metrics: Arc::new(String::new),
+        calls: Arc::default(),
+        metrics: Arc::new(|| Box::pin(async { Ok(String::new()) })),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     tell(&format!("ready {}", listener.local_addr()?))?;

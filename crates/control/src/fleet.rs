@@ -164,6 +164,10 @@ pub trait Pops: std::fmt::Debug + Send + Sync + 'static {
     async fn pops(&self) -> Result<Vec<rest::Pop>, PopsError>;
     /// Publications, staged changes, alarms.
     async fn state(&self) -> Result<FleetState, PopsError>;
+    /// What was counted since the process began to lead: what, how often.
+    fn counted(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
     /// How far a deployment is; `None`: it is not known (any more).
     async fn rollout(
         &self,

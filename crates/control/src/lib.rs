@@ -16,6 +16,7 @@
 
 pub mod audit;
 pub mod authority;
+pub mod calls;
 pub mod catalog;
 pub mod cloudflare;
 pub mod collect;

@@ -1,5 +1,6 @@
 //! What the APIs of a control plane stand on: one value that they share.
 
+use crate::calls::Calls;
 use crate::catalog::Catalog;
 use crate::fleet::Pops;
 use crate::preflight::Preflight;
@@ -8,6 +9,7 @@ use atoll_model::VersionId;
 use atoll_stdx::Clock;
 use atoll_store::artifact::{SigningKey, TrustedKeys};
 use atoll_store::blob::BlobStore;
+use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,9 +37,14 @@ pub struct ControlState {
     pub addresses: Addresses,
     /// This release, as it is shown.
     pub release: String,
-    /// The text of `/metrics`, in Prometheus' format.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What became of the calls.
+    pub calls: Arc<Calls>,
+    /// The text of `/metrics`, OpenMetrics.
+    pub metrics: Metrics,
 }
+
+/// Makes the text of `/metrics`.
+pub type Metrics = Arc<dyn Fn() -> BoxFuture<'static, Result<String, fmt::Error>> + Send + Sync>;
 
 impl fmt::Debug for ControlState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -37,6 +37,8 @@ pub struct AccessRecord {
     pub peer: SocketAddr,
     /// Whose site it was, if one was found.
     pub tenant: Option<TenantId>,
+    /// The route's pattern, or the custom domain's name, that led there; none: the worker's own name did, or nothing.
+    pub route: Option<Arc<str>>,
     /// The worker that was asked, if one was.
     pub worker: Option<WorkerName>,
     /// The version that was asked, or whose assets answered, where several serve.
@@ -62,6 +64,7 @@ pub(crate) struct Pending {
     pub(crate) peer: SocketAddr,
     pub(crate) host: String,
     tenant: Option<TenantId>,
+    route: Option<Arc<str>>,
     worker: Option<WorkerName>,
     version: Option<VersionId>,
     request_id: Option<RequestId>,
@@ -85,6 +88,7 @@ impl Pending {
             peer,
             host: String::new(),
             tenant: None,
+            route: None,
             worker: None,
             version: None,
             request_id: None,
@@ -108,9 +112,10 @@ impl Pending {
         host.clone_into(&mut self.host);
     }
 
-    /// The request is this site's.
-    pub(crate) fn is_of(&mut self, site: &Site) {
+    /// The request is this site's, found by that route.
+    pub(crate) fn is_of(&mut self, site: &Site, route: Option<Arc<str>>) {
         self.tenant = Some(site.tenant.clone());
+        self.route = route;
         self.version.clone_from(&site.version);
     }
 
@@ -150,6 +155,7 @@ impl Pending {
                 protocol: self.protocol,
                 peer: self.peer,
                 tenant: self.tenant.take(),
+                route: self.route.take(),
                 worker: self.worker.take(),
                 version: self.version.take(),
                 request_id: self.request_id,

@@ -8,7 +8,7 @@ use crate::front::Front;
 use crate::identify::{Client, Identified, identify, protocol, refuse};
 use crate::log::Pending;
 use crate::respond::{Ready, respond};
-use crate::site::{Asked as SiteAsked, Found, Site};
+use crate::site::{Asked as SiteAsked, Found, Lookup, Site};
 use crate::trace;
 use crate::triggers::{self, Trigger};
 use crate::upload::{self, Room, Unread};
@@ -132,7 +132,7 @@ impl<'c> Exchange<'_, 'c> {
         let front = self.front();
         let detail = front.options.error_detail;
         self.pending.is_for(request.host());
-        let mut found = front.sites.find(&SiteAsked {
+        let Lookup { mut found, route } = front.sites.find(&SiteAsked {
             host: request.host(),
             path: request.path(),
             headers: &request.head.headers,
@@ -146,7 +146,7 @@ impl<'c> Exchange<'_, 'c> {
                 Found::Failed(fault) => return faulty(front, &fault, &request.client, front.next_request()),
             };
         };
-        self.pending.is_of(&site);
+        self.pending.is_of(&site, route);
         if let Some(failure) = &site.failure {
             return fault::site_failure(failure, detail, &request.client).into();
         }

@@ -74,6 +74,21 @@ impl fmt::Debug for Found {
     }
 }
 
+/// What a request was found to lead to.
+#[derive(Debug)]
+pub struct Lookup {
+    /// What answers it.
+    pub found: Found,
+    /// The route's pattern, or the custom domain's name, that led there; none: the worker's own name did.
+    pub route: Option<Arc<str>>,
+}
+
+impl From<Found> for Lookup {
+    fn from(found: Found) -> Self {
+        Self { found, route: None }
+    }
+}
+
 /// Finds sites.
 pub trait Sites: Send + Sync + 'static {
     /// The site of `host` (the name alone, in lower case, without a port) at `path` (as sent, from its `/` to before the
@@ -81,8 +96,10 @@ pub trait Sites: Send + Sync + 'static {
     fn site(&self, host: &str, path: &str) -> Option<Arc<Site>>;
 
     /// What answers a request. Called once for each, on the I/O thread: it must not block.
-    fn find(&self, asked: &Asked<'_>) -> Found {
-        self.site(asked.host, asked.path).map_or(Found::Nothing, Found::Site)
+    fn find(&self, asked: &Asked<'_>) -> Lookup {
+        self.site(asked.host, asked.path)
+            .map_or(Found::Nothing, Found::Site)
+            .into()
     }
 
     /// A client has named `host` (in lower case) in a TLS handshake: a request for it will probably come. Called on the I/O

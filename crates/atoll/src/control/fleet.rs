@@ -72,6 +72,10 @@ impl Pops for CurrentPops {
         Ok(state)
     }
 
+    fn counted(&self) -> Vec<(&'static str, u64)> {
+        self.current().map(|pops| pops.counted()).unwrap_or_default()
+    }
+
     async fn rollout(
         &self,
         account: &TenantId,

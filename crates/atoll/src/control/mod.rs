@@ -13,6 +13,7 @@ mod first;
 mod fleet;
 mod keys;
 mod lead;
+mod metrics;
 mod open;
 mod preflight;
 
@@ -20,9 +21,10 @@ use crate::platform::Platform;
 use crate::pop::{isolation, signal};
 use crate::roles::file::Settings;
 use crate::roles::running::Running;
-use crate::serve::{Journal, process};
+use crate::serve::Journal;
 use crate::{Isolates, cordon, cores, engine, platform_of};
 use atoll_control::authority::Authority;
+use atoll_control::calls::Calls;
 use atoll_control::http::Tls;
 use atoll_control::secrets::Vault;
 use atoll_control::state::Addresses;
@@ -35,7 +37,6 @@ use atoll_store::blob::BlobStore;
 use fleet::CurrentPops;
 use lead::Leading;
 use preflight::CordonPreflight;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -129,6 +130,15 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>) -> Result<(), String
     let (told, leading) = watch::channel(None);
     let pops = Arc::<CurrentPops>::default();
     let scheme = if tls.is_some() { "https" } else { "http" };
+    let calls = Arc::<Calls>::default();
+    let page = metrics::page(metrics::Sources {
+        leading: leading.clone(),
+        pops: pops.clone(),
+        telemetry: telemetry.clone(),
+        calls: calls.clone(),
+        clock: clock.clone(),
+        began: Instant::now(),
+    });
     let state = Arc::new(ControlState {
         leading: leading.clone(),
         blobs: blobs.clone(),
@@ -140,10 +150,8 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>) -> Result<(), String
         clock: clock.clone(),
         addresses: addresses(settings),
         release: env!("CARGO_PKG_VERSION").to_owned(),
-        metrics: Arc::new({
-            let (leading, began) = (leading.clone(), Instant::now());
-            move || metrics(leading.borrow().is_some(), began)
-        }),
+        calls,
+        metrics: page,
     });
     let bound = http.local_addr().map_err(|error| format!("http.listen: {error}"))?;
     let running = Running {
@@ -231,38 +239,4 @@ async fn catalog(
 
 fn shown(running: &Running) -> String {
     running.peers.map_or_else(String::new, |address| address.to_string())
-}
-
-/// The text of `/metrics`.
-fn metrics(leads: bool, began: Instant) -> String {
-    let mut text = String::new();
-    let mut gauge = |name: &str, help: &str, value: f64| {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
-    };
-    gauge(
-        "atoll_control_leads",
-        "1 if this control plane leads",
-        f64::from(u8::from(leads)),
-    );
-    gauge(
-        "atoll_control_uptime_seconds",
-        "Since the process began",
-        began.elapsed().as_secs_f64(),
-    );
-    if let Some(usage) = process::read() {
-        gauge(
-            "process_resident_memory_bytes",
-            "Resident memory",
-            usage.resident_bytes as f64,
-        );
-        gauge(
-            "process_virtual_memory_bytes",
-            "Virtual memory",
-            usage.virtual_bytes as f64,
-        );
-        gauge("process_threads", "Threads", usage.threads as f64);
-        gauge("process_open_fds", "Descriptors", usage.descriptors as f64);
-        gauge("process_cpu_seconds", "User and system time", usage.cpu_seconds);
-    }
-    text
 }

@@ -195,6 +195,7 @@ mod tests {
             protocol: "HTTP/1.1",
             peer: "127.0.0.1:1".parse().unwrap(),
             tenant: Some(TenantId::new("a")),
+            route: None,
             worker: Some(WorkerName::new("w")),
             version: version.map(VersionId::new),
             request_id: None,

@@ -40,11 +40,14 @@ pub(crate) enum Among {
 pub(crate) enum Way {
     Nothing,
     Suspended,
-    Worker(Arc<Worker>, Among),
+    /// The worker, which of its versions, and the pattern or custom domain that led there, if one did.
+    Worker(Arc<Worker>, Among, Option<Arc<str>>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Target {
+    /// The pattern, or the custom domain's name.
+    route: Arc<str>,
     account: TenantId,
     /// `None`: no worker, whatever a wider pattern says.
     worker: Option<WorkerName>,
@@ -127,6 +130,7 @@ impl Table {
             (EdgeKey::Route(pattern), entry) => self.set_route(pattern, entry),
             (EdgeKey::Domain(name), Some(EdgeEntry::Domain(entry))) => {
                 let target = Target {
+                    route: name.as_str().into(),
                     account: entry.account.clone(),
                     worker: Some(entry.worker.clone()),
                 };
@@ -166,6 +170,7 @@ impl Table {
         patterns.retain(|(known, _)| *known != read);
         if let Some(EdgeEntry::Route(entry)) = entry {
             let target = Target {
+                route: pattern.into(),
                 account: entry.account.clone(),
                 worker: entry.worker.clone(),
             };
@@ -195,7 +200,7 @@ impl Table {
         match known.workers.get(worker) {
             None => Way::Nothing,
             Some(_) if known.entry.suspended => Way::Suspended,
-            Some(worker) => Way::Worker(worker.clone(), Among::Deployment),
+            Some(worker) => Way::Worker(worker.clone(), Among::Deployment, None),
         }
     }
 
@@ -203,7 +208,10 @@ impl Table {
     pub(crate) fn look_up(&self, host: &str, path: &str) -> Way {
         if let Some(target) = self.by_pattern(host, path) {
             return match &target.worker {
-                Some(worker) => self.worker(&target.account, worker),
+                Some(worker) => match self.worker(&target.account, worker) {
+                    Way::Worker(worker, among, _) => Way::Worker(worker, among, Some(target.route.clone())),
+                    way => way,
+                },
                 None => Way::Nothing,
             };
         }
@@ -245,7 +253,7 @@ impl Table {
         if account.entry.suspended {
             return Some(Way::Suspended);
         }
-        Some(Way::Worker(worker, among))
+        Some(Way::Worker(worker, among, None))
     }
 }
 

@@ -90,9 +90,11 @@ fn shown(way: Way) -> String {
     match way {
         Way::Nothing => "nothing".into(),
         Way::Suspended => "suspended".into(),
-        Way::Worker(worker, Among::Deployment) => worker.name.to_string(),
-        Way::Worker(worker, Among::Alias(at)) => format!("{} alias {at}", worker.name),
-        Way::Worker(worker, Among::Version(version)) => format!("{} version {}", worker.name, &version.as_str()[..2]),
+        Way::Worker(worker, Among::Deployment, _) => worker.name.to_string(),
+        Way::Worker(worker, Among::Alias(at), _) => format!("{} alias {at}", worker.name),
+        Way::Worker(worker, Among::Version(version), _) => {
+            format!("{} version {}", worker.name, &version.as_str()[..2])
+        }
     }
 }
 
@@ -195,7 +197,7 @@ fn entries_come_and_go() {
 #[test]
 fn versions_are_chosen() {
     let table = table();
-    let Way::Worker(full, _) = table.look_up("full.main.localhost", "/") else {
+    let Way::Worker(full, ..) = table.look_up("full.main.localhost", "/") else {
         panic!("it is there");
     };
     let chosen = |among: &Among, key: Option<&str>, overrides: Option<&str>, draw: u64| {

@@ -8,7 +8,7 @@ use super::health::Meters;
 use super::routing::{Among, Table, Way, Worker, mix};
 use async_trait::async_trait;
 use atoll_edge::assets::{AssetServer, BlobReader};
-use atoll_edge::{Asked, Found, Site, Sites, Soon, version_key};
+use atoll_edge::{Asked, Found, Lookup, Site, Sites, Soon, version_key};
 use atoll_host::{Chosen, Fetched, Host, VERSION_FAILED_FOR, VersionSource, Versions};
 use atoll_model::edge::{EdgeEntry, EdgeKey, Share};
 use atoll_model::{AccountLimits, EdgeConfig, TenantId, VersionId, WorkerName};
@@ -160,7 +160,7 @@ impl PopSites {
         };
         let (now, same_limits) = self.read(|table| {
             let now = match table.worker(account, worker) {
-                Way::Worker(worker, _) => Some(worker),
+                Way::Worker(worker, ..) => Some(worker),
                 Way::Nothing | Way::Suspended => None,
             };
             let limits = table.account(account).map(|entry| &entry.limits);
@@ -199,7 +199,7 @@ impl PopSites {
     /// The worker's entry, if its account may run it.
     pub(crate) fn worker(&self, account: &TenantId, worker: &WorkerName) -> Option<Arc<Worker>> {
         match self.read(|table| table.worker(account, worker)) {
-            Way::Worker(worker, _) => Some(worker),
+            Way::Worker(worker, ..) => Some(worker),
             Way::Nothing | Way::Suspended => None,
         }
     }
@@ -344,7 +344,7 @@ impl PopSites {
 
 impl Sites for PopSites {
     fn site(&self, host: &str, path: &str) -> Option<Arc<Site>> {
-        let Way::Worker(worker, among) = self.read(|table| table.look_up(host, path)) else {
+        let Way::Worker(worker, among, _) = self.read(|table| table.look_up(host, path)) else {
             return None;
         };
         let share = worker.choose(&among, None, None, || self.draw())?;
@@ -355,11 +355,11 @@ impl Sites for PopSites {
         }
     }
 
-    fn find(&self, asked: &Asked<'_>) -> Found {
-        let (worker, among) = match self.read(|table| table.look_up(asked.host, asked.path)) {
-            Way::Nothing => return Found::Nothing,
-            Way::Suspended => return Found::Suspended,
-            Way::Worker(worker, among) => (worker, among),
+    fn find(&self, asked: &Asked<'_>) -> Lookup {
+        let (worker, among, route) = match self.read(|table| table.look_up(asked.host, asked.path)) {
+            Way::Nothing => return Found::Nothing.into(),
+            Way::Suspended => return Found::Suspended.into(),
+            Way::Worker(worker, among, route) => (worker, among, route),
         };
         let overrides = asked
             .headers
@@ -369,14 +369,15 @@ impl Sites for PopSites {
         if let Some(loads) = self.loads.get() {
             loads.touched(&worker.account, &worker.name);
         }
-        match share {
+        let found = match share {
             Some(share) => self.have(worker.clone(), share),
             None => Found::Nothing,
-        }
+        };
+        Lookup { found, route }
     }
 
     fn expected(&self, host: &str) {
-        if let Way::Worker(worker, Among::Deployment) = self.read(|table| table.look_up(host, "/")) {
+        if let Way::Worker(worker, Among::Deployment, _) = self.read(|table| table.look_up(host, "/")) {
             self.host.expect(&worker.account, &worker.name);
         }
     }
@@ -386,7 +387,7 @@ impl Sites for PopSites {
 impl VersionSource for PopSites {
     fn choose(&self, tenant: &TenantId, worker: &WorkerName, choice: &VersionChoice) -> Chosen {
         let worker = match self.read(|table| table.worker(tenant, worker)) {
-            Way::Worker(worker, _) => worker,
+            Way::Worker(worker, ..) => worker,
             Way::Nothing => return Chosen::Unknown,
             Way::Suspended => {
                 let text = "the account of this worker is suspended";

@@ -2,15 +2,18 @@
 
 use atoll_edge::{AccessRecord, STATUS_CLIENT_GONE};
 use atoll_host::{Skipped, Tick, TickEnd};
-use atoll_model::WorkerName;
+use atoll_model::{TenantId, WorkerName};
 use atoll_worker::FaultKind;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Workers that are counted by name; the rest is counted together, so that the exposition stays bounded.
 const WORKERS_MAX: usize = 1000;
+/// Routes that are counted by pattern; what comes by others is counted with its worker alone.
+const ROUTES_MAX: usize = 1000;
 /// Rows of cron ticks.
 const TICK_ROWS_MAX: usize = 4 * WORKERS_MAX;
 /// The name under which the rest is counted. No worker has it: names do not begin with a dot.
@@ -69,7 +72,11 @@ struct Meter {
 /// A reading of one worker's requests.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reading {
+    /// Whose worker; empty where there is none.
+    pub(crate) account: String,
     pub(crate) worker: String,
+    /// The route's pattern; of requests of a route alone.
+    pub(crate) route: Option<Arc<str>>,
     /// Status class (`2xx`), outcome, how many. Without those that are zero.
     pub(crate) requests: Vec<(&'static str, String, u64)>,
     /// Requests per latency bucket, not cumulated; the last one has no upper bound.
@@ -78,70 +85,98 @@ pub(crate) struct Reading {
     pub(crate) latency_sum: f64,
 }
 
+/// Two accounts may have workers of one name.
+type Owner = (Option<TenantId>, WorkerName);
+
+fn account(owner: &Owner) -> String {
+    owner.0.as_ref().map(TenantId::to_string).unwrap_or_default()
+}
+
+/// The meter of a key, made at its first request; none if there are `most` already.
+fn meter_of<K: Hash + Eq + Clone>(meters: &RwLock<HashMap<K, Arc<Meter>>>, most: usize, key: &K) -> Option<Arc<Meter>> {
+    let known = meters.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(meter) = known.get(key) {
+        return Some(meter.clone());
+    }
+    drop(known);
+    let mut known = meters.write().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= most && !known.contains_key(key) {
+        return None;
+    }
+    Some(known.entry(key.clone()).or_default().clone())
+}
+
 /// All workers' requests.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
-    workers: RwLock<HashMap<WorkerName, Arc<Meter>>>,
+    workers: RwLock<HashMap<Owner, Arc<Meter>>>,
+    routes: RwLock<HashMap<(Owner, Arc<str>), Arc<Meter>>>,
     rest: Meter,
     without: Meter,
     /// Cron ticks, by worker and outcome.
-    ticks: Mutex<BTreeMap<(WorkerName, String), u64>>,
+    ticks: Mutex<BTreeMap<(Owner, String), u64>>,
 }
 
 impl Meters {
     /// Counts a request.
     pub(crate) fn request(&self, record: &AccessRecord) {
-        match &record.worker {
-            None => self.without.add(record),
-            Some(worker) => match self.of(worker) {
-                Some(meter) => meter.add(record),
-                None => self.rest.add(record),
-            },
+        let Some(worker) = &record.worker else {
+            return self.without.add(record);
+        };
+        let owner = (record.tenant.clone(), worker.clone());
+        if let Some(route) = &record.route
+            && let Some(meter) = meter_of(&self.routes, ROUTES_MAX, &(owner.clone(), route.clone()))
+        {
+            meter.add(record);
+        }
+        match meter_of(&self.workers, WORKERS_MAX, &owner) {
+            Some(meter) => meter.add(record),
+            None => self.rest.add(record),
         }
     }
 
     /// Counts a cron tick.
     pub(crate) fn tick(&self, tick: &Tick, end: &TickEnd) {
         let mut ticks = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (tick.worker.clone(), tick_outcome(end));
+        let owner = (Some(tick.tenant.clone()), tick.worker.clone());
+        let key = (owner, tick_outcome(end));
         // As many rows as there are outcomes, for each worker that has crons.
         if ticks.len() < TICK_ROWS_MAX || ticks.contains_key(&key) {
             *ticks.entry(key).or_default() += 1;
         }
     }
 
-    /// Cron ticks, by worker and outcome.
-    pub(crate) fn ticks(&self) -> Vec<(WorkerName, String, u64)> {
+    /// Cron ticks: account, worker, outcome, how many.
+    pub(crate) fn ticks(&self) -> Vec<(String, String, String, u64)> {
         let ticks = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = ticks.iter();
-        rows.map(|((worker, outcome), count)| (worker.clone(), outcome.clone(), *count))
+        rows.map(|((owner, outcome), count)| (account(owner), owner.1.to_string(), outcome.clone(), *count))
             .collect()
     }
 
-    fn of(&self, worker: &WorkerName) -> Option<Arc<Meter>> {
-        let known = self.workers.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(meter) = known.get(worker) {
-            return Some(meter.clone());
-        }
+    /// Requests that came by a route, by account, worker and pattern.
+    pub(crate) fn routes(&self) -> Vec<Reading> {
+        let known = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut readings: Vec<Reading> = known
+            .iter()
+            .map(|((owner, route), meter)| meter.read(&account(owner), owner.1.as_str(), Some(route.clone())))
+            .collect();
         drop(known);
-        let mut known = self.workers.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= WORKERS_MAX && !known.contains_key(worker) {
-            return None;
-        }
-        Some(known.entry(worker.clone()).or_default().clone())
+        readings.sort_by(|a, b| (&a.account, &a.worker, &a.route).cmp(&(&b.account, &b.worker, &b.route)));
+        readings
     }
 
-    /// Everything, by worker's name; requests without a worker under the empty name.
+    /// Everything, by account and worker's name; requests without a worker under the empty name.
     pub(crate) fn read(&self) -> Vec<Reading> {
         let known = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         let mut readings: Vec<Reading> = known
             .iter()
-            .map(|(worker, meter)| meter.read(worker.as_str()))
+            .map(|(owner, meter)| meter.read(&account(owner), owner.1.as_str(), None))
             .collect();
         drop(known);
-        readings.sort_by(|a, b| a.worker.cmp(&b.worker));
+        readings.sort_by(|a, b| (&a.account, &a.worker).cmp(&(&b.account, &b.worker)));
         for (name, meter) in [(NO_WORKER, &self.without), (REST, &self.rest)] {
-            let reading = meter.read(name);
+            let reading = meter.read("", name, None);
             if !reading.requests.is_empty() {
                 readings.push(reading);
             }
@@ -164,7 +199,7 @@ impl Meter {
         self.latency_ns.fetch_add(ns, Relaxed);
     }
 
-    fn read(&self, worker: &str) -> Reading {
+    fn read(&self, account: &str, worker: &str, route: Option<Arc<str>>) -> Reading {
         const NAMES: [&str; CLASSES] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         let answered = self.answered.iter().zip(NAMES);
         let mut requests: Vec<_> = answered
@@ -179,7 +214,9 @@ impl Meter {
         );
         drop(others);
         Reading {
+            account: account.to_owned(),
             worker: worker.to_owned(),
+            route,
             requests,
             latency: self.latency.iter().map(|count| count.load(Relaxed)).collect(),
             latency_sum: self.latency_ns.load(Relaxed) as f64 / 1e9,
@@ -209,6 +246,7 @@ mod tests {
             protocol: "HTTP/1.1",
             peer: "127.0.0.1:1".parse().unwrap(),
             tenant: None,
+            route: None,
             worker: worker.map(WorkerName::new),
             version: None,
             request_id: None,

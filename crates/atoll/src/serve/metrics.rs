@@ -6,7 +6,7 @@
 
 use crate::platform::Stores;
 use crate::serve::journal::Journal;
-use crate::serve::meters::{LATENCY_BOUNDS, Meters};
+use crate::serve::meters::{LATENCY_BOUNDS, Meters, Reading};
 use crate::serve::process;
 use crate::serve::status::Status;
 use crate::telemetry::otlp::Otlp;
@@ -20,6 +20,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -65,7 +66,7 @@ pub(crate) fn page(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
 struct Page(Arc<Sources>);
 
 /// A family under its name, to be filled row by row.
-fn family<'s>(
+pub(crate) fn family<'s>(
     encoder: &'s mut DescriptorEncoder<'_>,
     name: &'s str,
     help: &'s str,
@@ -74,20 +75,24 @@ fn family<'s>(
     encoder.encode_descriptor(name, help, None, kind)
 }
 
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+/// A counter without labels.
+pub(crate) fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
     ConstCounter::new(value).encode(family(encoder, name, help, MetricType::Counter)?)
 }
 
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+/// A gauge without labels.
+pub(crate) fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
     ConstGauge::new(value).encode(family(encoder, name, help, MetricType::Gauge)?)
 }
 
-fn counter_row<S: EncodeLabelSet>(rows: &mut MetricEncoder<'_>, labels: &S, value: u64) -> fmt::Result {
+/// A row of a family of counters.
+pub(crate) fn counter_row<S: EncodeLabelSet>(rows: &mut MetricEncoder<'_>, labels: &S, value: u64) -> fmt::Result {
     rows.encode_family(labels)?
         .encode_counter::<NoLabelSet, u64, u64>(&value, None)
 }
 
-fn gauge_row<S: EncodeLabelSet>(rows: &mut MetricEncoder<'_>, labels: &S, value: f64) -> fmt::Result {
+/// A row of a family of gauges.
+pub(crate) fn gauge_row<S: EncodeLabelSet>(rows: &mut MetricEncoder<'_>, labels: &S, value: f64) -> fmt::Result {
     rows.encode_family(labels)?.encode_gauge(&value)
 }
 
@@ -104,7 +109,7 @@ impl Collector for Page {
         self.edge(encoder)?;
         self.stores(encoder)?;
         self.pop(encoder)?;
-        self.process(encoder)
+        of_process(encoder)
     }
 }
 
@@ -226,37 +231,86 @@ impl Page {
             "Requests answered, by worker, status class and outcome",
             MetricType::Counter,
         )?;
-        for reading in &readings {
-            for (class, outcome, count) in &reading.requests {
-                let worker = reading.worker.as_str();
-                let labels = [("worker", worker), ("status", *class), ("outcome", outcome.as_str())];
-                counter_row(&mut rows, &labels, *count)?;
-            }
-        }
+        self.counts(&mut rows, &readings)?;
         let mut rows = family(
             encoder,
             "atoll_request_duration_seconds",
             "From a request's head to its response's head",
             MetricType::Histogram,
         )?;
-        for reading in &readings {
-            let labels = [("worker", reading.worker.as_str())];
+        self.durations(&mut rows, &readings)?;
+        if self.0.pop.is_none() {
+            return Ok(());
+        }
+        let routes = self.0.meters.routes();
+        let mut rows = family(
+            encoder,
+            "atoll_route_requests",
+            "Of these, requests that a route or a custom domain led to their worker, by it",
+            MetricType::Counter,
+        )?;
+        self.counts(&mut rows, &routes)?;
+        let mut rows = family(
+            encoder,
+            "atoll_route_request_duration_seconds",
+            "Of these, from a request's head to its response's head",
+            MetricType::Histogram,
+        )?;
+        self.durations(&mut rows, &routes)
+    }
+
+    fn counts(&self, rows: &mut MetricEncoder<'_>, readings: &[Reading]) -> fmt::Result {
+        for reading in readings {
+            for (class, outcome, count) in &reading.requests {
+                let mut labels = self.labels_of(reading);
+                labels.extend([("status", *class), ("outcome", outcome.as_str())]);
+                counter_row(rows, &labels, *count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn durations(&self, rows: &mut MetricEncoder<'_>, readings: &[Reading]) -> fmt::Result {
+        for reading in readings {
             let bounds = LATENCY_BOUNDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(reading.latency.iter().copied()).collect();
             let count = reading.latency.iter().sum();
-            rows.encode_family(&labels)?
+            rows.encode_family(&self.labels_of(reading))?
                 .encode_histogram::<NoLabelSet>(reading.latency_sum, count, &buckets, None)?;
         }
         Ok(())
     }
 
+    fn labels_of<'r>(&self, reading: &'r Reading) -> Vec<(&'static str, &'r str)> {
+        let mut labels = self.worker_labels(&reading.account, &reading.worker);
+        labels.extend(reading.route.as_deref().map(|route| ("route", route)));
+        labels
+    }
+
+    /// Whose figure it is. A PoP has workers of several accounts, which may have the same name.
+    fn worker_labels<'r>(&self, account: &'r str, worker: &'r str) -> Vec<(&'static str, &'r str)> {
+        let account = self.0.pop.as_ref().map(|_| ("account", account));
+        account.into_iter().chain([("worker", worker)]).collect()
+    }
+
     fn workers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut workers = self.0.host.workers();
-        workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+        workers.sort_by(|a, b| (&a.tenant, &a.worker, &a.version).cmp(&(&b.tenant, &b.worker, &b.version)));
         workers.truncate(ROWS_MAX);
+        // Several versions of a worker may run.
+        let mut sums: BTreeMap<_, (u64, u64, u64)> = BTreeMap::new();
+        for worker in &workers {
+            let sum = sums
+                .entry((worker.tenant.as_str(), worker.worker.as_str()))
+                .or_default();
+            sum.0 += u64::from(worker.slot.in_flight);
+            sum.1 += worker.slot.queued as u64;
+            sum.2 += worker.slot.isolates as u64;
+        }
         let mut rows = family(encoder, "atoll_worker", "Running versions", MetricType::Gauge)?;
         for worker in &workers {
-            let labels = [("worker", worker.worker.as_str()), ("version", worker.version.as_str())];
+            let mut labels = self.worker_labels(worker.tenant.as_str(), worker.worker.as_str());
+            labels.push(("version", worker.version.as_str()));
             gauge_row(&mut rows, &labels, 1.0)?;
         }
         let mut rows = family(
@@ -265,9 +319,8 @@ impl Page {
             "Events accepted and not answered",
             MetricType::Gauge,
         )?;
-        for worker in &workers {
-            let labels = [("worker", worker.worker.as_str())];
-            gauge_row(&mut rows, &labels, f64::from(worker.slot.in_flight))?;
+        for ((account, worker), (in_flight, _, _)) in &sums {
+            gauge_row(&mut rows, &self.worker_labels(account, worker), *in_flight as f64)?;
         }
         let mut rows = family(
             encoder,
@@ -275,12 +328,11 @@ impl Page {
             "Events that no isolate has taken yet",
             MetricType::Gauge,
         )?;
-        for worker in &workers {
-            let labels = [("worker", worker.worker.as_str())];
-            gauge_row(&mut rows, &labels, worker.slot.queued as f64)?;
+        for ((account, worker), (_, queued, _)) in &sums {
+            gauge_row(&mut rows, &self.worker_labels(account, worker), *queued as f64)?;
         }
         let mut starts = self.0.host.starts();
-        starts.sort_by(|a, b| a.1.cmp(&b.1));
+        starts.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
         starts.truncate(ROWS_MAX);
         let mut rows = family(
             encoder,
@@ -288,14 +340,16 @@ impl Page {
             "Events by how they met their worker: warm, cold (they waited for its start), prewarmed (it was started ahead)",
             MetricType::Counter,
         )?;
-        for (_, worker, counts) in &starts {
+        for (account, worker, counts) in &starts {
             let kinds = [
                 (StartKind::Warm, counts.warm),
                 (StartKind::Cold, counts.cold),
                 (StartKind::Prewarmed, counts.prewarmed),
             ];
             for (kind, count) in kinds {
-                counter_row(&mut rows, &[("worker", worker.as_str()), ("start", kind.name())], count)?;
+                let mut labels = self.worker_labels(account.as_str(), worker.as_str());
+                labels.push(("start", kind.name()));
+                counter_row(&mut rows, &labels, count)?;
             }
         }
         let mut rows = family(
@@ -304,14 +358,14 @@ impl Page {
             "Cron ticks, by worker and what became of them",
             MetricType::Counter,
         )?;
-        for (worker, outcome, count) in self.0.meters.ticks() {
-            let labels = [("worker", worker.as_str()), ("outcome", outcome.as_str())];
+        for (account, worker, outcome, count) in self.0.meters.ticks() {
+            let mut labels = self.worker_labels(&account, &worker);
+            labels.push(("outcome", outcome.as_str()));
             counter_row(&mut rows, &labels, count)?;
         }
         let mut rows = family(encoder, "atoll_worker_isolates", "Isolates", MetricType::Gauge)?;
-        for worker in &workers {
-            let labels = [("worker", worker.worker.as_str())];
-            gauge_row(&mut rows, &labels, worker.slot.isolates as f64)?;
+        for ((account, worker), (_, _, isolates)) in &sums {
+            gauge_row(&mut rows, &self.worker_labels(account, worker), *isolates as f64)?;
         }
         Ok(())
     }
@@ -578,35 +632,36 @@ impl Page {
         }
         Ok(())
     }
+}
 
-    fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        // Not every system has a `/proc`: then these are missing.
-        let Some(process) = process::read() else { return Ok(()) };
-        let mut cpu = family(
-            encoder,
-            "process_cpu_seconds",
-            "User and system CPU time",
-            MetricType::Counter,
-        )?;
-        cpu.encode_counter::<NoLabelSet, f64, u64>(&process.cpu_seconds, None)?;
-        gauge(
-            encoder,
-            "process_resident_memory_bytes",
-            "Resident memory",
-            process.resident_bytes as f64,
-        )?;
-        gauge(
-            encoder,
-            "process_virtual_memory_bytes",
-            "Address space",
-            process.virtual_bytes as f64,
-        )?;
-        gauge(encoder, "process_threads", "Threads", process.threads as f64)?;
-        gauge(
-            encoder,
-            "process_open_fds",
-            "Open descriptors",
-            process.descriptors as f64,
-        )
-    }
+/// What the process uses.
+pub(crate) fn of_process(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    // Not every system has a `/proc`: then these are missing.
+    let Some(process) = process::read() else { return Ok(()) };
+    let mut cpu = family(
+        encoder,
+        "process_cpu_seconds",
+        "User and system CPU time",
+        MetricType::Counter,
+    )?;
+    cpu.encode_counter::<NoLabelSet, f64, u64>(&process.cpu_seconds, None)?;
+    gauge(
+        encoder,
+        "process_resident_memory_bytes",
+        "Resident memory",
+        process.resident_bytes as f64,
+    )?;
+    gauge(
+        encoder,
+        "process_virtual_memory_bytes",
+        "Address space",
+        process.virtual_bytes as f64,
+    )?;
+    gauge(encoder, "process_threads", "Threads", process.threads as f64)?;
+    gauge(
+        encoder,
+        "process_open_fds",
+        "Open descriptors",
+        process.descriptors as f64,
+    )
 }

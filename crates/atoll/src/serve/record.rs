@@ -72,7 +72,7 @@ impl Record {
         let (event, fields) = match self {
             Self::Request(record, start) => {
                 let client = record.peer.ip().to_canonical();
-                let fields = json!({
+                let mut fields = json!({
                     "method": record.method.as_str(),
                     "host": record.host,
                     "path": record.target.as_str(),
@@ -85,6 +85,12 @@ impl Record {
                     "outcome": outcome(record),
                     "start": start.map(StartKind::name),
                 });
+                // A PoP's alone: elsewhere one account has one version of each worker, and no routes.
+                if let (Some(account), Some(version)) = (&record.tenant, &record.version) {
+                    fields["account"] = account.as_str().into();
+                    fields["version"] = version.as_str().into();
+                    fields["route"] = record.route.as_deref().into();
+                }
                 ("request", fields)
             }
             Self::Cron(tick, end, start) => {
@@ -228,6 +234,7 @@ mod tests {
             protocol: "HTTP/2",
             peer: "[::ffff:192.0.2.1]:999".parse().unwrap(),
             tenant: None,
+            route: None,
             worker: Some(WorkerName::new("shop")),
             version: None,
             request_id: Some(RequestId(7)),

@@ -30,6 +30,10 @@ pub enum RemoteCommand {
     Deployments(DeploymentsArgs),
     /// Go back to what served before, or to a version.
     Rollback(RollbackArgs),
+    /// List the account's workers.
+    Workers(WorkersArgs),
+    /// Remove a worker with all that belongs to it.
+    Delete(DeleteArgs),
     /// Follow what a worker does, event by event.
     Tail(Box<TailArgs>),
     /// Show what workers logged.

@@ -40,6 +40,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod workers;
 
 pub use args::RemoteCommand;
 pub use client::Retries;
@@ -51,6 +52,7 @@ use args::{AccountsCommand, RemoteCommand as Command};
 use args::{
     AliasesCommand, AuditCommand, BulkCommand, CronsCommand, DeploymentsCommand, DomainsCommand, KeyCommand, KvCommand,
     NamespaceCommand, PopsCommand, RemoteArgs, RoutesCommand, SecretCommand, TokensCommand, VersionsCommand,
+    WorkersCommand,
 };
 use context::{Context, lock};
 use failure::{INTERRUPTED, Result};
@@ -98,6 +100,8 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8> {
         Command::Versions(args) => versions::run(context, &args.command).await,
         Command::Deployments(args) => deployments::run(context, &args.command).await,
         Command::Rollback(args) => deployments::rollback(context, args).await,
+        Command::Workers(args) => workers::run(context, &args.command).await,
+        Command::Delete(args) => workers::delete(context, args).await,
         Command::Tail(args) => tail::tail(context, args).await,
         Command::Logs(args) => tail::logs(context, args).await,
         Command::Secret(args) => secret::run(context, &args.command).await,
@@ -133,6 +137,10 @@ fn remote(command: &Command) -> &RemoteArgs {
             DeploymentsCommand::Status(args) => &args.remote,
         },
         Command::Rollback(args) => &args.remote,
+        Command::Workers(args) => match &args.command {
+            WorkersCommand::List(args) => &args.remote,
+        },
+        Command::Delete(args) => &args.remote,
         Command::Tail(args) => &args.remote,
         Command::Logs(args) => &args.remote,
         Command::Secret(args) => match &args.command {

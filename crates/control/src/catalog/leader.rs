@@ -3,6 +3,9 @@
 //! Somebody else decides who tries (a lock of the database, or there is only one). To lead, a control plane counts the
 //! epoch up, in a transaction; every change through the handle that it gets compares the epoch within its own transaction. So
 //! a leader that was cut off and does not know it changes nothing more once another one has begun, whatever its clock says.
+//!
+//! An epoch is at least the second in which it began. PoPs keep the greatest that they saw and believe no smaller one, so a
+//! catalog that was restored from an older copy would otherwise lead nobody until it had been started often enough.
 
 use super::change::{Action, Changing};
 use super::{Caller, Catalog, CatalogError, Result, check_text};
@@ -41,9 +44,11 @@ impl Catalog {
         };
         let done = open
             .change(caller, action, move |changing| {
+                let now_s = changing.now_ms / 1_000;
                 let rows = changing.query(
-                    "UPDATE head SET epoch = epoch + 1, leader = $1 WHERE one = 1 RETURNING epoch",
-                    &[name.as_str().into()],
+                    "UPDATE head SET epoch = CASE WHEN epoch < $2 THEN $2 ELSE epoch + 1 END, leader = $1
+                     WHERE one = 1 RETURNING epoch",
+                    &[name.as_str().into(), now_s.into()],
                 )?;
                 let row = rows
                     .first()

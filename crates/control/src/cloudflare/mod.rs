@@ -35,15 +35,16 @@ mod upload;
 use self::envelope::{ApiError, Result, code};
 use crate::http;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any, on};
 use axum::{Extension, Router, middleware};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Where the API is mounted.
@@ -237,8 +238,18 @@ pub(crate) fn router(api: Arc<http::Api>) -> Router {
         .method_not_allowed_fallback(unbuilt::no_method)
         .layer(Extension(shared))
         .layer(middleware::map_response(enveloped))
+        .layer(middleware::from_fn_with_state(api.clone(), counted))
         .with_state(api);
     Router::new().nest(BASE, routes)
+}
+
+/// Every answer is counted, all under one name: clients of this API are counted, not its endpoints.
+async fn counted(State(api): State<Arc<http::Api>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    api.state.calls.count("cloudflare", status, begun.elapsed());
+    response
 }
 
 /// Refusals of the framework's own, which are text, in the envelope.

@@ -269,6 +269,7 @@ impl Endpoint {
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
         let status = response.status().as_u16();
+        api.state.calls.count(self.id, status, begun.elapsed());
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let token = who.as_ref().map_or("", |who: &Identity| who.token.as_str());
         let cause = cause.as_deref().unwrap_or("");

@@ -109,10 +109,8 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    let metrics = api.state.metrics.clone();
-    // The text may be long to make.
-    match tokio::task::spawn_blocking(move || metrics()).await {
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    match (api.state.metrics)().await {
         Ok(text) => ([(CONTENT_TYPE, kind)], text).into_response(),
         Err(error) => ApiError::internal(error.to_string()).into_response(),
     }

@@ -12,6 +12,7 @@ use atoll_api::pop::{KvAnswer, KvItem, KvQuestion, TailEvents, TailStart, to_pop
 use atoll_api::rest;
 use atoll_model::{BlobHash, DeploymentId, NamespaceId, Revision, TenantId, WorkerName};
 use atoll_store::blob::put_blob;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -219,6 +220,24 @@ impl Pops for Arc<Sessions> {
             staged,
             alarms,
         })
+    }
+
+    fn counted(&self) -> Vec<(&'static str, u64)> {
+        let counters = self.counters();
+        [
+            ("sessions", &counters.sessions),
+            ("joins", &counters.joins),
+            ("refused", &counters.refused),
+            ("certificates_renewed", &counters.renewals),
+            ("configurations_whole", &counters.wholes),
+            ("configurations_delta", &counters.deltas),
+            ("configuration_bytes", &counters.config_bytes),
+            ("configurations_rejected", &counters.rejected),
+            ("objects", &counters.objects),
+            ("object_bytes", &counters.object_bytes),
+        ]
+        .map(|(what, count)| (what, count.load(Ordering::Relaxed)))
+        .into()
     }
 
     async fn rollout(

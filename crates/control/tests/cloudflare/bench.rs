@@ -161,7 +161,8 @@ impl Bench {
                 port: Some(8787),
             },
             release: "test".to_owned(),
-            metrics: Arc::new(String::new),
+            calls: Arc::default(),
+            metrics: Arc::new(|| Box::pin(async { Ok(String::new()) })),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port")?;
         let address = listener.local_addr()?;

@@ -178,7 +178,8 @@ impl Bench {
                 port: Some(8787),
             },
             release: "test".into(),
-            metrics: Arc::new(|| "up 1\n".to_owned()),
+            calls: Arc::default(),
+            metrics: Arc::new(|| Box::pin(async { Ok("up 1\n".to_owned()) })),
         };
         let operator = Caller::new("operator");
         for account in ["acme", "rival"] {

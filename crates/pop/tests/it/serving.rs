@@ -299,7 +299,8 @@ async fn a_leader_of_an_older_epoch_is_not_believed() {
     ))
     .await;
     seen.connected().await;
-    until("the epoch", || seen.agent.status().epoch == 2).await;
+    let newest = *ground.epoch.lock().unwrap();
+    until("the epoch", || seen.agent.status().epoch == newest).await;
     seen.stop().await;
     let back = restart(&plane, directory.path(), "a").await;
     until("the alarm", || {

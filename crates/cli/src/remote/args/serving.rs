@@ -159,6 +159,48 @@ pub struct RollbackArgs {
     pub remote: RemoteArgs,
 }
 
+/// `atoll workers`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+    atoll workers list\n  \
+    atoll workers list --json")]
+pub struct WorkersArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: WorkersCommand,
+}
+
+/// `atoll workers ...`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum WorkersCommand {
+    /// List them: since when they are there, where they are reached.
+    #[command(after_help = "Example:\n  atoll workers list --json")]
+    List(OnlyRemoteArgs),
+}
+
+/// `atoll delete`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Its versions, deployments, secrets, routes, domains and crons go with it, and cannot be had back; KV namespaces stay.\n\n\
+    Examples:\n  \
+    atoll delete                 the project's in this directory\n  \
+    atoll delete shop -y"
+)]
+pub struct DeleteArgs {
+    /// The worker [default: the project's in this directory].
+    #[arg(value_name = "WORKER", conflicts_with = "name")]
+    pub wanted: Option<String>,
+    /// Ask nothing.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Which worker.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+    /// Where commands go.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+}
+
 /// How events are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TailFormat {

@@ -233,6 +233,41 @@ async fn rolling_back() {
 }
 
 #[tokio::test]
+async fn workers_are_listed_and_removed() {
+    let fake = with_shop().await;
+    let hidden = rest::Worker {
+        subdomain: false,
+        ..worker("api")
+    };
+    fake.on(
+        "GET",
+        "/v1/accounts/acme/workers",
+        Answer::page(&[hidden, worker("shop")]),
+    );
+    fake.on(
+        "GET",
+        "/v1/accounts/acme/workers/shpo",
+        Answer::error(404, "not_found", "no"),
+    );
+    fake.on("DELETE", &shop(""), Answer::json(&json!({})));
+    let mut place = Place::of(&fake);
+    let ran = place.run("workers list").await;
+    ran.check(
+        0,
+        &["api", "routes and domains alone", "shop", "http://shop.acme.localhost"],
+    );
+    place.run("delete shpo").await.check(4, &["no worker \"shpo\"", "shop"]);
+    place.input = Typed {
+        terminal: true,
+        text: "n\n".to_owned(),
+    };
+    place.run("delete shop").await.check(1, &["[y/N]", "nothing was done"]);
+    assert!(fake.lines().iter().all(|line| line.starts_with("GET")));
+    place.run("delete shop -y").await.check(0, &["shop is gone"]);
+    fake.one("DELETE", &shop(""));
+}
+
+#[tokio::test]
 async fn nothing_to_roll_back_to() {
     let fake = with_shop().await;
     fake.on(

@@ -448,4 +448,8 @@ pub(super) async fn a_deposed_leader_changes_nothing(bench: &Bench) {
     assert!(last > later);
     suspend(&first, true).await.unwrap();
     refused(suspend(&second, false).await, "first has taken over");
+    // Above all that a copy of this catalog can have given away until now.
+    bench.clock.advance_ms(3_600_000);
+    let (_, by_clock) = first.lead(&name("first"), "first".into()).await.unwrap();
+    assert!(by_clock >= last + 3_590, "{last}, then {by_clock}");
 }
