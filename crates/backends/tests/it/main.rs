@@ -2,4 +2,5 @@
 
 mod postgres;
 mod s3;
+mod s3_server;
 mod server;
