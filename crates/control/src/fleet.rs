@@ -51,6 +51,12 @@ pub enum PopsError {
         /// The bound.
         limit: usize,
     },
+    /// What is asked for does not fit what there is now.
+    #[error("{0}")]
+    Conflict(String),
+    /// It could not be done; this side's fault.
+    #[error("{0}")]
+    Failed(String),
     /// The caller's words make no sense.
     #[error("{0}")]
     Invalid(String),
@@ -197,6 +203,14 @@ pub trait Pops: std::fmt::Debug + Send + Sync + 'static {
         region: Option<String>,
         ttl: Duration,
     ) -> Result<rest::JoinToken, PopsError>;
+    /// Whose certificates count between nodes, and who has one of the authority that signs.
+    async fn authority(&self) -> Result<rest::Authority, PopsError>;
+    /// Takes the next step of replacing the authority.
+    async fn change_authority(
+        &self,
+        caller: &Caller,
+        change: rest::ChangeAuthority,
+    ) -> Result<rest::Authority, PopsError>;
     /// Ends a PoP's certificate and session for good.
     async fn revoke(&self, caller: &Caller, name: &str) -> Result<(), PopsError>;
 }

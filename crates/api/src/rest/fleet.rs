@@ -81,6 +81,69 @@ impl std::fmt::Debug for JoinToken {
     }
 }
 
+/// `GET /v1/authority`: whose certificates count between nodes. There are two while one replaces the other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Authority {
+    /// The authorities; one of them signs.
+    pub certificates: Vec<AuthorityCertificate>,
+    /// Every PoP that is not revoked.
+    pub pops: Vec<AuthorityPop>,
+}
+
+/// An authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuthorityCertificate {
+    /// The SHA-256 of its certificate, 64 lower-case hexadecimal digits.
+    pub fingerprint: String,
+    /// Is it the one that makes new certificates?
+    pub signs: bool,
+}
+
+/// How a PoP stands to the authorities.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuthorityPop {
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub state: PopState,
+    /// Is its certificate known to be of the authority that signs now?
+    pub current: bool,
+}
+
+/// A step of replacing the authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthorityStep {
+    /// A second authority is trusted; it signs nothing yet.
+    Add,
+    /// The second one signs from now on, and PoPs renew.
+    Switch,
+    /// The first one ends, and with it every certificate that it made.
+    Retire,
+}
+
+impl AuthorityStep {
+    /// As it is written: `add`, `switch`, `retire`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Switch => "switch",
+            Self::Retire => "retire",
+        }
+    }
+}
+
+/// `POST /v1/authority`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeAuthority {
+    /// What is to be done.
+    pub step: AuthorityStep,
+    /// Also if PoPs have to join again because of it.
+    #[serde(default)]
+    pub force: bool,
+}
+
 /// `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {

@@ -123,6 +123,18 @@ impl Pops for CurrentPops {
         self.there()?.join_token(caller, region, ttl).await
     }
 
+    async fn authority(&self) -> Result<rest::Authority, PopsError> {
+        self.there()?.authority().await
+    }
+
+    async fn change_authority(
+        &self,
+        caller: &Caller,
+        change: rest::ChangeAuthority,
+    ) -> Result<rest::Authority, PopsError> {
+        self.there()?.change_authority(caller, change).await
+    }
+
     async fn revoke(&self, caller: &Caller, name: &str) -> Result<(), PopsError> {
         self.there()?.revoke(caller, name).await
     }

@@ -255,7 +255,7 @@ pub(crate) const POP: &[Key] = &[
         "join_token",
         Kind::Text,
         "",
-        "What it joins with, once (`atoll pops join`). Better given as ATOLL_CONTROL_JOIN_TOKEN.",
+        "What it joins with, once (`atoll pops join-token`). Better given as ATOLL_CONTROL_JOIN_TOKEN.",
     ),
     key(
         "control",

@@ -222,6 +222,12 @@ impl Cluster {
         }
     }
 
+    /// What the processes left stays where it is.
+    pub fn keep(&mut self) -> PathBuf {
+        self.directory.disable_cleanup(true);
+        self.directory.path().to_owned()
+    }
+
     /// `kill -9`.
     pub async fn kill(&mut self, at: usize) -> Result<()> {
         let mut child = self.controls[at].child.take().context("it does not run")?;

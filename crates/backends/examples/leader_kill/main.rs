@@ -201,15 +201,37 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
     let Some(mut cluster) = Cluster::start(POPS).await? else {
         return Ok(());
     };
+    let outcome = cycles(arguments, &mut cluster).await;
+    if outcome.is_err() {
+        for path in ["/v1/status", "/v1/pops"] {
+            for at in 0..2 {
+                let answer = cluster.call(at, "GET", path, Bytes::new(), None).await;
+                eprintln!("control {at}, {path}: {answer:?}");
+            }
+        }
+        for worker in 0..WORKERS {
+            let path = format!("/v1/accounts/main/workers/w{worker}/deployments?limit=3");
+            for at in 0..2 {
+                if let Ok((200, page)) = cluster.call(at, "GET", &path, Bytes::new(), None).await {
+                    eprintln!("w{worker}: {page}");
+                }
+            }
+        }
+        eprintln!("what the processes said is in {}", cluster.keep().display());
+    }
+    outcome
+}
+
+async fn cycles(arguments: &Arguments, cluster: &mut Cluster) -> Result<()> {
     let mut random = SplitMix64::new(arguments.seed);
     let leader = AtomicU64::new(cluster.leader(TAKEN_OVER_MAX).await? as u64);
     let mut known = Acknowledged::default();
     let mut number = 0;
     // Every worker is there before the first request.
     while number < WORKERS {
-        one(&cluster, &leader, &mut number, arguments.seed, &mut known).await?;
+        one(cluster, &leader, &mut number, arguments.seed, &mut known).await?;
     }
-    settled(&cluster, &known).await?;
+    settled(cluster, &known).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let asking: Vec<_> = cluster
         .pops
@@ -224,18 +246,18 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
         while Instant::now() < kill_at {
             let left = kill_at.saturating_duration_since(Instant::now());
             // Cut off wherever it is: what is under way then is asked for again.
-            let _ = timeout(left, one(&cluster, &leader, &mut number, arguments.seed, &mut known)).await;
+            let _ = timeout(left, one(cluster, &leader, &mut number, arguments.seed, &mut known)).await;
         }
         cluster.kill(at).await?;
         let killed = Instant::now();
         let before = known.count;
         while known.count == before {
-            one(&cluster, &leader, &mut number, arguments.seed, &mut known).await?;
+            one(cluster, &leader, &mut number, arguments.seed, &mut known).await?;
         }
         let elapsed = killed.elapsed();
         took.push(elapsed);
         let now = cluster.leader(TAKEN_OVER_MAX).await?;
-        check(&cluster, now, &known).await?;
+        check(cluster, now, &known).await?;
         println!(
             "cycle {cycle}: acknowledged again after {} ms, {} deployments are there",
             elapsed.as_millis(),
@@ -247,7 +269,7 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
         );
         cluster.run(at).await?;
     }
-    settled(&cluster, &known).await?;
+    settled(cluster, &known).await?;
     stop.store(true, Ordering::Relaxed);
     let mut requests = 0;
     for asking in asking {

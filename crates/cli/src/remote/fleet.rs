@@ -1,12 +1,12 @@
 //! `atoll pops` and `atoll status`: the machines, and the whole.
 
-use super::args::PopsCommand;
-use super::client::{Request, path};
+use super::args::{PopsCommand, Step};
+use super::client::{Client, Request, path};
 use super::context::{Context, all};
 use super::failure::{CommandError, OK, Result, near_miss};
 use super::show::{Table, ago, bytes, count, printable, time};
 use crate::report::Style;
-use atoll_api::rest::{JoinToken, NewJoinToken, Pop, PopState, Status};
+use atoll_api::rest::{Authority, AuthorityStep, ChangeAuthority, JoinToken, NewJoinToken, Pop, PopState, Status};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -75,6 +75,7 @@ pub(crate) async fn pops(context: &Context, command: &PopsCommand) -> Result<u8>
                 format!("{}\n", made.token)
             });
         }
+        PopsCommand::Authority { step, force, yes, .. } => authority(context, &client, *step, *force, *yes).await?,
         PopsCommand::Remove { pop, yes, .. } => {
             let pops: Vec<Pop> = all(&client, &pops_path, None).await?;
             if !pops.iter().any(|one| one.name == *pop) {
@@ -100,6 +101,49 @@ pub(crate) async fn pops(context: &Context, command: &PopsCommand) -> Result<u8>
         }
     }
     Ok(OK)
+}
+
+async fn authority(context: &Context, client: &Client, step: Option<Step>, force: bool, yes: bool) -> Result<()> {
+    let place = path(&["authority"]);
+    let authority: Authority = match step {
+        None => client.call(Request::get(place)).await?,
+        Some(step) => {
+            let (step, question) = match step {
+                Step::Add => (AuthorityStep::Add, None),
+                Step::Switch => (AuthorityStep::Switch, None),
+                Step::Retire => (
+                    AuthorityStep::Retire,
+                    Some("end the authority that no longer signs, with every certificate that it made?"),
+                ),
+            };
+            if let Some(question) = question {
+                context.confirm(question, yes).await?;
+            }
+            let request = Request::change(Method::POST, place)?.json(&ChangeAuthority { step, force })?;
+            client.call(request).await?
+        }
+    };
+    context.print(json!({"authority": authority}), || {
+        let mut text = String::new();
+        for certificate in &authority.certificates {
+            let role = if certificate.signs { "signs" } else { "is trusted" };
+            text += &format!("{} {role}\n", certificate.fingerprint);
+        }
+        let mut table = Table::new(&["PoP", "State", "Certificate"]);
+        for pop in &authority.pops {
+            let certificate = match (pop.current, pop.state) {
+                (true, _) => "of the one that signs",
+                (false, PopState::Gone) => "not known: it is away",
+                (false, _) => "of another",
+            };
+            table.row([pop.name.clone(), state(pop.state).to_owned(), certificate.to_owned()]);
+        }
+        if !authority.pops.is_empty() {
+            text += &table.text();
+        }
+        text
+    });
+    Ok(())
 }
 
 pub(crate) async fn status(context: &Context) -> Result<u8> {

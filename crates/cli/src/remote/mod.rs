@@ -183,7 +183,9 @@ fn remote(command: &Command) -> &RemoteArgs {
         },
         Command::Pops(args) => match &args.command {
             PopsCommand::List(args) => &args.remote,
-            PopsCommand::JoinToken { remote, .. } | PopsCommand::Remove { remote, .. } => remote,
+            PopsCommand::JoinToken { remote, .. }
+            | PopsCommand::Authority { remote, .. }
+            | PopsCommand::Remove { remote, .. } => remote,
         },
         Command::Status(args) => &args.remote,
         Command::Tokens(args) => match &args.command {

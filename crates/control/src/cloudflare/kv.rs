@@ -51,7 +51,8 @@ impl From<PopsError> for ApiError {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 ..Self::busy(message)
             },
-            PopsError::Unknown(_) | PopsError::Invalid(_) => Self::validation(message),
+            PopsError::Unknown(_) | PopsError::Invalid(_) | PopsError::Conflict(_) => Self::validation(message),
+            PopsError::Failed(_) => Self::busy(message),
             PopsError::Catalog(error) => error.into(),
         }
     }

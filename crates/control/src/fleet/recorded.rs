@@ -39,6 +39,8 @@ pub struct Recorded {
     pub revoked: Vec<String>,
     /// Where requests of `invoke` go.
     pub target: Option<String>,
+    /// The authorities.
+    pub authority: rest::Authority,
     /// What is told of the whole.
     pub state: FleetState,
 }
@@ -155,6 +157,34 @@ impl Pops for RecordedPops {
             token: "recorded".to_owned(),
             expires_ms: ttl.as_secs() * 1_000,
         })
+    }
+
+    async fn authority(&self) -> Result<rest::Authority, PopsError> {
+        Ok(self.recorded().authority.clone())
+    }
+
+    async fn change_authority(
+        &self,
+        _caller: &Caller,
+        change: rest::ChangeAuthority,
+    ) -> Result<rest::Authority, PopsError> {
+        let mut recorded = self.recorded();
+        let certificates = &mut recorded.authority.certificates;
+        match change.step {
+            rest::AuthorityStep::Add => certificates.push(rest::AuthorityCertificate {
+                fingerprint: "22".repeat(32),
+                signs: false,
+            }),
+            rest::AuthorityStep::Switch if !change.force => {
+                return Err(PopsError::Conflict("these PoPs are not connected: away".to_owned()));
+            }
+            rest::AuthorityStep::Switch => certificates.rotate_left(1),
+            rest::AuthorityStep::Retire => certificates.truncate(1),
+        }
+        for (at, certificate) in certificates.iter_mut().enumerate() {
+            certificate.signs = at == 0;
+        }
+        Ok(recorded.authority.clone())
     }
 
     async fn revoke(&self, _caller: &Caller, name: &str) -> Result<(), PopsError> {

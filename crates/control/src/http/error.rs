@@ -234,6 +234,8 @@ impl From<PopsError> for ApiError {
             PopsError::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, "pop_refused", message),
             PopsError::Full { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message),
             PopsError::Invalid(_) => Self::invalid(message),
+            PopsError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
+            PopsError::Failed(_) => Self::internal(message),
             PopsError::Catalog(error) => error.into(),
         }
     }

@@ -104,7 +104,7 @@ impl Sessions {
         Err(last)
     }
 
-    fn pop(&self, record: PopRecord) -> rest::Pop {
+    pub(super) fn pop(&self, record: PopRecord) -> rest::Pop {
         let session = self.session(&record.name);
         let revoked = !record.accepts(record.generation);
         let seen = || {
@@ -403,6 +403,18 @@ impl Pops for Arc<Sessions> {
             life_ms: Some(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
         };
         self.new_join_token(caller, new).await
+    }
+
+    async fn authority(&self) -> Result<rest::Authority, PopsError> {
+        Sessions::authority(self).await
+    }
+
+    async fn change_authority(
+        &self,
+        caller: &Caller,
+        change: rest::ChangeAuthority,
+    ) -> Result<rest::Authority, PopsError> {
+        Sessions::change_authority(self, caller, &change).await
     }
 
     async fn revoke(&self, caller: &Caller, name: &str) -> Result<(), PopsError> {

@@ -14,6 +14,7 @@
 mod asked;
 mod hot;
 mod lanes;
+mod rotation;
 mod server;
 mod session;
 

@@ -174,6 +174,9 @@ impl Control for Service {
         let authority = &self.sessions.options.authority;
         let issued = authority.issue(&name, certificate.serial.generation, &request.certificate_request);
         let issued = issued.map_err(of_authority)?;
+        if let (Some(session), Some(authority)) = (self.sessions.session(&name), issued.chain.last()) {
+            session.renewed(authority.clone());
+        }
         self.sessions.counters.renewals.fetch_add(1, Ordering::Relaxed);
         tracing::info!(pop = name, serial = %issued.serial, before = %certificate.serial, "a certificate was renewed");
         Ok(Response::new(self.credentials(&name, issued)))

@@ -64,7 +64,8 @@ pub(super) struct Session {
     pub certificate: PeerCertificate,
     pub joined_ms: u64,
     pub clock_off_ms: i64,
-    authority: Option<Arc<Vec<u8>>>,
+    /// That of the newest certificate that it has: of this connection, or of a renewal since.
+    authority: Mutex<Option<Arc<Vec<u8>>>>,
     state: Mutex<State>,
     wake: Notify,
     ended: CancellationToken,
@@ -74,6 +75,16 @@ pub(super) struct Session {
 impl Session {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who made its newest certificate, DER.
+    pub fn authority(&self) -> Option<Arc<Vec<u8>>> {
+        self.authority.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It has a new certificate of this authority.
+    pub fn renewed(&self, authority: Vec<u8>) {
+        *self.authority.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(authority));
     }
 
     pub fn wake(&self) {
@@ -158,7 +169,7 @@ pub(super) async fn begin(
         joined_ms: record.joined_ms,
         clock_off_ms,
         certificate,
-        authority: caller.authority.clone(),
+        authority: Mutex::new(caller.authority.clone()),
         state: Mutex::new(State {
             held,
             kv_done: hello.kv_position,
@@ -279,9 +290,8 @@ impl Running {
         let list = |list: &[Vec<u8>]| list.iter().cloned().map(Bytes::from).collect();
         let signed_now = self
             .session
-            .authority
-            .as_ref()
-            .is_none_or(|authority| options.authority.signs(authority));
+            .authority()
+            .is_none_or(|authority| options.authority.signs(&authority));
         let now_ms = options.clock.now_ms();
         to_pop::Message::Welcome(Welcome {
             name: self.session.name.clone(),

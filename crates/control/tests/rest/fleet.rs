@@ -34,6 +34,25 @@ async fn pops_join_and_go() {
     operator(Method::POST, "/v1/pops/join-tokens", json!({ "ttl_s": 59 }))
         .await
         .refused(400, "invalid");
+    let step = |step: &str| json!({ "step": step });
+    let added = operator(Method::POST, "/v1/authority", step("add")).await.expect(200);
+    assert_eq!(added["certificates"][0]["signs"], true);
+    operator(Method::POST, "/v1/authority", step("switch"))
+        .await
+        .refused(409, "conflict");
+    operator(Method::POST, "/v1/authority", step("sideways"))
+        .await
+        .refused(400, "invalid");
+    let forced = operator(
+        Method::POST,
+        "/v1/authority",
+        json!({ "step": "switch", "force": true }),
+    );
+    assert_eq!(
+        forced.await.expect(200),
+        operator(Method::GET, "/v1/authority", Value::Null).await.expect(200)
+    );
+    bench.get("/v1/authority").await.refused(403, "forbidden");
     operator(Method::DELETE, "/v1/pops/nobody", Value::Null)
         .await
         .refused(404, "not_found");

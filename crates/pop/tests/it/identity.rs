@@ -2,6 +2,7 @@
 
 use crate::plane::{Ground, Plane, caller};
 use crate::{Pop, options, until};
+use atoll_api::rest::{Authority, AuthorityStep, ChangeAuthority};
 use atoll_control::fleet::Pops as _;
 use atoll_model::Revision;
 use atoll_stdx::ManualClock;
@@ -166,6 +167,69 @@ async fn a_pop_whose_clock_is_a_month_off_joins_and_serves() {
         pop.stop().await;
         plane.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replacement_of_the_authority_waits_for_whom_it_would_lock_out() {
+    let (ground, clock, directory) = (
+        tempdir().unwrap(),
+        Arc::new(ManualClock::new(START_MS)),
+        tempdir().unwrap(),
+    );
+    let ground = Ground::new(ground.path(), clock.clone()).await;
+    let plane = Plane::start(&ground).await;
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    let change = async |step, force| {
+        plane
+            .sessions
+            .change_authority(&caller(), ChangeAuthority { step, force })
+            .await
+    };
+    let refused = async |step, expected: &str| {
+        let error = change(step, false).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let signs = |authority: &Authority| {
+        authority
+            .certificates
+            .iter()
+            .find(|one| one.signs)
+            .map(|one| one.fingerprint.clone())
+    };
+    refused(AuthorityStep::Switch, "add the next one first").await;
+    refused(AuthorityStep::Retire, "there is one authority").await;
+    let added = change(AuthorityStep::Add, false).await.unwrap();
+    assert_eq!((added.certificates.len(), added.pops[0].current), (2, true));
+    refused(AuthorityStep::Add, "two authorities already").await;
+    pop.stop().await;
+    until("it is away", || plane.sessions.connected().is_empty()).await;
+    refused(
+        AuthorityStep::Switch,
+        "are not connected, so they do not know the new authority, and would have to join again: a",
+    )
+    .await;
+    let back = Pop::start(options(directory.path(), "a", plane.address.to_string(), clock.clone())).await;
+    back.connected().await;
+    let switched = change(AuthorityStep::Switch, false).await.unwrap();
+    assert_ne!(signs(&switched), signs(&added));
+    while !plane.sessions.authority().await.unwrap().pops[0].current {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let retired = change(AuthorityStep::Retire, false).await.unwrap();
+    assert_eq!((retired.certificates.len(), signs(&retired)), (1, signs(&switched)));
+    // What it has by then is good for another session.
+    back.stop().await;
+    let back = Pop::start(options(directory.path(), "a", plane.address.to_string(), clock.clone())).await;
+    back.connected().await;
+    back.stop().await;
+    let audit = ground.catalog.audit(None, 0, 100).await.unwrap();
+    let steps: Vec<&str> = audit
+        .iter()
+        .map(|entry| entry.entry.action.as_str())
+        .filter(|action| action.starts_with("authority."))
+        .collect();
+    assert_eq!(steps, ["authority.add", "authority.switch", "authority.retire"]);
+    plane.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -220,6 +220,26 @@ pub enum PopsCommand {
         #[command(flatten)]
         remote: RemoteArgs,
     },
+    /// Show or replace the authority that makes the certificates between nodes.
+    #[command(after_help = "Steps of a replacement, each when the one before is done:\n  \
+        atoll pops authority add        a second authority is trusted\n  \
+        atoll pops authority switch     it signs; PoPs renew by themselves within seconds\n  \
+        atoll pops authority            which PoPs have renewed\n  \
+        atoll pops authority retire     the old one ends, with every certificate that it made")]
+    Authority {
+        /// The step to take [default: none, show how things are].
+        #[arg(value_name = "STEP")]
+        step: Option<Step>,
+        /// Also if PoPs that are named have to join again because of it.
+        #[arg(long)]
+        force: bool,
+        /// Ask nothing.
+        #[arg(short, long)]
+        yes: bool,
+        /// Where commands go.
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
     /// Revoke a PoP: it can no longer connect, and has to join again.
     #[command(after_help = "Example:\n  atoll pops remove fra-2 -y")]
     Remove {
@@ -233,6 +253,17 @@ pub enum PopsCommand {
         #[command(flatten)]
         remote: RemoteArgs,
     },
+}
+
+/// A step of replacing the authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// A second authority is trusted; it signs nothing yet.
+    Add,
+    /// The second one signs from now on, and PoPs renew.
+    Switch,
+    /// The first one ends, and with it every certificate that it made.
+    Retire,
 }
 
 /// `atoll status`.

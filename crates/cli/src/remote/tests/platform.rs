@@ -72,6 +72,31 @@ async fn pops_and_status() {
         .run("pops remove fra-2 -y")
         .await
         .check(4, &["did you mean \"fra-1\"?"]);
+    let authority = rest::Authority {
+        certificates: vec![rest::AuthorityCertificate {
+            fingerprint: "ab".repeat(32),
+            signs: true,
+        }],
+        pops: vec![rest::AuthorityPop {
+            name: "fra-1".to_owned(),
+            state: rest::PopState::Gone,
+            current: false,
+        }],
+    };
+    fake.on("GET", "/v1/authority", Answer::json(&authority));
+    fake.on("POST", "/v1/authority", Answer::json(&authority));
+    place
+        .run("pops authority")
+        .await
+        .check(0, &["abab", "signs", "not known: it is away"]);
+    place
+        .run("pops authority retire --force")
+        .await
+        .check(0, &["with every certificate"]);
+    assert_eq!(
+        fake.one("POST", "/v1/authority").json(),
+        json!({"step": "retire", "force": true})
+    );
     place.run("status").await.check(
         0,
         &[

@@ -276,6 +276,19 @@ impl Catalog {
         .await
     }
 
+    /// Remembers who took a step of replacing the nodes' authority, and which one signs since.
+    pub(crate) async fn note_authority(&self, caller: &Caller, step: &'static str, signs: String) -> Result<Done<()>> {
+        let action = platform(
+            match step {
+                "add" => "authority.add",
+                "switch" => "authority.switch",
+                _ => "authority.retire",
+            },
+            signs,
+        );
+        self.change(caller, action, |_| Ok(())).await
+    }
+
     /// All PoPs that ever joined, by name.
     pub async fn pops(&self) -> Result<Vec<PopRecord>> {
         self.read(|transaction| {

@@ -3,7 +3,9 @@
 use super::super::context::{Context, Reply, json, ok};
 use super::super::endpoint::{Endpoint, Need};
 use super::super::error::ApiError;
-use atoll_api::rest::{Empty, JoinToken, NewJoinToken, Page, Pop, PopCounts, PopState, Status};
+use atoll_api::rest::{
+    Authority, ChangeAuthority, Empty, JoinToken, NewJoinToken, Page, Pop, PopCounts, PopState, Status,
+};
 use atoll_model::{Action, Resource};
 use http::{Method, StatusCode};
 use std::time::Duration;
@@ -38,6 +40,23 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .takes::<NewJoinToken>()
         .creates(),
+        Endpoint::new::<Authority, _>(
+            Method::GET,
+            "/v1/authority",
+            "getAuthority",
+            "Whose certificates count between nodes, and which PoPs have one of the authority that signs.",
+            Need::Platform(Resource::Pop, Action::Read),
+            authority,
+        ),
+        Endpoint::new::<Authority, _>(
+            Method::POST,
+            "/v1/authority",
+            "changeAuthority",
+            "The next step of replacing the authority: `add`, `switch`, `retire`. 409 if a PoP would have to join again, unless it is forced.",
+            Need::Platform(Resource::Pop, Action::Write),
+            change_authority,
+        )
+        .takes::<ChangeAuthority>(),
         Endpoint::new::<Status, _>(
             Method::GET,
             "/v1/status",
@@ -81,6 +100,19 @@ async fn join_token(context: Context) -> Reply {
         .join_token(&context.caller()?, asked.region, ttl)
         .await?;
     json(StatusCode::CREATED, &token)
+}
+
+async fn authority(context: Context) -> Reply {
+    ok(&context.state().pops.authority().await?)
+}
+
+async fn change_authority(context: Context) -> Reply {
+    let change: ChangeAuthority = context.json()?;
+    ok(&context
+        .state()
+        .pops
+        .change_authority(&context.caller()?, change)
+        .await?)
 }
 
 async fn status(context: Context) -> Reply {
