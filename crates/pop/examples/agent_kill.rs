@@ -14,6 +14,8 @@ mod fake;
 #[path = "../tests/it/plane.rs"]
 #[allow(dead_code)]
 mod plane;
+#[path = "../tests/it/reach.rs"]
+mod reach;
 
 use anyhow::{Context, Result, bail, ensure};
 use atoll_control::fleet::{KvEdit, KvPair, Pops as _};

@@ -19,6 +19,8 @@ mod fake;
 #[path = "../tests/it/plane.rs"]
 #[allow(dead_code)]
 mod plane;
+#[path = "../tests/it/reach.rs"]
+mod reach;
 
 use anyhow::{Context, Result};
 use atoll_pop::{Agent, ObjectLimits, Options};

@@ -91,6 +91,8 @@ struct Configs {
 /// What a session hands to the agent's own tasks. They outlive it: what was begun is finished.
 pub(crate) enum Work {
     Config(Box<Config>),
+    /// What stays as it was is tried again.
+    Again,
     Kv(Box<KvChange>),
 }
 
@@ -104,6 +106,8 @@ pub struct Agent {
     pub(crate) hot: Hot,
     pub(crate) last_good: Mutex<LastGood>,
     pub(crate) counters: Counters,
+    /// Some entry stays as it was because something was not reached.
+    pub(crate) unreached: AtomicBool,
     pub(crate) joined: Notify,
     pub(crate) drained: Notify,
     pub(crate) renew_now: Notify,
@@ -203,6 +207,7 @@ impl Agent {
             hot: Hot::new(hot.unwrap_or_default()),
             last_good: Mutex::new(last_good),
             counters: Counters::default(),
+            unreached: AtomicBool::new(false),
             joined: Notify::new(),
             drained: Notify::new(),
             renew_now: Notify::new(),
@@ -266,7 +271,7 @@ impl Agent {
 
     /// The tasks that take over configurations and KV changes, one at a time and in order.
     fn start_work(self: &Arc<Self>, tasks: &TaskGroup) {
-        let channel = |agent: &Arc<Self>| {
+        let channel = |agent: &Arc<Self>, configs: bool| {
             let (sender, mut receiver) = mpsc::channel::<Work>(WAITING_MAX);
             let (agent, stop) = (agent.clone(), tasks.stopping());
             tasks.spawn(async move {
@@ -274,11 +279,17 @@ impl Agent {
                     let work = tokio::select! {
                         () = stop.cancelled() => return,
                         work = receiver.recv() => work,
+                        () = agent.again_due(), if configs => Some(Work::Again),
                     };
                     match work {
                         Some(Work::Config(config)) => {
                             let applied = agent.apply(*config).await;
                             agent.tell(from_pop::Message::Applied(applied)).await;
+                        }
+                        Some(Work::Again) => {
+                            if let Some(applied) = agent.apply_again().await {
+                                agent.tell(from_pop::Message::Applied(applied)).await;
+                            }
                         }
                         Some(Work::Kv(change)) => tokio::select! {
                             () = stop.cancelled() => return,
@@ -291,13 +302,13 @@ impl Agent {
             sender
         };
         // Set once, as `start` is called once.
-        let _ = self.work.set((channel(self), channel(self)));
+        let _ = self.work.set((channel(self, true), channel(self, false)));
     }
 
     /// Hands something to the agent's own tasks; waits while too much waits there.
     pub(crate) async fn hand(&self, work: Work) {
         if let Some((configs, kv)) = self.work.get() {
-            let way = if matches!(work, Work::Config(_)) { configs } else { kv };
+            let way = if matches!(work, Work::Kv(_)) { kv } else { configs };
             // Nobody takes it any more: the PoP is going down.
             let _ = way.send(work).await;
         }

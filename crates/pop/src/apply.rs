@@ -4,7 +4,9 @@
 //! once; what does not start leaves its worker's entry as it was; requests are answered by the result; it is durable; it is acknowledged.
 //!
 //! What was published and what is served differ by the entries that were kept ([`Head::kept`]). Deltas lead from what was
-//! published, so both planes go on naming the same hashes. A kept entry lasts until the configuration changes that key again.
+//! published, so both planes go on naming the same hashes. A kept entry lasts until the configuration changes that key again, or
+//! until what should be in its place starts after all: it is tried again when a session begins (whoever leads now may never have
+//! heard of it), and every [`AGAIN_EVERY`] while the reason is that something was not reached.
 
 use crate::last_good::{Head, Stored};
 use crate::runtime::{StartError, StartFault, StartedFacts, Surroundings, WorkerToStart};
@@ -21,6 +23,13 @@ use std::time::{Duration, Instant};
 
 /// How long one version may take to be fetched and started.
 pub const PREPARE_MAX: Duration = Duration::from_secs(60);
+/// How long a version's parts are asked for again and again while whoever has them is not reached: another control plane takes over
+/// in less.
+pub const FETCH_MAX: Duration = Duration::from_secs(20);
+/// The first and the longest pause between two attempts.
+const FETCH_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// How often what was not reached is tried again.
+pub const AGAIN_EVERY: Duration = Duration::from_secs(15);
 /// How many versions are started at a time.
 pub const PREPARE_AT_ONCE: usize = 4;
 /// If more workers than this changed at once (a PoP that was away), only those with traffic are started ahead.
@@ -179,11 +188,13 @@ impl Agent {
             }
         };
         let (refused, kept, started) = self.prepare(&have.head, &serving, &changes).await;
+        // A session may have begun meanwhile.
+        let (now, _) = self.configs();
         let stored = Stored {
             head: Head {
-                epoch,
+                epoch: epoch.max(now.head.epoch),
                 canary,
-                domains: have.head.domains.clone(),
+                domains: now.head.domains,
                 kept,
             },
             config: Arc::new(config),
@@ -200,6 +211,56 @@ impl Agent {
             rejected: String::new(),
             took_ms: begun.elapsed().as_millis() as u64,
         }
+    }
+
+    /// Are there entries that stay as they were?
+    pub(crate) fn has_kept(&self) -> bool {
+        !self.configs().0.head.kept.is_empty()
+    }
+
+    /// Returns when it is time to try again what was not reached; never, if everything was.
+    pub(crate) async fn again_due(&self) {
+        if !self.unreached.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(AGAIN_EVERY).await;
+    }
+
+    /// Tries again what should be in the place of the entries that stay as they were. `None`: there are none.
+    pub(crate) async fn apply_again(self: &Arc<Self>) -> Option<Applied> {
+        let begun = Instant::now();
+        let (have, serving) = self.configs();
+        if have.head.kept.is_empty() {
+            return None;
+        }
+        let wanted = have.head.kept.iter().map(|kept| Change {
+            key: kept.key.clone(),
+            entry: have.config.get(&kept.key).map(|entry| (**entry).clone()),
+        });
+        let changes: Vec<Change> = wanted.collect();
+        let (refused, kept, started) = self.prepare(&have.head, &serving, &changes).await;
+        if kept.len() < have.head.kept.len() {
+            let (now, _) = self.configs();
+            let stored = Stored {
+                head: Head { kept, ..now.head },
+                config: have.config.clone(),
+            };
+            let served = self.served(&stored);
+            self.set_configs(stored.clone(), served.clone());
+            if let Some(runtime) = self.runtime() {
+                runtime.activate(served.clone(), self.surroundings()).await;
+            }
+            self.persist(move |last_good| last_good.keep_head(&stored)).await;
+            self.forget_secrets(&serving, &served, &changes);
+        }
+        Some(Applied {
+            publication: have.config.revision().0,
+            root: root(&have.config),
+            refused,
+            started,
+            rejected: String::new(),
+            took_ms: begun.elapsed().as_millis() as u64,
+        })
     }
 
     /// What is served of a stored configuration.
@@ -261,6 +322,10 @@ impl Agent {
         });
         let results: Vec<_> = results.buffer_unordered(PREPARE_AT_ONCE).collect().await;
         let (mut refused, mut started) = (Vec::new(), Vec::new());
+        let unreached =
+            |result: &Result<_, StartError>| matches!(result, Err(error) if error.fault == StartFault::Unavailable);
+        let any_unreached = results.iter().any(|(_, result)| unreached(result));
+        self.unreached.store(any_unreached, Ordering::Relaxed);
         for (task, result) in results {
             match result {
                 Ok(facts) => started.push(Started {
@@ -304,7 +369,17 @@ impl Agent {
             return Err(StartError::new(StartFault::Other, "the PoP is not ready"));
         };
         let start = async {
-            let loaded = self.version(account, worker, share).await?;
+            let (begun, mut pause) = (Instant::now(), FETCH_PAUSE.0);
+            let loaded = loop {
+                match self.version(account, worker, share).await {
+                    Err(error) if error.fault == StartFault::Unavailable && begun.elapsed() < FETCH_MAX => {
+                        tracing::info!(%worker, version = %share.version, %error, "it is asked for again");
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(FETCH_PAUSE.1);
+                    }
+                    loaded => break loaded?,
+                }
+            };
             let start = WorkerToStart {
                 account: account.clone(),
                 worker: worker.clone(),

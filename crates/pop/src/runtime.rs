@@ -50,6 +50,8 @@ pub struct StartedFacts {
 pub enum StartFault {
     /// The artifact cannot be had, or is not what it should be.
     Artifact,
+    /// Its parts cannot be had now: whoever has them is not reached. It says nothing about the version.
+    Unavailable,
     /// No trusted key has signed it.
     Signature,
     /// Its secrets cannot be had.
@@ -69,6 +71,7 @@ impl StartFault {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Artifact => "artifact",
+            Self::Unavailable => "unavailable",
             Self::Signature => "signature",
             Self::Secrets => "secrets",
             Self::Startup => "startup",

@@ -147,6 +147,10 @@ impl Session {
         if welcome.renew {
             self.agent.renew_now.notify_one();
         }
+        // It may be another control plane than the one that was told.
+        if self.agent.has_kept() {
+            self.agent.hand(Work::Again).await;
+        }
         Ok(())
     }
 

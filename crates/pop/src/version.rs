@@ -10,6 +10,7 @@ use atoll_store::blob::{BlobError, get_blob};
 use futures_util::{StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::time::Duration;
+use tonic::{Code, Status};
 use zeroize::Zeroizing;
 
 /// How many modules of a version are fetched at a time.
@@ -18,15 +19,30 @@ const MODULES_AT_ONCE: usize = 8;
 const SECRETS_MAX: Duration = Duration::from_secs(10);
 
 fn artifact_fault(error: &ArtifactError) -> StartError {
+    match error {
+        ArtifactError::Untrusted(_) => StartError::new(StartFault::Signature, error),
+        ArtifactError::Blob(error) => blob_fault(error),
+        _ => StartError::new(StartFault::Artifact, error),
+    }
+}
+
+fn blob_fault(error: &BlobError) -> StartError {
     let fault = match error {
-        ArtifactError::Untrusted(_) => StartFault::Signature,
+        BlobError::Failed { .. } => StartFault::Unavailable,
         _ => StartFault::Artifact,
     };
     StartError::new(fault, error)
 }
 
-fn blob_fault(error: &BlobError) -> StartError {
-    StartError::new(StartFault::Artifact, error)
+/// Why secrets were not given.
+fn secrets_fault(status: &Status) -> StartError {
+    let fault = match status.code() {
+        Code::NotFound | Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition => {
+            StartFault::Secrets
+        }
+        _ => StartFault::Unavailable,
+    };
+    StartError::new(fault, status.message())
 }
 
 impl Agent {
@@ -128,8 +144,9 @@ impl Agent {
             return Ok(values);
         }
         let fault = |why: &str| StartError::new(StartFault::Secrets, why);
+        let unavailable = |why: &str| StartError::new(StartFault::Unavailable, why);
         let mut control = self.links.control().ok_or_else(|| {
-            fault("its secrets are not on this PoP yet, and the control plane, which has them, is not connected")
+            unavailable("its secrets are not on this PoP yet, and the control plane, which has them, is not connected")
         })?;
         let request = SecretsRequest {
             account: account.to_string(),
@@ -147,8 +164,8 @@ impl Agent {
         let asked = tokio::time::timeout(SECRETS_MAX, control.secrets(request)).await;
         let answer = match asked {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return Err(fault(status.message())),
-            Err(_) => return Err(fault("the control plane did not answer in time")),
+            Ok(Err(status)) => return Err(secrets_fault(&status)),
+            Err(_) => return Err(unavailable("the control plane did not answer in time")),
         };
         if answer.values.len() != share.secrets.len() {
             return Err(fault("the control plane gave another number of values"));

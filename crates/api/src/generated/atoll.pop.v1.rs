@@ -198,7 +198,7 @@ pub struct Refused {
     pub deployment: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub version: ::prost::alloc::string::String,
-    /// One of: artifact, signature, secrets, startup, binding, limit, other.
+    /// One of: artifact, unavailable, signature, secrets, startup, binding, limit, other.
     #[prost(string, tag = "5")]
     pub kind: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]

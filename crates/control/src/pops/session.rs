@@ -473,7 +473,12 @@ impl Running {
     async fn applied(&mut self, pop: &PopName, applied: pop::Applied) {
         let (rejected, sent) = {
             let mut state = self.session.state();
-            let sent = state.in_flight.take();
+            // It may also tell of a configuration that another session brought, or that what it could not start has started
+            // since: then what this one sent is still under way.
+            let answers = |(publication, _): &mut (Revision, bool)| {
+                !applied.rejected.is_empty() || publication.0 == applied.publication
+            };
+            let sent = state.in_flight.take_if(answers);
             state.held = root(&applied.root)
                 .filter(|_| applied.publication > 0)
                 .map(|root| Held {

@@ -3,6 +3,7 @@
 mod fake;
 mod identity;
 mod plane;
+mod reach;
 mod serving;
 
 use atoll_pop::{Agent, ObjectLimits, Options};

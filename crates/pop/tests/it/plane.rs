@@ -1,5 +1,6 @@
 //! A control plane in this process: catalog, blobs, authority, sessions; and deployments without a deployer.
 
+use crate::reach::Reach;
 use atoll_control::authority::{Authority, Keep};
 use atoll_control::catalog::{
     Caller, Catalog, KeepSecrets, NewDeployment, NewJoinToken, NewVersion, SecretPut, SplitOf, new_uuid,
@@ -42,6 +43,8 @@ pub struct Ground {
     pub clock: Arc<dyn Clock>,
     pub catalog: Catalog,
     pub blobs: DirectoryStore,
+    /// The same store, as PoPs reach it.
+    pub reach: Arc<Reach>,
     pub authority: Arc<Authority>,
     pub signing: SigningKey,
     pub telemetry: Arc<MemoryTelemetry>,
@@ -74,8 +77,10 @@ impl Ground {
         let authority = Authority::open(Keep::File(directory.join("authority")), clock.clone())
             .await
             .unwrap();
+        let blobs = DirectoryStore::open(&directory.join("blobs")).unwrap();
         Arc::new(Self {
-            blobs: DirectoryStore::open(&directory.join("blobs")).unwrap(),
+            reach: Arc::new(Reach::new(blobs.clone())),
+            blobs,
             signing: SigningKey::from_pkcs8(&SigningKey::generate().unwrap()).unwrap(),
             authority: Arc::new(authority),
             telemetry: Arc::new(MemoryTelemetry::new(MemoryTelemetryOptions::default())),
@@ -176,7 +181,7 @@ impl Plane {
         let options = Options {
             catalog,
             epoch,
-            blobs: Arc::new(ground.blobs.clone()),
+            blobs: ground.reach.clone(),
             authority: ground.authority.clone(),
             telemetry: ground.telemetry.clone(),
             clock: ground.clock.clone(),

@@ -11,6 +11,7 @@ use atoll_pop::fleet::Tick;
 use atoll_stdx::SystemClock;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tempfile::{TempDir, tempdir};
 
 async fn begin() -> (TempDir, Arc<Ground>, Plane) {
@@ -115,6 +116,73 @@ async fn a_whole_then_deltas_and_what_does_not_start_stays_as_it_was() {
         0,
         "a delta from what was published, not from what is served"
     );
+    pop.stop().await;
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_reached_is_asked_for_again_and_nothing_against_the_version() {
+    let (_temp, ground, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    let one = ground.deploy("shop", "one").await;
+    let config = plane.publish().await;
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    plane.acknowledged("a", config.revision()).await;
+    ground.reach.cut.store(true, Ordering::SeqCst);
+    let two = ground.deploy("shop", "two").await;
+    let config = plane.publish().await;
+    until("several attempts", || ground.reach.missed.load(Ordering::SeqCst) >= 3).await;
+    assert_eq!(version(&pop.agent.config(), "shop"), Some(one.to_string()));
+    // Whoever leads may go meanwhile: the next one has the same store.
+    plane.stop().await;
+    let plane = Plane::start(&ground).await;
+    pop.connected().await;
+    ground.reach.cut.store(false, Ordering::SeqCst);
+    let applied = plane.acknowledged("a", config.revision()).await;
+    assert_eq!(applied.refused, []);
+    let (served, _) = pop.runtime.serves(config.revision()).await;
+    assert_eq!(version(&served, "shop"), Some(two.to_string()));
+    assert_eq!(pop.agent.status().kept, 0);
+    pop.stop().await;
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leads_next_learns_what_does_not_start_and_it_is_tried_again() {
+    let (_temp, ground, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    ground.deploy("shop", "one").await;
+    let config = plane.publish().await;
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    plane.acknowledged("a", config.revision()).await;
+    let bad = ground.deploy("shop", "bad").await;
+    pop.runtime.bad.lock().unwrap().insert(bad.clone());
+    let config = plane.publish().await;
+    assert_eq!(plane.acknowledged("a", config.revision()).await.refused.len(), 1);
+    plane.stop().await;
+
+    let plane = Plane::start(&ground).await;
+    let again = plane.acknowledged("a", config.revision()).await;
+    assert_eq!((again.refused.len(), again.refused[0].kind.as_str()), (1, "startup"));
+    assert_eq!(pop.agent.status().kept, 1);
+    plane.stop().await;
+
+    pop.runtime.bad.lock().unwrap().clear();
+    let plane = Plane::start(&ground).await;
+    let again = plane.acknowledged("a", config.revision()).await;
+    assert_eq!((again.refused.len(), again.started.len()), (0, 1));
+    assert_eq!(version(&pop.agent.config(), "shop"), Some(bad.to_string()));
+    assert_eq!(pop.agent.status().kept, 0);
+    // What was tried again is durable, and the next delta fits.
+    pop.stop().await;
+    let good = ground.deploy("shop", "good").await;
+    let config = plane.publish().await;
+    let address = plane.address.to_string();
+    let pop = Pop::start(options(directory.path(), "a", address, ground.clock.clone())).await;
+    assert_eq!(pop.agent.status().kept, 0);
+    plane.acknowledged("a", config.revision()).await;
+    let (served, _) = pop.runtime.serves(config.revision()).await;
+    assert_eq!(version(&served, "shop"), Some(good.to_string()));
     pop.stop().await;
     plane.stop().await;
 }
