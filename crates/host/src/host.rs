@@ -11,6 +11,7 @@ use crate::spans;
 use crate::starts::StartCounts;
 use crate::tail::{Consumer, traced};
 use crate::versions::{Chosen, Fetched, VersionSource, Versions, VersionsOptions};
+use crate::watch::{self, EventWatch};
 use async_trait::async_trait;
 use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
@@ -130,6 +131,7 @@ pub struct Host {
     table: RwLock<Table>,
     /// Workers beside the table, which run when events come for them.
     versions: OnceLock<Arc<Versions>>,
+    watch: OnceLock<Arc<dyn EventWatch>>,
     services: Services,
     deploys: AtomicU64,
     requests: AtomicU64,
@@ -151,6 +153,7 @@ impl Host {
             account: options.account,
             table: RwLock::default(),
             versions: OnceLock::new(),
+            watch: OnceLock::new(),
             deploys: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         })
@@ -179,6 +182,12 @@ impl Host {
             versions
         });
         versions.clone()
+    }
+
+    /// Has this one be told of every event, from now on. Given once; who comes later is not told.
+    pub fn watch(&self, watch: Arc<dyn EventWatch>) {
+        // Whoever came first stays.
+        let _ = self.watch.set(watch);
     }
 
     // A panic under the lock cannot leave the table half-changed: every critical section is one insert or remove.
@@ -541,14 +550,28 @@ impl Host {
                 // Retired without a successor: the host is going down.
                 break;
             }
-            match slot.run(ctx, event).await {
-                Ok(answer) => return answer,
-                Err(Refusal::Fault(fault)) => return Err(fault),
-                Err(Refusal::Retired(same_ctx, same_event)) => (ctx, event) = (same_ctx, same_event),
+            let watched = match (self.watch.get(), watch::origin(&ctx, &event)) {
+                (Some(watch), Some(origin)) => watch.begins(slot.version(), origin),
+                _ => None,
+            };
+            let answer = match slot.run(ctx, event).await {
+                Ok(answer) => answer,
+                Err(Refusal::Fault(fault)) => Err(fault),
+                Err(Refusal::Retired(same_ctx, same_event)) => {
+                    if let Some(watched) = watched {
+                        watched.ends(None);
+                    }
+                    (ctx, event) = (same_ctx, same_event);
+                    // The version may have lost its share meanwhile.
+                    ctx.version.exactly = None;
+                    tried = Some(slot);
+                    continue;
+                }
+            };
+            if let Some(watched) = watched {
+                watched.ends(Some(&answer));
             }
-            // The version may have lost its share meanwhile.
-            ctx.version.exactly = None;
-            tried = Some(slot);
+            return answer;
         }
         Err(Fault::new(FaultKind::Draining, "the server is stopping"))
     }

@@ -27,6 +27,7 @@ mod tail;
 mod testing;
 mod triggers;
 mod versions;
+mod watch;
 
 pub use bindings::analytics::{AnalyticsFiles, AnalyticsSource, FILE_BYTES_MAX as ANALYTICS_FILE_BYTES_MAX};
 pub use bindings::cache::{CacheBinding, CacheSource};
@@ -50,3 +51,4 @@ pub use triggers::{
 pub use versions::{
     Chosen, FAILED_FOR as VERSION_FAILED_FOR, Fetched, VersionSource, Versions, VersionsOptions, VersionsStats,
 };
+pub use watch::{EventEnd, EventWatch, Origin};

@@ -266,6 +266,26 @@ pub struct VersionHealth {
     pub probes: u64,
     #[prost(uint64, tag = "19")]
     pub failed_probes: u64,
+    /// Requests that were given to the worker's code, and those of them that came to an end: a response's head, a fault, or a
+    /// client that went away.
+    #[prost(uint64, tag = "20")]
+    pub begun: u64,
+    #[prost(uint64, tag = "21")]
+    pub settled: u64,
+    /// Of these, requests that had come to no end after 5 s, counted when these were over; and those that came to one later.
+    #[prost(uint64, tag = "22")]
+    pub late: u64,
+    #[prost(uint64, tag = "23")]
+    pub late_settled: u64,
+    /// The seconds that late requests were waited for, beyond the first 5, of all of them together.
+    #[prost(uint64, tag = "24")]
+    pub late_seconds: u64,
+    /// Requests (counted above) whose client went away before it had the response's head.
+    #[prost(uint64, tag = "25")]
+    pub abandoned: u64,
+    /// Runs of crons and calls by other workers that came to an end. They are none of the requests; their faults are counted above.
+    #[prost(uint64, tag = "26")]
+    pub calls: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeHealth {

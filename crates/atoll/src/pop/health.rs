@@ -1,16 +1,19 @@
 //! What happened to each version since the last report: plain counters that a request adds to without waiting.
 //!
 //! A version is counted under its id, which no other worker's has. Who reads takes what there is ([`Meters::take`]): a count is
-//! told once.
+//! told once. Clients' requests are told by the front, with their statuses; what is under way, and what crons and other workers
+//! ask for, by the host, which alone sees events that have no end yet.
 
+use super::open::Open;
 use atoll_api::pop::VersionHealth;
-use atoll_edge::AccessRecord;
-use atoll_model::{TenantId, VersionId, WorkerName};
-use atoll_worker::{FaultKind, StartKind};
+use atoll_edge::{AccessRecord, STATUS_CLIENT_GONE};
+use atoll_host::{EventEnd, EventWatch, Origin};
+use atoll_model::{TenantId, VersionId, WorkerName, WorkerVersion};
+use atoll_worker::{Fault, FaultKind, Outcome, StartKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// Upper bounds of the counts of latency, milliseconds; one more count has none.
 const LATENCY_BOUNDS_MS: [u64; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
@@ -29,8 +32,11 @@ struct Meter {
     crashes: AtomicU64,
     failed_starts: AtomicU64,
     cold_starts: AtomicU64,
+    abandoned: AtomicU64,
+    calls: AtomicU64,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
     statuses: [AtomicU64; CLASSES],
+    open: Mutex<Open>,
 }
 
 /// What a fault says of the version.
@@ -63,6 +69,11 @@ fn blame(kind: FaultKind) -> Blame {
 }
 
 impl Meter {
+    fn open<T>(&self, what: impl FnOnce(&mut Open) -> T) -> T {
+        // Additions only: a panic elsewhere cannot leave them half-done.
+        what(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn fault(&self, kind: FaultKind) {
         let counter = match blame(kind) {
             Blame::Exception => &self.exceptions,
@@ -89,10 +100,14 @@ impl Meter {
         if start == StartKind::Cold {
             self.cold_starts.fetch_add(1, Relaxed);
         }
+        if record.status == STATUS_CLIENT_GONE && record.worker.is_some() {
+            self.abandoned.fetch_add(1, Relaxed);
+        }
     }
 
     /// Takes the counts; `None` if there are none.
-    fn take(&self, version: &VersionId) -> Option<VersionHealth> {
+    fn take(&self, version: &VersionId, second: u64) -> Option<VersionHealth> {
+        let open = self.open(|open| open.take(second));
         let taken = |counter: &AtomicU64| counter.swap(0, Relaxed);
         let health = VersionHealth {
             account: self.account.clone(),
@@ -107,24 +122,97 @@ impl Meter {
             cold_starts: taken(&self.cold_starts),
             latency: self.latency.iter().map(taken).collect(),
             statuses: self.statuses.iter().map(taken).collect(),
+            begun: open.begun,
+            settled: open.settled,
+            late: open.late,
+            late_settled: open.late_settled,
+            late_seconds: open.late_seconds,
+            abandoned: taken(&self.abandoned),
+            calls: taken(&self.calls),
             ..VersionHealth::default()
         };
         let silent = health.requests == 0
             && health.exceptions == 0
             && health.limits == 0
             && health.crashes == 0
-            && health.failed_starts == 0;
+            && health.failed_starts == 0
+            && health.calls == 0
+            && open.is_silent();
         (!silent).then_some(health)
     }
 }
 
 /// All versions' counters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Meters {
     versions: RwLock<HashMap<VersionId, Arc<Meter>>>,
+    /// What seconds are counted from.
+    began: Instant,
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self {
+            versions: RwLock::default(),
+            began: Instant::now(),
+        }
+    }
+}
+
+/// An event of a version under way.
+struct Under {
+    meter: Arc<Meter>,
+    /// The second in which it began, if it is counted while it is under way.
+    since: Option<u64>,
+    origin: Origin,
+}
+
+impl EventEnd for Under {
+    fn ends(self: Box<Self>, answer: Option<&Result<Outcome, Fault>>) {
+        let Some(answer) = answer else { return };
+        if self.origin != Origin::Client {
+            self.meter.calls.fetch_add(1, Relaxed);
+            if let Err(fault) = answer {
+                self.meter.fault(fault.kind);
+            }
+        }
+    }
+}
+
+impl Drop for Under {
+    fn drop(&mut self) {
+        if let Some(since) = self.since {
+            self.meter.open(|open| open.end(since));
+        }
+    }
+}
+
+impl EventWatch for Meters {
+    fn begins(&self, version: &WorkerVersion, origin: Origin) -> Option<Box<dyn EventEnd>> {
+        let id = VersionId::new(version.id.as_str());
+        let meter = match self.of(&id) {
+            Some(meter) => meter,
+            None => {
+                // Crons and other workers ask for what no client has asked for yet.
+                self.register(&id, &version.tenant, &version.name);
+                self.of(&id)?
+            }
+        };
+        // What others may take their time for is counted when it is over.
+        let since = (origin != Origin::Other).then(|| self.second());
+        if let Some(since) = since {
+            meter.open(|open| open.begin(since));
+        }
+        Some(Box::new(Under { meter, since, origin }))
+    }
 }
 
 impl Meters {
+    /// Whole seconds since the beginning.
+    fn second(&self) -> u64 {
+        self.began.elapsed().as_secs()
+    }
+
     fn of(&self, version: &VersionId) -> Option<Arc<Meter>> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
         versions.get(version).cloned()
@@ -151,10 +239,14 @@ impl Meters {
 
     /// What there is of every version since the last call. Without a deployment.
     pub(crate) fn take(&self) -> Vec<VersionHealth> {
+        self.take_at(self.second())
+    }
+
+    fn take_at(&self, second: u64) -> Vec<VersionHealth> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
         versions
             .iter()
-            .filter_map(|(version, meter)| meter.take(version))
+            .filter_map(|(version, meter)| meter.take(version, second))
             .collect()
     }
 
@@ -166,10 +258,14 @@ impl Meters {
         }
     }
 
-    /// Only these may get requests.
+    /// Only these may get requests. Others stay while there is something to be told of them.
     pub(crate) fn retain(&self, kept: &HashSet<VersionId>) {
         let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
-        versions.retain(|version, meter| kept.contains(version) || meter.requests.load(Relaxed) > 0);
+        let told = |meter: &Meter| {
+            let ended = meter.requests.load(Relaxed) + meter.calls.load(Relaxed);
+            ended == 0 && meter.open(|open| open.is_empty())
+        };
+        versions.retain(|version, meter| kept.contains(version) || !told(meter));
     }
 }
 
@@ -236,5 +332,50 @@ mod tests {
         meters.forget(&[version]);
         meters.request(&record(Some("v"), 200, None, 1), StartKind::Warm);
         assert_eq!(meters.take(), []);
+    }
+
+    fn version(id: &str) -> WorkerVersion {
+        WorkerVersion {
+            tenant: TenantId::new("a"),
+            name: WorkerName::new("w"),
+            id: id.into(),
+            main_module: "index.js".into(),
+            modules: Vec::new(),
+            compat_date: atoll_model::CompatDate::NEWEST,
+            compat_flags: Vec::new(),
+            bindings: Vec::new(),
+            crons: Vec::new(),
+            tail_consumers: Vec::new(),
+            limits: atoll_model::Limits::default(),
+            outbound: Default::default(),
+            created_ms: 0,
+            tag: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_told_and_so_is_what_others_ask_for() {
+        let meters = Meters::default();
+        let begin = |origin| meters.begins(&version("v"), origin).unwrap();
+        let fault = Fault::new(FaultKind::Exception, "no");
+        let (client, cron) = (begin(Origin::Client), begin(Origin::Other));
+        begin(Origin::Service).ends(Some(&Err(fault.clone())));
+        begin(Origin::Service).ends(Some(&Ok(Outcome::Test)));
+        let first = meters.take();
+        assert_eq!((first[0].begun, first[0].settled), (3, 2));
+        assert_eq!((first[0].requests, first[0].calls, first[0].exceptions), (0, 2, 1));
+        let now = meters.second();
+        let late = meters.take_at(now + 6);
+        assert_eq!((late[0].late, late[0].begun), (1, 0));
+        cron.ends(Some(&Err(fault)));
+        // Its client went away: the front tells that.
+        drop(client);
+        meters.request(&record(Some("v"), STATUS_CLIENT_GONE, None, 6_000), StartKind::Warm);
+        let last = meters.take_at(now + 7);
+        assert_eq!((last[0].requests, last[0].abandoned), (1, 1));
+        assert_eq!((last[0].settled, last[0].late_settled), (1, 1));
+        assert_eq!((last[0].calls, last[0].exceptions), (1, 1));
+        meters.retain(&HashSet::new());
+        assert_eq!(meters.of(&VersionId::new("v")).map(|_| ()), None);
     }
 }

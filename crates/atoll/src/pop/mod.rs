@@ -8,12 +8,13 @@
 //! - [`routing`]: whose a request is; pure;
 //! - [`sites`]: what stands behind it, over the edge configuration;
 //! - [`runtime`]: what the agent drives;
-//! - [`health`], [`tails`], [`kv`], [`crons`]: what the control plane asks of it.
+//! - [`health`], [`open`], [`tails`], [`kv`], [`crons`]: what the control plane asks of it.
 
 mod crons;
 mod fire;
 mod health;
 mod kv;
+mod open;
 mod routing;
 mod runtime;
 mod server;

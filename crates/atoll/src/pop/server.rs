@@ -107,6 +107,7 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>, recorded: Recorded) 
     platform.keep_code(&data).await;
     let platform = Arc::new(platform);
     let meters = Arc::<Meters>::default();
+    platform.host.watch(meters.clone());
     let blobs = BlobReader::new(
         Arc::new(AssetObjects(agent.objects())),
         tokio::runtime::Handle::current(),

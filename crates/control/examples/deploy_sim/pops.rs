@@ -1,7 +1,8 @@
 //! Simulated PoPs: what they hold and run, how they answer, and what their requests look like.
 
 use atoll_control::deployer::{
-    Applied, LATENCY_BUCKETS, Publication, RefusedWorker, StartedVersion, Tally, VersionHealth,
+    Applied, LATE_MS, LATENCY_BOUNDS_MS, LATENCY_BUCKETS, Publication, RefusedWorker, StartedVersion, Tally,
+    VersionHealth,
 };
 use atoll_model::edge::EdgeWorker;
 use atoll_model::{EdgeConfig, EdgeEntry, EdgeKey, PopName, VersionId};
@@ -37,9 +38,11 @@ pub enum Kind {
     Late,
     /// Works for half a minute and throws then: shows when it is everywhere.
     Delayed,
+    /// Never answers, and never ends.
+    Hangs,
 }
 
-pub const BAD: [Kind; 12] = [
+pub const BAD: [Kind; 13] = [
     Kind::Startup,
     Kind::Artifact,
     Kind::Binding,
@@ -52,6 +55,7 @@ pub const BAD: [Kind; 12] = [
     Kind::Poison,
     Kind::Late,
     Kind::Delayed,
+    Kind::Hangs,
 ];
 
 impl Kind {
@@ -86,6 +90,43 @@ pub struct Traffic {
     pub errors: u64,
     /// The bucket in which most latencies are.
     pub bucket: usize,
+    /// Requests that a good version answers after a minute, of 10,000: long polls.
+    pub polls: u64,
+    /// A client goes away after so long, milliseconds.
+    pub patience: u64,
+}
+
+/// How long a long poll takes, milliseconds.
+const POLL_MS: u64 = 60_000;
+
+/// Requests of a version that have begun.
+#[derive(Debug, Default)]
+pub struct Open {
+    /// By when they began, and whether they ever end: how many.
+    waits: BTreeMap<(u64, bool), u64>,
+}
+
+impl Open {
+    /// What happened to them within the last second.
+    fn pass(&mut self, now: u64, patience: u64, tally: &mut Tally) {
+        self.waits.retain(|(began, is_poll), count| {
+            let is_late = now - began >= LATE_MS;
+            let was_late = now - began >= LATE_MS + 1_000;
+            let took = if *is_poll { POLL_MS.min(patience) } else { patience };
+            if now - began >= took {
+                tally.requests += *count;
+                tally.settled += *count;
+                tally.late_settled += if was_late { *count } else { 0 };
+                tally.abandoned += if took == patience { *count } else { 0 };
+                let at = LATENCY_BOUNDS_MS.partition_point(|bound| *bound < took);
+                tally.latency[at] += *count;
+                return false;
+            }
+            tally.late += if is_late && !was_late { *count } else { 0 };
+            tally.late_seconds += if is_late { *count } else { 0 };
+            true
+        });
+    }
 }
 
 #[derive(Debug)]
@@ -102,6 +143,8 @@ pub struct Pop {
     pub running: BTreeMap<EdgeKey, EdgeWorker>,
     /// When a worker's version began here.
     pub began: BTreeMap<VersionId, u64>,
+    /// Requests without an end.
+    pub open: BTreeMap<VersionId, Open>,
     /// A configuration is being taken over.
     pub busy: bool,
     pub next: Option<Publication>,
@@ -180,7 +223,7 @@ impl Pop {
 
     /// What happened within the last second.
     pub fn health(
-        &self,
+        &mut self,
         now: u64,
         rng: &mut SplitMix64,
         traffic: &BTreeMap<EdgeKey, Traffic>,
@@ -188,6 +231,13 @@ impl Pop {
         kind: impl Fn(&VersionId) -> Kind,
     ) -> Vec<VersionHealth> {
         let mut all = Vec::new();
+        let mut open = std::mem::take(&mut self.open);
+        // What no worker serves any more is cut off.
+        let serves = |version: &VersionId| {
+            let mut shares = self.running.values().flat_map(|worker| &worker.shares);
+            shares.any(|share| share.version == *version)
+        };
+        open.retain(|version, _| serves(version));
         for (key, worker) in &self.running {
             let EdgeKey::Worker(account, name) = key else { continue };
             let Some(traffic) = traffic.get(key).filter(|traffic| traffic.rate > 0) else {
@@ -196,6 +246,12 @@ impl Pop {
             // Half to one and a half times the rate.
             let requests = traffic.rate / 2 + rng.below(traffic.rate + 1);
             let mut tallies: BTreeMap<&VersionId, Tally> = BTreeMap::new();
+            for share in &worker.shares {
+                if let Some(open) = open.get_mut(&share.version) {
+                    let tally = tallies.entry(&share.version).or_default();
+                    open.pass(now, traffic.patience, tally);
+                }
+            }
             for _ in 0..requests {
                 let point = u16::try_from(rng.below(10_000)).unwrap_or(0);
                 let Some(share) = atoll_model::edge::pick(&worker.shares, point) else {
@@ -203,9 +259,18 @@ impl Pop {
                 };
                 let tally = tallies.entry(&share.version).or_default();
                 let age = now.saturating_sub(self.began.get(&share.version).copied().unwrap_or(0));
-                self.request(tally, kind(&share.version), traffic, age, burst, rng);
+                let kind = kind(&share.version);
+                tally.begun += 1;
+                let poll = rng.below(10_000) < traffic.polls;
+                if kind == Kind::Hangs || poll {
+                    let of = open.entry(share.version.clone()).or_default();
+                    *of.waits.entry((now, kind != Kind::Hangs)).or_default() += 1;
+                    continue;
+                }
+                tally.settled += 1;
+                self.request(tally, kind, traffic, age, burst, rng);
             }
-            for (version, tally) in tallies {
+            for (version, tally) in tallies.into_iter().filter(|(_, tally)| *tally != Tally::default()) {
                 all.push(VersionHealth {
                     account: account.clone(),
                     worker: name.clone(),
@@ -215,6 +280,7 @@ impl Pop {
                 });
             }
         }
+        self.open = open;
         all
     }
 

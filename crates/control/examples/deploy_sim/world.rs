@@ -199,6 +199,7 @@ impl World {
                 epoch: 0,
                 running: BTreeMap::new(),
                 began: BTreeMap::new(),
+                open: BTreeMap::new(),
                 busy: false,
                 next: None,
                 slowness: if rng.below(6) == 0 { 2_500 } else { 20 },
@@ -249,6 +250,8 @@ impl World {
                 rate,
                 errors: [0, 20, 300][self.rng.below(3) as usize],
                 bucket: 1 + self.rng.below(4) as usize,
+                polls: [0, 0, 500, 2_000][self.rng.below(4) as usize],
+                patience: [3_000, 20_000, 600_000][self.rng.below(3) as usize],
             };
             self.traffic.insert(key.clone(), traffic);
             // Some are deployed for the first time later.
@@ -598,6 +601,14 @@ impl World {
             None => kind != Kind::Slow,
         };
         let on_canary = rate * u64::from(weight) / u64::from(WEIGHT_WHOLE);
+        let Traffic { polls, patience, .. } = self.traffic[&key];
+        // What is slow is told by where 95 % of the requests end, which is a minute for a worker that is polled.
+        let differs = differs && (polls == 0 || kind != Kind::Slow);
+        let enough = match kind {
+            // Nobody who stays is ever answered: few are enough. Those who leave early show less.
+            Kind::Hangs => on_canary >= if patience > 15_000 { 2 } else { 6 },
+            _ => on_canary >= 12,
+        };
         let deployed = Deployed {
             key: key.clone(),
             kind,
@@ -607,7 +618,7 @@ impl World {
             immediate,
             // One that takes PoPs down after all have it, with nobody to try it before: no report says which it was.
             // Enough for the gate within its longest bake, and enough to be told from noise.
-            shows: !(immediate && kind == Kind::Late) && (kind.shows_at_once() || on_canary >= 12 && differs),
+            shows: !(immediate && kind == Kind::Late) && (kind.shows_at_once() || enough && differs),
             told: None,
         };
         self.deployed.insert(id.clone(), deployed);
@@ -795,6 +806,7 @@ impl World {
         it.alive = false;
         it.incarnation = incarnation;
         it.busy = false;
+        it.open.clear();
         it.next = None;
         self.hang_up(pop);
         let soon = 500 + self.rng.below(3_000);

@@ -6,12 +6,17 @@
 //! any two things differ.
 //!
 //! **False alarms.** Were requests independent, a good deployment would be failed with a probability of at most
-//! `tests * (looks * LOOK_ALPHA + DECISION_ALPHA)` by the union bound, whatever its rate of failures. There are 3 tests (failures,
-//! uncaught failures, slowness), at most 200 looks in a bake of 20 s and 3,000 in a watch of 5 minutes, though only a report each
-//! second makes a look a new one: 20 and 300. So 3 * (320 * 1e-7 + 1e-4) = 4.0e-4, 1 of 2,500; for 200 good deployments 8 % that
-//! one is failed. That is an upper bound: Fisher's test is conservative with few failures, and the required size of the rise is
+//! `tests * (looks * LOOK_ALPHA + DECISION_ALPHA)` by the union bound, whatever its rate of failures. There are 4 tests (failures,
+//! uncaught failures, slowness, requests without an end), at most 250 looks in a bake of 25 s and 3,000 in a watch of 5 minutes,
+//! though only a report each second makes a look a new one: 25 and 300. So 4 * (325 * 1e-7 + 1e-4) = 5.3e-4, 1 of 1,900; for 200
+//! good deployments 11 % that one is failed. That is an upper bound: Fisher's test is conservative with few failures, and the required size of the rise is
 //! not counted. Requests are not independent, either: what comes in bursts is met by the size that is required, and by what the
 //! old version does elsewhere meanwhile.
+//!
+//! **What does not end.** A request counts as ended when its response's head is there: a stream or a socket that stays open for
+//! hours has been answered. One without an end for 5 s is *late* ([`LATE_MS`](super::lanes::LATE_MS)). A version whose requests
+//! are late and stay so is compared with how many of the old one's were ever late: a worker that is polled, or is slow, may go on
+//! being so. While it is not known what becomes of requests the bake goes on, up to [`BAKE_HANGING_MAX_MS`].
 
 use super::lanes::{LATENCY_BOUNDS_MS, LATENCY_BUCKETS, Tally};
 use super::statistics::{binomial, fisher};
@@ -20,6 +25,9 @@ use super::statistics::{binomial, fisher};
 pub const BAKE_MIN_MS: u64 = 10_000;
 /// After this long what is known decides, milliseconds.
 pub const BAKE_MAX_MS: u64 = 20_000;
+/// While requests have begun of which nobody knows whether they end, it goes on for so long, milliseconds: together with the way
+/// to the canary and back less than the 30 s in which a bad deployment is to be gone.
+pub const BAKE_HANGING_MAX_MS: u64 = 25_000;
 /// So many requests are wanted for a decision.
 pub const REQUESTS_WANTED: u64 = 200;
 /// With fewer, only probes and crashes decide, and the deployment is unproven.
@@ -36,6 +44,12 @@ pub const RISE_MIN: f64 = 0.03;
 pub const LOOK_RISE_MIN: f64 = 0.15;
 /// And by which factor.
 pub const RISE_FACTOR: f64 = 1.5;
+/// By how much the share of requests without an end must rise.
+pub const HANGING_RISE_MIN: f64 = 0.10;
+/// Late requests of the old version that were waited for so long within its past, seconds, are its way.
+pub const HANGING_USUAL_S: u64 = 30;
+/// Late requests of an unproven version that is live already must have been waited for so long, seconds, of all of them together.
+pub const HANGING_LIVE_S: u64 = 10;
 /// What counts as usual for a worker that nothing is known of.
 pub const USUAL_ERRORS: f64 = 0.10;
 /// By how much the share of slow requests must rise.
@@ -110,12 +124,16 @@ pub fn judge(evidence: &Evidence, baked_ms: u64) -> Verdict {
     if let Some(reason) = fallen(evidence, FALLS_MAX, LOOK_ALPHA).or_else(|| failing(evidence, LOOK)) {
         return Verdict::Fail(reason);
     }
-    let over = baked_ms >= BAKE_MAX_MS
-        || baked_ms >= BAKE_MIN_MS && (new.requests >= REQUESTS_WANTED || new.requests == 0 && !evidence.has_traffic);
-    if !over {
+    let nobody = new.requests == 0 && new.begun == 0 && !evidence.has_traffic;
+    let over = baked_ms >= BAKE_MAX_MS || baked_ms >= BAKE_MIN_MS && (new.requests >= REQUESTS_WANTED || nobody);
+    if !over || baked_ms < BAKE_HANGING_MAX_MS && is_unclear(evidence) {
         return Verdict::Wait;
     }
-    match fallen(evidence, FALLS_MAX, DECISION_ALPHA).or_else(|| failing(evidence, DECISION)) {
+    let reason = fallen(evidence, FALLS_MAX, DECISION_ALPHA)
+        .or_else(|| failing(evidence, DECISION))
+        .or_else(|| silent(evidence, 0))
+        .or_else(|| unending(evidence, DECISION_ALPHA));
+    match reason {
         Some(reason) => Verdict::Fail(reason),
         None => Verdict::Pass {
             unproven: new.requests < REQUESTS_MIN,
@@ -126,7 +144,10 @@ pub fn judge(evidence: &Evidence, baked_ms: u64) -> Verdict {
 /// Judges a deployment that is on its way or live. One that is unproven is still judged as in its bake.
 pub fn judge_live(evidence: &Evidence, unproven: bool) -> Option<String> {
     if unproven {
-        return fallen(evidence, FALLS_MAX, LOOK_ALPHA).or_else(|| failing(evidence, LOOK));
+        return fallen(evidence, FALLS_MAX, LOOK_ALPHA)
+            .or_else(|| failing(evidence, LOOK))
+            // Of a first version nobody knows how long its requests are to take; what the bake let pass stays.
+            .or_else(|| silent(evidence, HANGING_LIVE_S).filter(|_| evidence.old.begun > 0));
     }
     fallen(evidence, FALLS_LIVE, LOOK_ALPHA).or_else(|| clearly_failing(evidence))
 }
@@ -166,16 +187,19 @@ fn fallen(evidence: &Evidence, most: u64, alpha: f64) -> Option<String> {
 }
 
 fn failing(evidence: &Evidence, level: Level) -> Option<String> {
-    if evidence.new.requests < REQUESTS_MIN {
+    let new = &evidence.new;
+    if new.ended().saturating_add(new.hanging()) < REQUESTS_MIN {
         return unanimous(evidence);
     }
     risen("failed", evidence, Tally::errors, level)
         .or_else(|| risen("ended by an exception or a limit", evidence, Tally::uncaught, level))
         .or_else(|| slower(evidence, level.alpha))
+        .or_else(|| unending(evidence, level.alpha))
+        .or_else(|| unanimous(evidence))
 }
 
 fn clearly_failing(evidence: &Evidence) -> Option<String> {
-    if evidence.new.requests < REQUESTS_MIN {
+    if evidence.new.ended() < REQUESTS_MIN {
         return None;
     }
     risen("failed", evidence, Tally::errors, CLEAR)
@@ -184,19 +208,80 @@ fn clearly_failing(evidence: &Evidence) -> Option<String> {
 /// With few requests: none was answered as it should, where nearly all were before.
 fn unanimous(evidence: &Evidence) -> Option<String> {
     let Evidence { new, old, .. } = evidence;
+    let n = new.ended();
+    let well_before = old.ended() < REQUESTS_MIN || rate(old.errors(), old.ended()) < USUAL_ERRORS;
+    if n >= UNANIMOUS_MIN && new.errors() == n && well_before {
+        return Some(format!("all {n} requests failed"));
+    }
+    // Those that have no end yet are waited for, unless it is known that they had one.
+    let hanging = new.hanging();
+    let (all, given_up) = (n.saturating_add(hanging), new.abandoned);
+    let known = hanging == 0 || old.begun >= REQUESTS_MIN;
+    let badly = new.errors().saturating_add(given_up).saturating_add(hanging);
+    let patient_before = rate(old.abandoned, old.ended()) < USUAL_ERRORS && !hangs_usually(evidence);
+    if all >= UNANIMOUS_MIN && badly >= all && known && well_before && patient_before {
+        return Some(format!(
+            "none of {all} requests was answered: {hanging} have no end after 5 s or more, {given_up} were given up by their clients"
+        ));
+    }
     let n = new.requests;
     if n < UNANIMOUS_MIN {
         return None;
-    }
-    let well_before = old.requests < REQUESTS_MIN || rate(old.errors(), old.requests) < USUAL_ERRORS;
-    if new.errors() == n && well_before {
-        return Some(format!("all {n} requests failed"));
     }
     let (from, bound) = slow_from(evidence)?;
     if above(new, from) == n && rate(above(old, from), above(old, 0)) < USUAL_ERRORS {
         return Some(format!("all {n} requests took more than {bound} ms"));
     }
     None
+}
+
+/// The share of the old version's requests that were ever late.
+fn late_before(evidence: &Evidence) -> f64 {
+    let share = |tally: &Tally| rate(tally.late, tally.begun);
+    share(&evidence.old).max(share(&evidence.meanwhile))
+}
+
+/// Requests without an end are the old version's way: they come often, or stand for long.
+fn hangs_usually(evidence: &Evidence) -> bool {
+    let Evidence { old, meanwhile, .. } = evidence;
+    late_before(evidence) >= USUAL_ERRORS || old.late_seconds.saturating_add(meanwhile.late_seconds) >= HANGING_USUAL_S
+}
+
+/// More requests than usual have no end yet: they may be late soon.
+fn is_unclear(evidence: &Evidence) -> bool {
+    let new = &evidence.new;
+    let open = new.in_flight();
+    open > 0 && rate(open, new.begun) >= late_before(evidence) + HANGING_RISE_MIN
+}
+
+/// Requests began and none of them was answered; the late ones were waited for this long at least, seconds beyond the first 5.
+fn silent(evidence: &Evidence, seconds: u64) -> Option<String> {
+    let new = &evidence.new;
+    let hanging = new.hanging();
+    if hanging == 0 || new.answered() > 0 || new.late_seconds < seconds || hangs_usually(evidence) {
+        return None;
+    }
+    let begun = new.begun;
+    Some(format!(
+        "none of the {begun} requests that began was answered, and {hanging} of them have no end after 5 s or more"
+    ))
+}
+
+/// Is the share of requests without an end larger than before, beyond chance and by enough to matter? Without a past it is not
+/// known what the worker's requests wait for.
+fn unending(evidence: &Evidence, alpha: f64) -> Option<String> {
+    let Evidence { new, old, .. } = evidence;
+    let hanging = new.hanging();
+    let (now, before) = (rate(hanging, new.begun), late_before(evidence));
+    let risen = now >= before + HANGING_RISE_MIN && now >= before * RISE_FACTOR;
+    if !risen || old.begun < REQUESTS_MIN || fisher(hanging, new.begun, old.late, old.begun) > alpha {
+        return None;
+    }
+    Some(format!(
+        "{hanging} of {} requests have no end after 5 s or more ({:.1} % took that long before)",
+        new.begun,
+        before * 100.0
+    ))
 }
 
 fn rate(part: u64, all: u64) -> f64 {
@@ -208,18 +293,18 @@ fn risen(what: &str, evidence: &Evidence, count: impl Fn(&Tally) -> u64, level: 
     let Evidence {
         new, old, meanwhile, ..
     } = evidence;
-    let (failed, all) = (count(new), new.requests);
-    let (now, before) = (rate(failed, all), rate(count(old), old.requests));
-    let known = old.requests >= REQUESTS_MIN;
+    let (failed, all) = (count(new), new.ended());
+    let (now, before) = (rate(failed, all), rate(count(old), old.ended()));
+    let known = old.ended() >= REQUESTS_MIN;
     let mut usual = if known { before } else { before.max(USUAL_ERRORS) };
-    if meanwhile.requests >= REQUESTS_MIN {
-        usual = usual.max(rate(count(meanwhile), meanwhile.requests));
+    if meanwhile.ended() >= REQUESTS_MIN {
+        usual = usual.max(rate(count(meanwhile), meanwhile.ended()));
     }
     if now < usual + level.rise || now < usual * RISE_FACTOR {
         return None;
     }
     let p = if known {
-        fisher(failed, all, count(old), old.requests)
+        fisher(failed, all, count(old), old.ended())
     } else {
         binomial(failed, all, USUAL_ERRORS)
     };
@@ -395,6 +480,129 @@ mod tests {
             ..evidence(tally(200, 50, 3), old)
         };
         assert_eq!(judge(&everywhere, BAKE_MIN_MS), Verdict::Pass { unproven: false });
+    }
+
+    /// Of the old version, with this many that were late, and these seconds.
+    fn past(late: u64, late_seconds: u64) -> Tally {
+        Tally {
+            begun: 1_000,
+            settled: 1_000,
+            late,
+            late_settled: late,
+            late_seconds,
+            ..tally(1_000, 5, 3)
+        }
+    }
+
+    /// So many requests ended, so many have no end, and these of them are late.
+    fn open(ended: u64, open: u64, late: u64) -> Tally {
+        Tally {
+            begun: ended + open,
+            settled: ended,
+            late,
+            late_seconds: late * 3,
+            ..tally(ended, 0, 3)
+        }
+    }
+
+    #[test]
+    fn what_does_not_end() {
+        let old = past(2, 0);
+        let none = Tally::default();
+        // None ends where all did: as soon as a few are late.
+        check(open(0, 300, 0), old, 4_000, "wait");
+        check(open(0, 300, 60), old, 6_000, "60 of 300 requests have no end");
+        check(
+            open(0, 12, 8),
+            old,
+            9_000,
+            "none of 8 requests was answered: 8 have no end",
+        );
+        // One in four.
+        check(
+            open(210, 70, 50),
+            old,
+            BAKE_MIN_MS - 1,
+            "50 of 280 requests have no end",
+        );
+        // Few: it is waited for, to the bound and no further.
+        check(open(0, 1, 1), old, BAKE_MAX_MS, "wait");
+        check(
+            open(0, 1, 1),
+            old,
+            BAKE_HANGING_MAX_MS,
+            "none of the 1 requests that began was answered",
+        );
+        check(open(0, 1, 0), old, BAKE_HANGING_MAX_MS, "unproven");
+        check(open(1, 1, 1), old, BAKE_HANGING_MAX_MS, "unproven");
+        // A first version too, but only then: it may be slow.
+        check(open(0, 300, 60), none, BAKE_MAX_MS, "wait");
+        check(
+            open(0, 300, 200),
+            none,
+            BAKE_HANGING_MAX_MS,
+            "none of the 300 requests that began was answered",
+        );
+        check(open(300, 30, 20), none, BAKE_MIN_MS, "pass");
+        // Some always are in flight.
+        check(open(250, 20, 0), old, BAKE_MIN_MS, "pass");
+        // Long polls were so before: many are late, or few that stand for long.
+        check(open(0, 300, 60), past(1_000, 30_000), BAKE_HANGING_MAX_MS, "unproven");
+        check(open(0, 1, 1), past(3, 200), BAKE_HANGING_MAX_MS, "unproven");
+        check(open(0, 12, 2), past(3, 200), BAKE_HANGING_MAX_MS, "unproven");
+        // But not so many, however few they are.
+        check(
+            open(0, 40, 30),
+            past(200, 9_000),
+            BAKE_HANGING_MAX_MS,
+            "30 of 40 requests have no end",
+        );
+        check(open(210, 70, 50), past(250, 9_000), BAKE_MIN_MS, "pass");
+        // Clients that do not wait for it.
+        let left = |n: u64| Tally {
+            abandoned: n,
+            ..open(n, 0, 0)
+        };
+        check(
+            left(9),
+            old,
+            5_000,
+            "none of 9 requests was answered: 0 have no end after 5 s or more, 9 were given up",
+        );
+        check(left(100), none, 5_000, "none of 100 requests was answered");
+        check(left(7), old, BAKE_MAX_MS, "unproven");
+        // It is found when it is live and unproven, too.
+        let live = |new| judge_live(&evidence(new, old), true);
+        assert_eq!(
+            live(Tally {
+                late_seconds: 9,
+                ..open(0, 1, 1)
+            }),
+            None
+        );
+        assert!(
+            live(Tally {
+                late_seconds: 10,
+                ..open(0, 1, 1)
+            })
+            .is_some()
+        );
+    }
+
+    #[test]
+    fn calls_and_crons_that_fail_count() {
+        let new = Tally {
+            calls: 60,
+            exceptions: 60,
+            ..Tally::default()
+        };
+        check(new, tally(1_000, 5, 3), 1_000, "60 of 60 requests failed");
+        let new = Tally {
+            calls: 8,
+            exceptions: 8,
+            ..Tally::default()
+        };
+        check(new, Tally::default(), 1_000, "all 8 requests failed");
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub const LATENCY_BUCKETS: usize = 14;
 pub const LATENCY_BOUNDS_MS: [u64; LATENCY_BUCKETS - 1] =
     [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
 
+/// A request that has no end after this long is late, milliseconds. PoPs count by it.
+pub const LATE_MS: u64 = 5_000;
+
 /// Which of the two configurations a PoP is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
@@ -166,6 +169,20 @@ pub struct Tally {
     pub failed_starts: u64,
     /// Probes that failed.
     pub failed_probes: u64,
+    /// Requests that were given to the worker's code.
+    pub begun: u64,
+    /// Of these, those that came to an end: a response's head, a fault, or a client that went away.
+    pub settled: u64,
+    /// Of these, those that had come to no end after [`LATE_MS`].
+    pub late: u64,
+    /// Of the late ones, those that came to one after all.
+    pub late_settled: u64,
+    /// The seconds that late requests were waited for beyond [`LATE_MS`], of all of them together.
+    pub late_seconds: u64,
+    /// Of the requests that ended, those whose client went away before it had an answer.
+    pub abandoned: u64,
+    /// Runs of crons and calls by other workers that ended. They are none of the requests; their faults are counted here.
+    pub calls: u64,
     /// Requests by the time to the response's head: [`LATENCY_BOUNDS_MS`].
     pub latency: [u64; LATENCY_BUCKETS],
 }
@@ -181,6 +198,13 @@ impl Tally {
             (&mut self.crashes, other.crashes),
             (&mut self.failed_starts, other.failed_starts),
             (&mut self.failed_probes, other.failed_probes),
+            (&mut self.begun, other.begun),
+            (&mut self.settled, other.settled),
+            (&mut self.late, other.late),
+            (&mut self.late_settled, other.late_settled),
+            (&mut self.late_seconds, other.late_seconds),
+            (&mut self.abandoned, other.abandoned),
+            (&mut self.calls, other.calls),
         ] {
             *mine = mine.saturating_add(more);
         }
@@ -198,17 +222,38 @@ impl Tally {
         }
     }
 
-    /// Requests that failed, whatever the reason: at most all of them.
+    /// Requests and calls that ended.
+    pub fn ended(&self) -> u64 {
+        self.requests.saturating_add(self.calls)
+    }
+
+    /// Of these, those that failed, whatever the reason: at most all of them.
     pub fn errors(&self) -> u64 {
         let all = [self.exceptions, self.limits]
             .iter()
             .fold(self.server_errors, |sum, one| sum.saturating_add(*one));
-        all.min(self.requests)
+        all.min(self.ended())
     }
 
-    /// Requests that an exception or a limit ended.
+    /// Of these, those that an exception or a limit ended.
     pub fn uncaught(&self) -> u64 {
-        self.exceptions.saturating_add(self.limits).min(self.requests)
+        self.exceptions.saturating_add(self.limits).min(self.ended())
+    }
+
+    /// Requests that have come to no end yet.
+    pub fn in_flight(&self) -> u64 {
+        self.begun.saturating_sub(self.settled)
+    }
+
+    /// Of these, those that are late.
+    pub fn hanging(&self) -> u64 {
+        self.late.saturating_sub(self.late_settled)
+    }
+
+    /// Requests that the worker's code answered as it should: those that neither failed nor were given up by their client.
+    pub fn answered(&self) -> u64 {
+        let badly = self.errors().saturating_add(self.abandoned);
+        self.settled.saturating_sub(badly)
     }
 
     /// Deaths and starts that failed.

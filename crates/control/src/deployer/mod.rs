@@ -12,8 +12,8 @@ mod statistics;
 pub use drive::{ALARMS_KEPT, Board, REPORTS_MAX, SteadyClock, Surroundings, reports, run};
 pub use gate::{BAKE_MAX_MS, BAKE_MIN_MS, Evidence, REQUESTS_MIN, REQUESTS_WANTED, Verdict, judge, judge_live};
 pub use lanes::{
-    Applied, LATENCY_BOUNDS_MS, LATENCY_BUCKETS, Lane, Lanes, Publication, RefusedWorker, Report, StartedVersion,
-    Tally, VersionHealth,
+    Applied, LATE_MS, LATENCY_BOUNDS_MS, LATENCY_BUCKETS, Lane, Lanes, Publication, RefusedWorker, Report,
+    StartedVersion, Tally, VersionHealth,
 };
 pub use machine::{
     Alarm, CANARY_GRACE_MS, Deployer, Input, LOSSES_MAX, Outputs, ROLLING_MAX_MS, TICK_MS, WATCH_MS, Withdraw,

@@ -557,6 +557,13 @@ fn version_health(of: pop::VersionHealth) -> VersionHealth {
             crashes: of.crashes,
             failed_starts: of.failed_starts,
             failed_probes: of.failed_probes,
+            begun: of.begun,
+            settled: of.settled,
+            late: of.late,
+            late_settled: of.late_settled,
+            late_seconds: of.late_seconds,
+            abandoned: of.abandoned,
+            calls: of.calls,
             latency,
         },
     }

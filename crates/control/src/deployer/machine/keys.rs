@@ -189,7 +189,8 @@ impl Key {
     pub fn evidence(&self, trial: &Trial, past: &Past) -> Evidence {
         let mut old = past.everywhere;
         let mut old_here = past.canary;
-        let has_traffic = old_here.requests > 0 || trial.new.requests > 0 || trial.beside.requests > 0;
+        let comes = |tally: &Tally| tally.requests > 0 || tally.begun > 0;
+        let has_traffic = comes(&old_here) || comes(&trial.new) || comes(&trial.beside);
         old.add(&trial.beside);
         old_here.add(&trial.beside);
         if let Some(watch) = &self.watch
@@ -197,6 +198,15 @@ impl Key {
         {
             old.add(&watch.past.everywhere);
             old_here.add(&watch.past.canary);
+        } else if let Some(watch) = &self.watch {
+            // Who serves since lately has not had the time to be late.
+            let past = &watch.past.everywhere;
+            old.add(&Tally {
+                begun: past.begun,
+                late: past.late,
+                late_seconds: past.late_seconds,
+                ..Tally::default()
+            });
         }
         Evidence {
             new: trial.new,

@@ -2,6 +2,7 @@
 
 use super::super::bake::{Bake, CALM_MS, SHORT_MS};
 use super::super::gate::{Evidence, Verdict, judge, judge_calm, judge_live};
+use super::super::lanes::Tally;
 use super::keys::{Key, Stage};
 use super::{Deployer, FLEET};
 use atoll_model::EdgeKey;
@@ -59,7 +60,8 @@ impl Deployer {
         let evidence = Evidence {
             new: watch.new,
             old,
-            old_here: old,
+            // It is everywhere, with other shares of the requests than the past had of each place.
+            old_here: Tally::default(),
             meanwhile: watch.beside,
             has_traffic: true,
         };
