@@ -61,6 +61,8 @@ pub struct MetricQuery {
     pub by_worker: bool,
     /// Tell versions apart.
     pub by_version: bool,
+    /// Tell routes apart: of what came by a route or a custom domain alone, all versions together.
+    pub by_route: bool,
     /// Tell PoPs apart.
     pub by_pop: bool,
 }

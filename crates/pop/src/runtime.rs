@@ -164,6 +164,11 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// What happened since the last call, for every version that had events, and the node's figures. Does not wait.
     fn health(&self) -> (Vec<VersionHealth>, NodeHealth);
 
+    /// What happened since the last call, for every route and custom domain that led to a worker. Does not wait.
+    fn routes(&self) -> Vec<VersionHealth> {
+        Vec::new()
+    }
+
     /// Begins to tell the events of a worker. The same session again replaces the one before.
     async fn tail_start(&self, tail: TailStart, sink: TailSink);
 

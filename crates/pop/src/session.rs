@@ -190,7 +190,8 @@ impl Session {
                     }
                     node.telemetry_dropped += self.agent.shipper().dropped().values().sum::<u64>();
                     let until = self.agent.options.clock.now_ms();
-                    let message = Health { since_ms: since, until_ms: until, versions, node: Some(node) };
+                    let routes = runtime.routes();
+                    let message = Health { since_ms: since, until_ms: until, versions, node: Some(node), routes };
                     (left_out, since) = (0, until);
                     self.say(from_pop::Message::Health(message)).await?;
                 }

@@ -216,6 +216,9 @@ pub struct Health {
     pub versions: ::prost::alloc::vec::Vec<VersionHealth>,
     #[prost(message, optional, tag = "4")]
     pub node: ::core::option::Option<NodeHealth>,
+    /// The same requests once more, as far as a route or a custom domain led to their worker: by it, of all versions together.
+    #[prost(message, repeated, tag = "5")]
+    pub routes: ::prost::alloc::vec::Vec<VersionHealth>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VersionHealth {
@@ -286,6 +289,9 @@ pub struct VersionHealth {
     /// Runs of crons and calls by other workers that came to an end. They are none of the requests; their faults are counted above.
     #[prost(uint64, tag = "26")]
     pub calls: u64,
+    /// The route's pattern or the custom domain's name; in `Health.routes` alone.
+    #[prost(string, tag = "27")]
+    pub route: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeHealth {

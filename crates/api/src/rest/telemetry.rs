@@ -129,7 +129,8 @@ pub struct MetricsQuery {
     /// One point per so many milliseconds: whole multiples of 10,000; one point for all if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_ms: Option<u64>,
-    /// What series are told apart by, separated by commas: `worker`, `version`, `pop`. By `worker` if it is not said.
+    /// What series are told apart by, separated by commas: `worker`, `version`, `route`, `pop`. By `worker` if it is not said.
+    /// By `route`: what came by a route or a custom domain alone, over all versions, so not by `version` at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -145,7 +146,7 @@ pub struct Metrics {
     pub step_ms: u64,
     /// The upper bounds of `latency`, milliseconds; the last count is of what took longer.
     pub latency_bounds_ms: Vec<u64>,
-    /// Series, by worker, version and PoP.
+    /// Series, by worker, version or route, and PoP.
     pub series: Vec<MetricSeries>,
 }
 
@@ -158,6 +159,9 @@ pub struct MetricSeries {
     /// The version, if they are told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The route's pattern or the custom domain's name, if they are told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// The PoP, if they are told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pop: Option<String>,

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Upper bounds of the counts of latency, milliseconds; one more count has none.
 const LATENCY_BOUNDS_MS: [u64; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+/// Routes that are counted; requests by others are counted with their versions alone.
+const ROUTES_MAX: usize = 1_000;
 /// Classes of statuses, 1xx to 5xx.
 const CLASSES: usize = 5;
 
@@ -142,10 +144,14 @@ impl Meter {
     }
 }
 
+/// Account, worker, pattern.
+type Route = (TenantId, WorkerName, Arc<str>);
+
 /// All versions' counters.
 #[derive(Debug)]
 pub(crate) struct Meters {
     versions: RwLock<HashMap<VersionId, Arc<Meter>>>,
+    routes: RwLock<HashMap<Route, Arc<Meter>>>,
     /// What seconds are counted from.
     began: Instant,
 }
@@ -154,6 +160,7 @@ impl Default for Meters {
     fn default() -> Self {
         Self {
             versions: RwLock::default(),
+            routes: RwLock::default(),
             began: Instant::now(),
         }
     }
@@ -235,6 +242,49 @@ impl Meters {
         if let Some(meter) = record.version.as_ref().and_then(|version| self.of(version)) {
             meter.request(record, start);
         }
+        if let (Some(account), Some(worker), Some(route)) = (&record.tenant, &record.worker, &record.route)
+            && let Some(meter) = self.of_route((account.clone(), worker.clone(), route.clone()))
+        {
+            meter.request(record, start);
+        }
+    }
+
+    fn of_route(&self, route: Route) -> Option<Arc<Meter>> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(meter) = routes.get(&route) {
+            return Some(meter.clone());
+        }
+        drop(routes);
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        if routes.len() >= ROUTES_MAX && !routes.contains_key(&route) {
+            return None;
+        }
+        let (account, worker) = (route.0.to_string(), route.1.to_string());
+        let made = || {
+            Arc::new(Meter {
+                account,
+                worker,
+                ..Meter::default()
+            })
+        };
+        Some(routes.entry(route).or_insert_with(made).clone())
+    }
+
+    /// What there is of every route since the last call. One that had nothing makes room for others.
+    pub(crate) fn take_routes(&self) -> Vec<VersionHealth> {
+        let mut taken = Vec::new();
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.retain(|(_, _, route), meter| {
+            // Nobody can get it while the map is locked: whoever has it may still count.
+            let held = Arc::strong_count(meter) > 1;
+            let Some(mut health) = meter.take(&VersionId::new(""), 0) else {
+                return held;
+            };
+            health.route = route.to_string();
+            taken.push(health);
+            true
+        });
+        taken
     }
 
     /// What there is of every version since the last call. Without a deployment.
@@ -329,6 +379,19 @@ mod tests {
         assert_eq!(health.statuses, [0, 3, 0, 1, 6]);
         assert_eq!(health.latency, [7, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(meters.take(), []);
+        assert_eq!(meters.take_routes(), []);
+        let by_route = AccessRecord {
+            route: Some("shop.example.com/*".into()),
+            ..record(Some("v"), 200, None, 1)
+        };
+        meters.request(&by_route, StartKind::Warm);
+        let routes = meters.take_routes();
+        assert_eq!(
+            (routes.len(), routes[0].requests, routes[0].route.as_str()),
+            (1, 1, "shop.example.com/*")
+        );
+        assert_eq!(meters.take_routes(), []);
+        assert_eq!(meters.take().len(), 1);
         meters.forget(&[version]);
         meters.request(&record(Some("v"), 200, None, 1), StartKind::Warm);
         assert_eq!(meters.take(), []);

@@ -202,6 +202,10 @@ impl Runtime for PopRuntime {
         (versions, node)
     }
 
+    fn routes(&self) -> Vec<VersionHealth> {
+        self.meters.take_routes()
+    }
+
     async fn tail_start(&self, tail: TailStart, sink: TailSink) {
         let (account, worker) = (TenantId::new(&*tail.account), WorkerName::new(&*tail.worker));
         if self.tails.start(tail, sink) {

@@ -21,7 +21,7 @@ pub struct MemoryTelemetryOptions {
     pub accounts_max: usize,
     /// How long counts are kept, milliseconds.
     pub metrics_kept_ms: u64,
-    /// The most series (worker, version and PoP).
+    /// The most series (worker, version or route, and PoP).
     pub series_max: usize,
 }
 
@@ -67,7 +67,10 @@ struct Ring {
 struct SeriesKey {
     account: TenantId,
     worker: WorkerName,
+    /// Of all versions together if there is a route.
     version: Arc<str>,
+    /// Empty: all requests of the version.
+    route: Arc<str>,
     pop: Arc<str>,
 }
 
@@ -209,11 +212,12 @@ impl Telemetry for MemoryTelemetry {
         let step = health.until_ms / Self::STEP_MS * Self::STEP_MS;
         let oldest = health.until_ms.saturating_sub(self.options.metrics_kept_ms);
         let mut inner = self.lock();
-        for version in &health.versions {
+        for version in health.versions.iter().chain(&health.routes) {
             let key = SeriesKey {
                 account: TenantId::new(version.account.as_str()),
                 worker: WorkerName::new(version.worker.as_str()),
                 version: version.version.as_str().into(),
+                route: version.route.as_str().into(),
                 pop: pop.clone(),
             };
             if !inner.series.contains_key(&key) && inner.series.len() >= self.options.series_max {
@@ -300,16 +304,21 @@ impl Telemetry for MemoryTelemetry {
     }
 
     fn metrics(&self, account: &TenantId, query: &MetricQuery) -> rest::Metrics {
-        type Told = (Option<WorkerName>, Option<Arc<str>>, Option<Arc<str>>);
+        type Told = (Option<WorkerName>, Option<Arc<str>>, Option<Arc<str>>, Option<Arc<str>>);
         let mut series: BTreeMap<Told, BTreeMap<u64, rest::MetricPoint>> = BTreeMap::new();
         let inner = self.lock();
         for (key, steps) in &inner.series {
+            // What came by a route is counted with its version, too.
+            if query.by_route == key.route.is_empty() {
+                continue;
+            }
             if key.account != *account || query.worker.as_ref().is_some_and(|worker| *worker != key.worker) {
                 continue;
             }
             let told = (
                 query.by_worker.then(|| key.worker.clone()),
                 query.by_version.then(|| key.version.clone()),
+                query.by_route.then(|| key.route.clone()),
                 query.by_pop.then(|| key.pop.clone()),
             );
             for (at, counts) in steps.iter().filter(|(at, _)| (query.from_ms..query.to_ms).contains(at)) {
@@ -325,9 +334,10 @@ impl Telemetry for MemoryTelemetry {
         }
         let series = series
             .into_iter()
-            .map(|((worker, version, pop), points)| rest::MetricSeries {
+            .map(|((worker, version, route, pop), points)| rest::MetricSeries {
                 worker: worker.map(|worker| worker.to_string()),
                 version: version.map(|version| version.to_string()),
+                route: route.map(|route| route.to_string()),
                 pop: pop.map(|pop| pop.to_string()),
                 points: points.into_values().collect(),
             });
@@ -461,7 +471,7 @@ mod tests {
                 statuses: vec![0, 1, 0, 0, 0, 9],
                 ..pop::VersionHealth::default()
             }],
-            node: None,
+            ..pop::Health::default()
         }
     }
 
@@ -473,6 +483,7 @@ mod tests {
             step_ms,
             by_worker: true,
             by_version: false,
+            by_route: false,
             by_pop: false,
         };
         let metrics = telemetry.metrics(&TenantId::new("acme"), &query);

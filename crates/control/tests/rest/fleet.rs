@@ -219,7 +219,14 @@ async fn records_and_counts_are_asked_for() {
             cpu_us: 10 * requests,
             ..VersionHealth::default()
         }],
-        node: None,
+        routes: vec![VersionHealth {
+            account: "acme".into(),
+            worker: "shop".into(),
+            route: "shop.example.com/*".into(),
+            requests: 1,
+            ..VersionHealth::default()
+        }],
+        ..Health::default()
     };
     for pop in ["a", "b"] {
         bench.telemetry.ingest_health(pop, &health(START_MS + 1_000, "v1", 3));
@@ -238,6 +245,16 @@ async fn records_and_counts_are_asked_for() {
         (&json!(24), &json!(24), &json!(240))
     );
     assert_eq!(all["series"][0]["points"].as_array().unwrap().len(), 1);
+    let routes = bench.get(&format!("{path}&by=route,worker")).await.expect(200);
+    let route = &routes["series"][0];
+    assert_eq!(
+        (&route["worker"], &route["route"], &route["points"][0]["requests"]),
+        (&json!("shop"), &json!("shop.example.com/*"), &json!(6))
+    );
+    bench
+        .get(&format!("{path}&by=route,version"))
+        .await
+        .refused(400, "invalid");
     let steps = bench
         .get(&format!("{path}&step_ms=10000&by=version,pop"))
         .await

@@ -201,18 +201,24 @@ async fn metrics(context: Context) -> Reply {
             "more than {POINTS_MAX} points are asked for; take a larger step_ms"
         )));
     }
-    let (mut by_worker, mut by_version, mut by_pop) = (query.by.is_none(), false, false);
+    let (mut by_worker, mut by_version, mut by_route, mut by_pop) = (query.by.is_none(), false, false, false);
     for by in query.by.iter().flat_map(|by| by.split(',')).filter(|by| !by.is_empty()) {
         match by {
             "worker" => by_worker = true,
             "version" => by_version = true,
+            "route" => by_route = true,
             "pop" => by_pop = true,
             other => {
                 return Err(ApiError::invalid(format!(
-                    "{other:?} tells no series apart: worker, version, pop"
+                    "{other:?} tells no series apart: worker, version, route, pop"
                 )));
             }
         }
+    }
+    if by_route && by_version {
+        return Err(ApiError::invalid(
+            "routes are counted over all versions: ask by route or by version",
+        ));
     }
     let query = MetricQuery {
         worker: query.worker.map(WorkerName::new),
@@ -221,6 +227,7 @@ async fn metrics(context: Context) -> Reply {
         step_ms,
         by_worker,
         by_version,
+        by_route,
         by_pop,
     };
     ok(&context.state().telemetry.metrics(&context.account(), &query))
