@@ -7,8 +7,8 @@ use super::keys::{Key, NO_FACTS, Stage, Trial, Watch, Withdrawal, digest};
 use super::{Deployer, ROLLING_MAX_MS, WATCH_MS, Withdraw, reason};
 use crate::catalog::{DeploymentFacts, DeploymentKind, Intent, IntentDelta, SplitOf, StagedKey, StagedPhase};
 use crate::deployer::rollout::{Rollout, RolloutState, begun};
-use atoll_model::{DeploymentId, EdgeConfig, EdgeEntry, EdgeKey};
-use std::collections::{BTreeMap, BTreeSet};
+use atoll_model::{DeploymentId, EdgeConfig, EdgeEntry, EdgeKey, VersionId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Who serves by an entry.
@@ -23,11 +23,19 @@ fn split(entry: &EdgeEntry) -> Vec<SplitOf> {
     worker.shares.iter().map(of).collect()
 }
 
+/// Versions of which nothing is known yet.
+fn counted(versions: impl IntoIterator<Item = VersionId>) -> BTreeMap<VersionId, Tally> {
+    versions
+        .into_iter()
+        .map(|version| (version, Tally::default()))
+        .collect()
+}
+
 fn trial(of: &Key, order: u64) -> Trial {
     Trial {
         bake: bake(of.approved.as_deref(), of.asked.as_deref(), of.facts),
         stage: Stage::Waiting,
-        judged: judged(of.approved.as_deref(), of.asked.as_deref()),
+        judged: counted(judged(of.approved.as_deref(), of.asked.as_deref())),
         new: Tally::default(),
         beside: Tally::default(),
         meanwhile: Tally::default(),
@@ -63,7 +71,7 @@ impl Deployer {
             let told = intent.rollouts.get(id);
             found.watch = Some(Watch {
                 previous: staged.previous.clone(),
-                judged: judged(staged.previous.as_deref(), approved.as_deref()),
+                judged: counted(judged(staged.previous.as_deref(), approved.as_deref())),
                 new: Tally::default(),
                 beside: Tally::default(),
                 past: Past::default(),
@@ -212,11 +220,15 @@ impl Deployer {
             let forward = found.facts.kind != DeploymentKind::Rollback;
             found.watch = Some(Watch {
                 previous,
-                judged: if forward { trial.judged } else { BTreeSet::new() },
+                unproven: trial.is_unproven(),
+                judged: if forward {
+                    counted(trial.judged.into_keys())
+                } else {
+                    BTreeMap::new()
+                },
                 new: Tally::default(),
                 beside: Tally::default(),
                 past,
-                unproven: trial.new.requests < super::super::gate::REQUESTS_MIN,
                 baked: trial.new,
                 publications: [0, 0],
                 behind,

@@ -8,7 +8,7 @@ use super::super::rollout::{Rollout, RolloutPops, RolloutState, begun};
 use crate::catalog::{DeploymentFacts, DeploymentKind, StagedKey, StagedPhase};
 use atoll_model::edge::{Digest, hash};
 use atoll_model::{DeploymentId, EdgeEntry, EdgeKey, PopName, VersionId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where a trial is.
@@ -64,9 +64,9 @@ impl Stage {
 pub struct Trial {
     pub bake: Bake,
     pub stage: Stage,
-    /// The versions that are judged.
-    pub judged: BTreeSet<VersionId>,
-    /// What they did on the canary.
+    /// The versions that are judged, each by what it did itself on the canary.
+    pub judged: BTreeMap<VersionId, Tally>,
+    /// What they did together; of a change that is no deployment, what its account's workers did.
     pub new: Tally,
     /// What the other versions of the same deployment did there meanwhile.
     pub beside: Tally,
@@ -79,9 +79,25 @@ pub struct Trial {
 impl Trial {
     /// Counts begin anew.
     pub fn forget_counts(&mut self) {
+        self.judged.values_mut().for_each(|tally| *tally = Tally::default());
         self.new = Tally::default();
         self.beside = Tally::default();
         self.meanwhile = Tally::default();
+    }
+
+    /// Too little is known of one of the versions, or of all.
+    pub fn is_unproven(&self) -> bool {
+        let few = |tally: &Tally| tally.requests < super::super::gate::REQUESTS_MIN;
+        self.judged.is_empty() || self.judged.values().any(few)
+    }
+}
+
+/// What is said of a version: by name if there is more than one to judge.
+pub fn named(version: &VersionId, judged: usize, reason: String) -> String {
+    if judged > 1 {
+        format!("version {version}: {reason}")
+    } else {
+        reason
     }
 }
 
@@ -90,7 +106,9 @@ impl Trial {
 pub struct Watch {
     /// What the fleet had before.
     pub previous: Option<Arc<EdgeEntry>>,
-    pub judged: BTreeSet<VersionId>,
+    /// The versions that are judged, each by what it did since.
+    pub judged: BTreeMap<VersionId, Tally>,
+    /// What they did together.
     pub new: Tally,
     pub beside: Tally,
     /// What the version before did.
@@ -185,8 +203,8 @@ impl Key {
         }
     }
 
-    /// What is known of the trial and of what it is compared with.
-    pub fn evidence(&self, trial: &Trial, past: &Past) -> Evidence {
+    /// What is known of a version on trial and of what it is compared with.
+    pub fn evidence(&self, trial: &Trial, new: &Tally, past: &Past) -> Evidence {
         let mut old = past.everywhere;
         let mut old_here = past.canary;
         let comes = |tally: &Tally| tally.requests > 0 || tally.begun > 0;
@@ -209,7 +227,7 @@ impl Key {
             });
         }
         Evidence {
-            new: trial.new,
+            new: *new,
             old,
             old_here,
             meanwhile: trial.meanwhile,

@@ -413,8 +413,13 @@ impl Deployer {
                     let warm = now_ms.saturating_sub(since_ms) >= gate::WARM_UP_MS;
                     if !on_canary && approved {
                         trial.meanwhile.add(tally);
-                    } else if on_canary && asked && trial.judged.contains(version) {
-                        trial.new.add(&if warm { *tally } else { tally.without_latency() });
+                    } else if on_canary
+                        && asked
+                        && let Some(own) = trial.judged.get_mut(version)
+                    {
+                        let counts = if warm { *tally } else { tally.without_latency() };
+                        own.add(&counts);
+                        trial.new.add(&counts);
                     } else if on_canary && asked {
                         trial.beside.add(tally);
                     }
@@ -422,14 +427,16 @@ impl Deployer {
                 if let Some(watch) = &mut found.watch
                     && approved
                 {
-                    let counts = if watch.judged.contains(version) {
-                        &mut watch.new
-                    } else {
-                        &mut watch.beside
-                    };
                     // Until it is live some PoP is just starting it.
                     let warm = watch.live && now_ms.saturating_sub(watch.since_ms) >= gate::WARM_UP_MS;
-                    counts.add(&if warm { *tally } else { tally.without_latency() });
+                    let counts = if warm { *tally } else { tally.without_latency() };
+                    match watch.judged.get_mut(version) {
+                        Some(own) => {
+                            own.add(&counts);
+                            watch.new.add(&counts);
+                        }
+                        None => watch.beside.add(&counts),
+                    }
                 }
             }
             let under_trial = on_canary && accounts.contains(account);

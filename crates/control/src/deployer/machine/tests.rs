@@ -275,6 +275,22 @@ fn a_bad_one_goes_back_and_the_fleet_never_had_it() {
 }
 
 #[test]
+fn two_new_versions_are_judged_one_by_one() {
+    let mut bench = Bench::new(&["a", "b"]);
+    bench.requests("d0", "v0", 500, 1);
+    let shares = worker("d1", &[("good", 9_000), ("bad", 1_000)]);
+    bench.ask(key("old"), Some(shares), keys::NO_FACTS);
+    // Together 10 % fail, of which the half is not yet beyond doubt.
+    bench.requests("d1", "good", 540, 1);
+    bench.requests("d1", "bad", 60, 60);
+    bench.pass(100);
+    assert_eq!(bench.state("d1"), RolloutState::RolledBack);
+    let reason = bench.rollouts[&DeploymentId::new("d1")].reason.clone().unwrap();
+    assert!(reason.starts_with("version bad: 60 of 60 requests failed"), "{reason}");
+    assert_eq!(bench.has(Lane::Fleet, "old").as_deref(), Some("d0"));
+}
+
+#[test]
 fn a_refusal_anywhere_takes_it_back_everywhere() {
     let mut bench = Bench::new(&["a", "b", "c"]);
     let canary = bench.canary();

@@ -3,7 +3,7 @@
 use super::super::bake::{Bake, CALM_MS, SHORT_MS};
 use super::super::gate::{Evidence, Verdict, judge, judge_calm, judge_live};
 use super::super::lanes::Tally;
-use super::keys::{Key, Stage};
+use super::keys::{Key, Stage, named};
 use super::{Deployer, FLEET};
 use atoll_model::EdgeKey;
 
@@ -57,15 +57,18 @@ impl Deployer {
         let watch = found.watch.as_ref()?;
         let mut old = watch.past.everywhere;
         old.add(&watch.beside);
-        let evidence = Evidence {
-            new: watch.new,
+        let evidence = |new: &Tally| Evidence {
+            new: *new,
             old,
             // It is everywhere, with other shares of the requests than the past had of each place.
             old_here: Tally::default(),
             meanwhile: watch.beside,
             has_traffic: true,
         };
-        judge_live(&evidence, watch.unproven)
+        watch.judged.iter().find_map(|(version, new)| {
+            let reason = judge_live(&evidence(new), watch.unproven)?;
+            Some(named(version, watch.judged.len(), reason))
+        })
     }
 
     fn judge_trial(&self, key: &EdgeKey, found: &Key, now_ms: u64) -> Option<Decision> {
@@ -94,11 +97,17 @@ impl Deployer {
                     return None;
                 };
                 let past = self.history.of(account, worker);
-                match judge(&found.evidence(trial, &past), baked_ms) {
-                    Verdict::Wait => None,
-                    Verdict::Pass { .. } => Some(Decision::Approve),
-                    Verdict::Fail(reason) => Some(Decision::Fail(reason)),
+                let mut waits = false;
+                for (version, new) in &trial.judged {
+                    match judge(&found.evidence(trial, new, &past), baked_ms) {
+                        Verdict::Wait => waits = true,
+                        Verdict::Pass { .. } => {}
+                        Verdict::Fail(reason) => {
+                            return Some(Decision::Fail(named(version, trial.judged.len(), reason)));
+                        }
+                    }
                 }
+                (!waits).then_some(Decision::Approve)
             }
         }
     }
