@@ -142,6 +142,8 @@ fn serve(settings: &Settings) -> Result<(), String> {
         let link = UnixStream::from_std(link).map_err(|error| format!("the link: {error}"))?;
         let report = entered.lock().map_err(|error| error.to_string())?;
         say_ready(&report).map_err(|error| format!("the parent does not listen: {error}"))?;
+        // What isolates answer in a row leaves in one write, and what the parent sends in a row is read at once.
+        atoll_pool::wake_without_preempting();
         let runner = Arc::new(PoolRunner { pool, engine });
         let ended = atoll_link::serve(link, runner, &build(), Arc::new(SystemClock)).await;
         tracing::debug!(%ended, "the link ended");

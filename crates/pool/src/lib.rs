@@ -42,6 +42,6 @@ pub use options::{
 pub use pool::Pool;
 pub use ready::{DEMAND_WINDOW, READY_MAX};
 pub use slot::{Answer, Refusal};
-pub use sys::{DEMOTION_NICE, NicePriority, Priority, ThreadId};
+pub use sys::{DEMOTION_NICE, NicePriority, Priority, ThreadId, wake_without_preempting};
 pub use time::{Monotonic, SystemTime};
 pub use worker::{SlotStats, WorkerSlot};

@@ -39,11 +39,11 @@ pub(crate) fn cpu_of_this_thread_ns() -> u64 {
 /// The calling thread is scheduled as others are, but waking it no longer takes the CPU from whoever runs: an I/O thread
 /// that hands over one request goes on to the next, and those that came meanwhile make one turn. Where the system does not
 /// allow it, nothing is different but the figures.
-pub(crate) fn wake_without_preempting() {
+pub fn wake_without_preempting() {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: 0 is the calling thread, and `parameters` is read only during the call. The policy needs no privilege.
     if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) } != 0 {
-        tracing::debug!(error = %std::io::Error::last_os_error(), "isolates' threads keep the scheduling policy of the process");
+        tracing::debug!(error = %std::io::Error::last_os_error(), "the thread keeps the scheduling policy of the process");
     }
 }
 

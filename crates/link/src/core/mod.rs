@@ -310,6 +310,11 @@ impl Core {
         }
     }
 
+    /// Something was queued and the driver was woken for it.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.scheduled.load(Ordering::Acquire)
+    }
+
     /// The driver looks again: who comes after this wakes it.
     pub(crate) fn attend(&self) {
         self.scheduled.store(false, Ordering::Release);

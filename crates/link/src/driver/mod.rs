@@ -167,6 +167,8 @@ pub(crate) struct Driver<S> {
     /// Ends the wait for the hello, and for a reader that does not read.
     deadline: Pin<Box<Sleep>>,
     stalled: bool,
+    /// It has let the tasks beside it go first.
+    gathered: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
@@ -202,6 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             their_last: base,
             deadline: Box::pin(tokio::time::sleep(HELLO_MAX)),
             stalled: false,
+            gathered: false,
         }
     }
 
@@ -232,6 +235,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LinkError> {
         self.core.waker.register(cx.waker());
+        if self.lets_others_go_first() {
+            // Back at the end of the runtime's queue.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         for turn in 0.. {
             self.core.attend();
             self.collect();
@@ -271,6 +279,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             Some(error) => Poll::Ready(error),
             None => Poll::Pending,
         }
+    }
+
+    /// In the parent, the driver shares its thread with the connections whose events it sends: woken by the first of those that
+    /// are ready, it would write for each alone, and the child would wake up for each. Once in a row the others go first.
+    fn lets_others_go_first(&mut self) -> bool {
+        self.gathered = self.core.side == Side::Parent && !self.gathered && self.core.is_scheduled();
+        self.gathered
     }
 
     /// Why the time is up, if it is.
