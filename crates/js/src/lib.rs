@@ -35,6 +35,7 @@ mod wasm;
 
 pub use engine::{JsEngine, JsEngineOptions};
 pub use native::CountingAllocator;
+use rand::RngCore as _;
 pub use snapshot::create_startup_snapshot;
 
 /// V8's flags for a process that ends turns from outside.
@@ -47,7 +48,32 @@ const V8_FLAGS: &str = "--no-turboshaft-loop-unrolling --wasm-max-mem-pages=2048
 
 /// Starts V8 for this process. Call it first thing in `main`, before any thread exists; further calls do nothing.
 pub fn init() {
-    static FLAGS: std::sync::Once = std::sync::Once::new();
-    FLAGS.call_once(|| deno_core::v8::V8::set_flags_from_string(V8_FLAGS));
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        deno_core::v8::V8::set_flags_from_string(V8_FLAGS);
+        deno_core::v8::V8::set_entropy_source(entropy);
+    });
     deno_core::JsRuntime::init_platform(None);
+}
+
+/// Where V8's seeds come from (`Math.random`, hashes, addresses). By itself it reads `/dev/urandom` three times for each isolate, and
+/// the clock where there is no such file, as in a locked-in child: what one worker knows well would then tell another's seeds.
+fn entropy(bytes: &mut [u8]) -> bool {
+    rand::rngs::OsRng.try_fill_bytes(bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::entropy;
+
+    #[test]
+    fn entropy_fills_everything_and_never_twice_the_same() {
+        let mut both = [[0_u8; 64]; 2];
+        for bytes in &mut both {
+            assert!(entropy(bytes));
+            // 64 bytes that are all zero in one half come once in 2^256 runs.
+            assert!(bytes[..32] != [0; 32] && bytes[32..] != [0; 32]);
+        }
+        assert_ne!(both[0], both[1]);
+    }
 }
