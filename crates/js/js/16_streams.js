@@ -172,5 +172,5 @@ class FixedLengthStream extends IdentityTransformStream {
 webidl.configureInterface(IdentityTransformStream);
 webidl.configureInterface(FixedLengthStream);
 
-return { FixedLengthStream, IdentityTransformStream, toBytes };
+return { FixedLengthStream, IdentityTransformStream, READABLE, toBytes, WRITABLE };
 })();

@@ -1,6 +1,5 @@
 // Evaluated when the snapshot is made (or, without one, at each start).
 __bootstrap.core.loadExtScript("ext:atoll_js/05_url.js");
-__bootstrap.core.loadExtScript("ext:atoll_js/06_decompression.js");
 __bootstrap.core.loadExtScript("ext:atoll_js/91_dispatch.js");
 __bootstrap.core.loadExtScript("ext:atoll_js/24_module_workers.js");
 __bootstrap.core.loadExtScript("ext:atoll_js/25_module_async_hooks.js");
