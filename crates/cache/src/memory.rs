@@ -434,7 +434,8 @@ impl Upload {
         self.length = length;
         if piece.len() >= GATHER_BYTES {
             self.flush();
-            self.pieces.push(piece);
+            // A copy of its own: the piece may be part of something larger, and counts as its maker's while it lives.
+            self.pieces.push(Bytes::copy_from_slice(&piece));
         } else {
             self.gathered.extend_from_slice(&piece);
             if self.gathered.len() >= GATHER_BYTES {

@@ -198,6 +198,29 @@ unsafe fn move_booking(tag: *mut *mut Account, before: usize, after: usize) {
     }
 }
 
+/// Nobody pays on this thread until it is dropped.
+struct Nobody {
+    before: *mut Account,
+}
+
+impl Drop for Nobody {
+    fn drop(&mut self) {
+        PAYER.set(self.before);
+    }
+}
+
+/// What `future` takes is not the isolate's: it is kept for others to find, and whoever keeps it bounds it.
+pub(crate) async fn unpaid<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        let _nobody = Nobody {
+            before: PAYER.replace(null_mut()),
+        };
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// One isolate's account.
 pub(crate) struct Native {
     account: NonNull<Account>,
@@ -384,6 +407,30 @@ mod tests {
             ALLOCATOR.dealloc(data, layout(4_000, 8));
         }
         assert_eq!(native.used(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_for_others_is_not_paid() {
+        let native = Native::new();
+        native.begin();
+        let _pay = native.pay();
+        let block = layout(2_000, 8);
+        // SAFETY: the size is not 0.
+        let allocate = || unsafe { ALLOCATOR.alloc(block) };
+        let mut kept = std::pin::pin!(unpaid(async { allocate() }));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let std::task::Poll::Ready(data) = kept.as_mut().poll(&mut cx) else {
+            panic!("it waits for nothing");
+        };
+        assert_eq!(native.used(), 0);
+        let own = allocate();
+        assert_eq!(native.used(), 2_000);
+        // SAFETY: as they were made.
+        unsafe {
+            ALLOCATOR.dealloc(data, block);
+            ALLOCATOR.dealloc(own, block);
+        }
+        assert_eq!(native.used(), 0);
     }
 
     #[test]

@@ -338,6 +338,10 @@ impl IsolateState {
             isolate.adjust_amount_of_external_allocated_memory(news);
         }
         let max = self.version.limits.buffer_bytes;
+        // What V8 could give back if it were asked is not held. Between two looks a turn may have let go of much.
+        if native.is_far_too_much(max) {
+            isolate.low_memory_notification();
+        }
         if native.is_far_too_much(max) {
             atoll_worker::Interrupt::terminate(&**interrupt, memory::external_fault(max));
         }

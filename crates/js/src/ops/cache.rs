@@ -1,6 +1,7 @@
 //! The Cache API's operations. `js/40_cache.js` has checked the arguments.
 
 use crate::exception::binding_error;
+use crate::native::unpaid;
 use crate::ops::body::Source;
 use crate::ops::event::headers_from_wire;
 use crate::ops::fetch::{Reply, call_context, latin1};
@@ -71,7 +72,8 @@ pub(crate) fn op_cache_put(
             manual_encoding,
             ..ResponseHead::new(status)
         };
-        store.put(&ctx, key, head, body).await.map_err(binding_error)
+        // What the cache keeps counts within the cache's bounds.
+        unpaid(store.put(&ctx, key, head, body)).await.map_err(binding_error)
     }
 }
 
