@@ -218,6 +218,10 @@ fn limit_table() -> String {
             size(atoll_host::TAIL_BYTES_MAX),
         ),
         ("head of a request: 431", size(edge.head_bytes_max)),
+        (
+            "headers of a response: 500",
+            size(atoll_edge::limits::RESPONSE_HEAD_BYTES_MAX),
+        ),
         ("URL of a request: 414", size(edge.url_bytes_max)),
         ("connections of the listener", edge.connections_max.to_string()),
         (

@@ -12,6 +12,9 @@ pub const HEADER_LINES_MAX: usize = 100;
 pub(crate) const HEADER_LINES_READ_MAX: usize = 256;
 /// Bytes of a request target: 414. RFC 9110 section 15.5.15.
 pub const URL_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a response's head, as HTTP/1.1 writes it, that a worker may answer with: 500. The platform's documented bound of
+/// all response headers together.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of a request's body: 413. RFC 9110 section 15.5.14. A site may have its own.
 pub const BODY_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// Bytes of a host name: 400. RFC 1035 section 2.3.4.

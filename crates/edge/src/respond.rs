@@ -7,6 +7,8 @@ use crate::body::{CancelOnDrop, EdgeBody, Streamed};
 use crate::connection::InFlight;
 use crate::encode::{self, Coding, ENCODED_AT_ONCE_MAX, ENCODED_BYTES_MIN, Encoded, Source};
 use crate::identify::Client;
+use crate::limits::RESPONSE_HEAD_BYTES_MAX;
+use atoll_model::Limit;
 use atoll_worker::{Body, Fault, FaultKind, ResponseHead};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -48,6 +50,7 @@ pub(crate) fn respond(
         return Err(Fault::new(FaultKind::BadResponse, message));
     };
     let mut headers = head.headers;
+    check_size(&headers)?;
     let said_length = headers.get(header::CONTENT_LENGTH).cloned();
     for name in &CONNECTION_HEADERS {
         headers.remove(name);
@@ -130,6 +133,23 @@ pub(crate) fn respond(
         response.extensions_mut().insert(phrase);
     }
     Ok(Ready { response, reason })
+}
+
+/// Clients have bounds of their own, which they tell nobody: curl's is 300 KiB, browsers' and proxies' are smaller.
+fn check_size(headers: &HeaderMap) -> Result<(), Fault> {
+    let fields = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len());
+    let bytes = fields.sum::<usize>();
+    if bytes <= RESPONSE_HEAD_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Fault::limit(
+        FaultKind::BadResponse,
+        Limit::ResponseHead,
+        RESPONSE_HEAD_BYTES_MAX as u64,
+        &format!("the worker answered with {bytes} bytes of headers"),
+    ))
 }
 
 fn disarm(cancel: &mut Option<CancelOnDrop>) {

@@ -320,6 +320,10 @@ fn faulty(front: &Front, fault: &Fault, client: &Client, id: RequestId) -> Answe
         response: fault::answer(fault, front.options.error_detail, client, id),
         reason: None,
         fault: Some(fault.kind),
-        limit: None,
+        // Others are counted where they were reached.
+        limit: fault
+            .limit
+            .map(|hit| hit.limit)
+            .filter(|limit| *limit == Limit::ResponseHead),
     }
 }

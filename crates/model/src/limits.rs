@@ -179,6 +179,8 @@ limits! {
         Url "url_bytes_max",
         /// Bytes of a request's head: 431.
         Head "head_bytes_max",
+        /// Bytes of the headers of a worker's response: 500.
+        ResponseHead "response_head_bytes_max",
         /// Header lines of an HTTP/1 request: 431.
         HeadLines "header_lines_max",
     }

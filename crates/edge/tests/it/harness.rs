@@ -188,6 +188,13 @@ impl Fake {
                         "manual" => made.manual_encoding = true,
                         "body" => content = Body::from(value),
                         "size" => content = Body::from("x".repeat(value.parse().unwrap())),
+                        "large" => {
+                            let (name, size) = value.split_once(':').unwrap();
+                            made.headers.insert(
+                                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                                HeaderValue::from_str(&"x".repeat(size.parse().unwrap())).unwrap(),
+                            );
+                        }
                         "header" => {
                             let (name, value) = value.split_once(':').unwrap();
                             made.headers.append(

@@ -1,6 +1,7 @@
 //! What is malformed, ambiguous or too large is refused, and the connection with it.
 
 use crate::harness::{PATIENCE, Server, options, within};
+use atoll_edge::limits::RESPONSE_HEAD_BYTES_MAX;
 use atoll_edge::{EdgeLimits, EdgeOptions};
 use atoll_model::Limit;
 use std::time::Duration;
@@ -271,6 +272,29 @@ async fn the_head_ends_exactly_at_its_limit() {
     assert!(
         text.ends_with("has 16385 bytes (limit url_bytes_max = 16384)"),
         "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_headers_of_a_response_end_exactly_at_their_limit() {
+    let server = Server::start().await;
+    let target = |bytes: usize| format!("/respond?large=x:{}&body=y", bytes - "x: \r\n".len());
+    let max = RESPONSE_HEAD_BYTES_MAX;
+    let answer = server.get(&target(max), "").await;
+    assert_eq!((answer.status, answer.text()), (200, "y"));
+    let answer = server.get(&target(max + 1), "").await;
+    assert_eq!(answer.status, 500);
+    let text = answer.text();
+    assert!(
+        text.ends_with("131073 bytes of headers (limit response_head_bytes_max = 131072)"),
+        "{text}"
+    );
+    let hits = server.log.all();
+    assert_eq!(
+        hits.iter()
+            .filter(|record| record.limit == Some(Limit::ResponseHead))
+            .count(),
+        1
     );
 }
 
