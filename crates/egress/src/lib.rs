@@ -21,6 +21,7 @@ mod exchange;
 mod fetch;
 mod headers;
 pub mod limits;
+mod names;
 mod own;
 mod policy;
 mod pool;
@@ -42,15 +43,17 @@ pub use tls::TlsRoots;
 use crate::connect::Connector;
 use crate::exchange::{Caller, Exchange};
 use crate::fetch::Fetch;
+use crate::names::Names;
 use crate::pool::Pool;
 use async_trait::async_trait;
 use atoll_model::OutboundRules;
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    BindingError, ConnectError, ConnectErrorKind, ConnectRequest, Connection, EventContext, Outbound, OutboundRequest,
-    Response,
+    BindingError, ConnectError, ConnectErrorKind, ConnectRequest, Connection, EventContext, NameError, NameErrorKind,
+    NameQuestion, NameRecord, Outbound, OutboundRequest, Response,
 };
 use http::HeaderValue;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -64,6 +67,8 @@ pub struct EgressOptions {
     pub user_agent: Option<HeaderValue>,
     /// Finds addresses.
     pub resolver: Arc<dyn Resolve>,
+    /// Which servers are asked for records of names; `None`: those of `/etc/resolv.conf`.
+    pub name_servers: Option<Vec<SocketAddr>>,
     /// Trusted authorities.
     pub roots: TlsRoots,
     /// Deadlines.
@@ -85,6 +90,7 @@ impl EgressOptions {
             allow,
             user_agent: None,
             resolver: Arc::new(SystemResolver::default()),
+            name_servers: None,
             roots: TlsRoots::default(),
             timeouts: Timeouts::default(),
             connections_max: limits::CONNECTIONS_MAX,
@@ -98,6 +104,7 @@ impl EgressOptions {
 /// The network, as workers may use it. All that come of one [`Egress::new`] share resolver, connections and bounds.
 pub struct Egress {
     fetch: Arc<Fetch>,
+    names: Arc<Names>,
     policy: Arc<AddressPolicy>,
     runtime: Handle,
     tasks: TaskGroup,
@@ -110,6 +117,7 @@ impl Egress {
             allow,
             user_agent,
             resolver,
+            name_servers,
             roots,
             timeouts,
             connections_max,
@@ -139,6 +147,7 @@ impl Egress {
                 defaults,
                 decode,
             }),
+            names: Arc::new(Names::new(name_servers)),
             policy: Arc::new(allow),
             runtime,
             tasks,
@@ -149,6 +158,7 @@ impl Egress {
     pub fn for_worker(&self, rules: &OutboundRules) -> Arc<Self> {
         Arc::new(Self {
             fetch: self.fetch.clone(),
+            names: self.names.clone(),
             policy: Arc::new(self.policy.for_worker(rules)),
             runtime: self.runtime.clone(),
             tasks: self.tasks.clone(),
@@ -190,6 +200,28 @@ impl Outbound for Egress {
             Ok(answer) => answer,
             Err(_) => Err(ConnectError::new(
                 ConnectErrorKind::Failed,
+                "the network is shutting down",
+            )),
+        }
+    }
+
+    async fn resolve(&self, _ctx: &EventContext, question: NameQuestion) -> Result<Vec<NameRecord>, NameError> {
+        let (mut reply, answer) = oneshot::channel();
+        {
+            let _guard = self.runtime.enter();
+            let (names, fetch, policy) = (self.names.clone(), self.fetch.clone(), self.policy.clone());
+            self.tasks.spawn(async move {
+                let answered = tokio::select! {
+                    answered = names.answer(&fetch.exchange, &policy, &question) => answered,
+                    () = reply.closed() => return,
+                };
+                drop(reply.send(answered));
+            });
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(NameError::new(
+                NameErrorKind::Unreachable,
                 "the network is shutting down",
             )),
         }

@@ -53,6 +53,17 @@ pub const REDIRECT_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 /// Decoded bytes that are produced at a time.
 pub const DECODE_CHUNK: usize = 32 * 1024;
 
+/// Questions to name servers that are under way in the process; one more waits.
+pub const NAME_QUESTIONS_MAX: usize = 256;
+/// How long one name server may take to answer before the next is asked ...
+pub const NAME_SERVER_TIMEOUT: Duration = Duration::from_millis(2500);
+/// ... each so often, within [`RESOLVE_TIMEOUT`] in all.
+pub const NAME_ROUNDS: usize = 2;
+/// Name servers of `/etc/resolv.conf` that are asked.
+pub const NAME_SERVERS_MAX: usize = 3;
+/// Records of one answer that are told.
+pub const NAME_RECORDS_MAX: usize = 256;
+
 /// How long the system resolver's answer is kept.
 pub const DNS_CACHE_TTL: Duration = Duration::from_secs(5);
 /// Names the system resolver keeps.

@@ -113,6 +113,19 @@ impl AddressPolicy {
         })
     }
 
+    /// May a worker be told that `host` has `address`? If a connection to it is possible at any port.
+    pub fn may_tell(&self, host: &str, address: IpAddr) -> bool {
+        let named = self.allow.iter().filter_map(AddressEntry::port);
+        std::iter::once(0)
+            .chain(named)
+            .any(|port| self.judge(host, address, port, || None).is_ok())
+    }
+
+    /// May a worker ask about names at large? One that is kept to a list may ask only where connections lead.
+    pub fn may_ask(&self) -> bool {
+        self.public || self.unguarded
+    }
+
     fn judge(
         &self,
         host: &str,

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use atoll_model::{NamespaceId, WorkerName, WorkerVersion};
 use atoll_worker::{
     BindingError, ConnectError, ConnectRequest, Connection, Event, EventContext, Fault, FaultKind, KvEntry, KvList,
-    KvListOptions, KvNamespace, KvPut, OpenSpan, Outbound, OutboundRequest, Outcome, Response, SpanKind, Tracer,
+    KvListOptions, KvNamespace, KvPut, NameError, NameQuestion, NameRecord, OpenSpan, Outbound, OutboundRequest,
+    Outcome, Response, SpanKind, Tracer,
 };
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -160,6 +161,19 @@ impl Outbound for TracedOutbound {
         span.set("server.address", || request.host.as_str());
         span.set("server.port", || i64::from(request.port));
         let answer = self.inner.connect(ctx, request).await;
+        if let Err(error) = &answer {
+            span.set("error.type", || format!("{:?}", error.kind));
+            span.fail(&error.message);
+        }
+        answer
+    }
+
+    async fn resolve(&self, ctx: &EventContext, question: NameQuestion) -> Result<Vec<NameRecord>, NameError> {
+        let mut span = OpenSpan::begin(&self.tracer, ctx.trace.as_ref(), SpanKind::Client, || {
+            "resolve".to_owned()
+        });
+        span.set("dns.question.name", || question.name.as_str());
+        let answer = self.inner.resolve(ctx, question).await;
         if let Err(error) = &answer {
             span.set("error.type", || format!("{:?}", error.kind));
             span.fail(&error.message);

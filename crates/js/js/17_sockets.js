@@ -23,6 +23,7 @@ const {
   op_body_read,
   op_body_ready,
   op_body_write,
+  op_name_resolve,
   op_socket_connect,
   op_socket_start_tls,
 } = core.ops;
@@ -31,7 +32,7 @@ const { ReadableStream, WritableStream } = core.loadExtScript("ext:deno_web/06_s
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { assertInHandler, assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
-const { assertOutbound, outboundConnect } = core.loadExtScript("ext:atoll_js/09_outbound.js");
+const { assertOutbound, outboundConnect, outboundService } = core.loadExtScript("ext:atoll_js/09_outbound.js");
 const { onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { toBytes } = core.loadExtScript("ext:atoll_js/16_streams.js");
 
@@ -116,6 +117,38 @@ async function dial({ host, port, tls = "off", serverName = "" }) {
   } finally {
     account.releaseConnection();
   }
+}
+
+// ---- names
+
+// In the order of the op's list.
+const NAME_KINDS = ["LOOKUP", "A", "AAAA", "CAA", "CNAME", "MX", "NAPTR", "NS", "PTR", "SOA", "SRV", "TXT"];
+const NAME_CODES = {
+  __proto__: null,
+  BadName: "EBADNAME",
+  BadResponse: "EBADRESP",
+  Malformed: "EFORMERR",
+  NoData: "ENODATA",
+  NotFound: "ENOTFOUND",
+  NotImplemented: "ENOTIMP",
+  Refused: "EREFUSED",
+  ServerFailed: "ESERVFAIL",
+  TimedOut: "ETIMEOUT",
+  Unreachable: "ECONNREFUSED",
+};
+const { parse } = JSON;
+
+// The records of `name`, never none, each { ttl, data } where data is an object with one property: Address, Name, Texts or
+// the kind of record (crates/worker/src/names.rs). Rejects with an Error whose code is Node.js's.
+async function askName(kind, name) {
+  assertInHandler();
+  assertOutbound();
+  // Who has another worker for its network asks no name servers behind its back.
+  if (outboundService() !== null) throw coded(`${name}: this worker has no network of its own`, "EREFUSED");
+  currentAccount().chargeSubrequest();
+  const { Ok: records, Err: failure } = parse(await op_name_resolve(NAME_KINDS.indexOf(kind), name));
+  if (failure !== undefined) throw coded(failure.message, NAME_CODES[failure.kind]);
+  return records;
 }
 
 // ---- cloudflare:sockets
@@ -410,5 +443,5 @@ function socketOver(connecting, target, options) {
   return new Socket(INTERNAL, target, options, connecting);
 }
 
-return { connect, dial, parseAddress, socketOptions, socketOver };
+return { askName, connect, dial, parseAddress, socketOptions, socketOver };
 })();

@@ -112,6 +112,7 @@ deno_core::extension!(
         ops::module::op_wasm_allow,
         ops::multipart::op_multipart_parse,
         ops::multipart::op_random_boundary,
+        ops::names::op_name_resolve,
         ops::rpc::op_rpc_asking,
         ops::rpc::op_rpc_attach_bytes,
         ops::rpc::op_rpc_attach_service,

@@ -15,8 +15,9 @@ use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
     Binding, BindingError, BindingErrorKind, CacheKey, CodeSink, ConnectError, ConnectErrorKind, Entry, Environment,
-    EventContext, KvEntry, KvListOptions, KvPut, LogRecord, OutboundRequest, OutboundRoute, RateLimitAsk, Response,
-    ResponseHead, ServiceStub, StartTls, TraceContext, VersionChoice, WorkerLoader,
+    EventContext, KvEntry, KvListOptions, KvPut, LogRecord, NameError, NameErrorKind, NameRecord, OutboundRequest,
+    OutboundRoute, RateLimitAsk, Response, ResponseHead, ServiceStub, StartTls, TraceContext, VersionChoice,
+    WorkerLoader,
 };
 use futures_util::future::{AbortHandle, Abortable};
 use std::collections::HashMap;
@@ -352,6 +353,14 @@ fn common(
         CommonCallWire::Connect { .. } if !is_network => {
             let denied = ConnectError::new(ConnectErrorKind::Denied, "this worker has no network");
             Box::pin(std::future::ready(connection_message(Err(denied))))
+        }
+        CommonCallWire::Resolve { .. } if !is_network => {
+            let denied = NameError::new(NameErrorKind::Refused, "this worker has no network");
+            Box::pin(std::future::ready(Message::of(&Err::<Vec<NameRecord>, _>(denied))))
+        }
+        CommonCallWire::Resolve { question } => {
+            let outbound = environment.outbound.clone();
+            Box::pin(async move { Message::of(&outbound.resolve(&ctx, question).await) })
         }
         CommonCallWire::Fetch {
             request,

@@ -17,8 +17,8 @@ use atoll_worker::wire::{HeadersCow, RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
     AnalyticsDataset, BindingError, Body, CacheKey, ConnectError, ConnectErrorKind, ConnectRequest, Connection,
     DataPoint, EventContext, Fetcher, JsException, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, LimitHit,
-    LogRecord, LogSink, Outbound, OutboundRequest, RateLimitAsk, RateLimiter, Request, Response, ResponseCache,
-    ResponseHead, StartNote,
+    LogRecord, LogSink, NameError, NameErrorKind, NameQuestion, NameRecord, Outbound, OutboundRequest, RateLimitAsk,
+    RateLimiter, Request, Response, ResponseCache, ResponseHead, StartNote,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -235,6 +235,16 @@ impl Outbound for Way {
             .await;
         let message = answer.map_err(|error| failed(error.to_string()))?;
         self.read(parse_connection(message))
+            .map_err(|error| failed(error.message))?
+    }
+
+    async fn resolve(&self, ctx: &EventContext, question: NameQuestion) -> Result<Vec<NameRecord>, NameError> {
+        let failed = |text: String| NameError::new(NameErrorKind::Unreachable, text);
+        let answer = self
+            .common(ctx, CommonCallWire::Resolve { question }, Message::default())
+            .await;
+        let message = answer.map_err(|error| failed(error.to_string()))?;
+        self.read(crate::message::decode(&message.head))
             .map_err(|error| failed(error.message))?
     }
 }

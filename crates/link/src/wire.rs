@@ -12,7 +12,7 @@ use atoll_model::{Limits, ModuleKind, UnbuiltBinding};
 use atoll_worker::wire::{RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
     BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Export, Fault, JsException, KvKey, LimitHit,
-    LogLevel, Redirect, StartNote, WsMessage,
+    LogLevel, NameQuestion, Redirect, StartNote, WsMessage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -291,6 +291,8 @@ pub(crate) enum CommonCallWire<'a> {
     },
     /// `Result<ConnectionWire, ConnectError>`.
     Connect { request: ConnectRequest },
+    /// `Result<Vec<NameRecord>, NameError>`.
+    Resolve { question: NameQuestion },
     /// `Result<Option<ResponseWire>, BindingError>`.
     CacheFind {
         #[serde(borrow)]

@@ -115,6 +115,11 @@ impl AddressEntry {
         }
     }
 
+    /// The port that it says.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Does it say a port?
     pub fn names_port(&self) -> bool {
         self.port.is_some()

@@ -10,12 +10,13 @@
 const promises = require("dns/promises");
 const constants = require("internal/dns_constants");
 const { codes: { ERR_INVALID_ARG_TYPE } } = require("internal/errors");
+const { customPromisifyArgs } = require("internal/promisify");
 
 function withCallback(name, spread) {
   return {
     [name](...args) {
       const callback = args.pop();
-      if (typeof callback !== "function") throw new ERR_INVALID_ARG_TYPE("callback", "function", callback);
+      if (typeof callback !== "function") throw new ERR_INVALID_ARG_TYPE("callback", "Function", callback);
       promises[name](...args).then(
         (value) => globalThis.process.nextTick(callback, null, ...(spread ? spread(value) : [value])),
         (error) => globalThis.process.nextTick(callback, error),
@@ -34,13 +35,16 @@ for (const [name, value] of Object.entries(functions)) {
   Object.defineProperty(Resolver.prototype, name, { value, writable: true, configurable: true });
 }
 
+const lookup = withCallback("lookup", (found) => Array.isArray(found) ? [found] : [found.address, found.family]);
+Object.defineProperty(lookup, customPromisifyArgs, { value: ["address", "family"], enumerable: false });
+
 module.exports = {
   ...constants,
   ...functions,
   Resolver,
   getDefaultResultOrder: promises.getDefaultResultOrder,
   getServers: promises.getServers,
-  lookup: withCallback("lookup", (found) => Array.isArray(found) ? [found] : [found.address, found.family]),
+  lookup,
   lookupService: withCallback("lookupService"),
   promises,
   setDefaultResultOrder: promises.setDefaultResultOrder,

@@ -1,8 +1,8 @@
 //! The way out: engines open no sockets, they ask this.
 
 use crate::{
-    BindingError, ConnectError, ConnectErrorKind, ConnectRequest, Connection, EventContext, Request, Response,
-    ServiceStub,
+    BindingError, ConnectError, ConnectErrorKind, ConnectRequest, Connection, EventContext, NameError, NameErrorKind,
+    NameQuestion, NameRecord, Request, Response, ServiceStub,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,13 @@ pub trait Outbound: Send + Sync + 'static {
             request.host, request.port
         );
         Err(ConnectError::new(ConnectErrorKind::Denied, message))
+    }
+
+    /// Answers a question about a name; never with nothing. Dropping the future cancels. A network that has only `fetch` keeps
+    /// this one, which refuses.
+    async fn resolve(&self, _ctx: &EventContext, question: NameQuestion) -> Result<Vec<NameRecord>, NameError> {
+        let message = format!("{}: this network answers no questions about names", question.name);
+        Err(NameError::new(NameErrorKind::Refused, message))
     }
 }
 

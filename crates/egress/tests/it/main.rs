@@ -7,6 +7,7 @@ mod corpus;
 mod exchange;
 mod failures;
 mod guard;
+mod names;
 mod net;
 mod raw;
 mod redirects;

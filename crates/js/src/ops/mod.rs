@@ -16,6 +16,7 @@ pub(crate) mod loader;
 pub(crate) mod log;
 pub(crate) mod module;
 pub(crate) mod multipart;
+pub(crate) mod names;
 pub(crate) mod rpc;
 pub(crate) mod service;
 pub(crate) mod socket;

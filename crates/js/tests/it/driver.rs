@@ -8,8 +8,8 @@ use atoll_model::{
 use atoll_stdx::SystemClock;
 use atoll_worker::{
     Binding, BindingError, Body, Engine, Environment, Event, EventContext, Fault, Fetcher, Instance, InstanceState,
-    Job, JsException, LimitHit, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Reply, Request, RequestHead,
-    Response, ResponseHead,
+    Job, JsException, LimitHit, LogRecord, LogSink, NameError, NameQuestion, NameRecord, Outbound, OutboundRequest,
+    Outcome, Reply, Request, RequestHead, Response, ResponseHead,
 };
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -74,6 +74,11 @@ impl Echo {
 impl Outbound for Echo {
     async fn fetch(&self, _ctx: &EventContext, request: OutboundRequest) -> Result<Response, BindingError> {
         self.answer(request.request).await
+    }
+
+    /// A zone of its own: see `names.rs`.
+    async fn resolve(&self, _ctx: &EventContext, question: NameQuestion) -> Result<Vec<NameRecord>, NameError> {
+        crate::names::answer(&question)
     }
 }
 

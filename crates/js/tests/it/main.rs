@@ -13,6 +13,7 @@ mod driver;
 mod failures;
 mod limits;
 mod modules;
+mod names;
 mod native;
 mod node;
 mod ready;

@@ -177,4 +177,4 @@ function shown({ address, family }) {
   return `${family === "ipv4" ? "IPv4" : "IPv6"} ${address}`;
 }
 
-module.exports = { BlockList, SocketAddress, isIP, isIPv4, isIPv6 };
+module.exports = { BlockList, SocketAddress, groups, isIP, isIPv4, isIPv6 };
