@@ -37,6 +37,8 @@ const { webSocketFromNative, leaveWebSocket } = core.loadExtScript("ext:atoll_js
 const { RpcTarget } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { ERRORS, isStub, localStub, makeStub, rpcKind, setCodec, stubHook } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 
+// Classes of errors that arrive as what they were.
+const CLASSES = { ...ERRORS, AggregateError };
 const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
 // Things of the table that one message may hold.
 const CAPABILITIES_MAX = 10_000;
@@ -168,7 +170,7 @@ class Encoder {
     if (isResponse(value)) return this.#response(value);
     if (value instanceof Headers) return this.#host(value, ["h", headersToWire(value)]);
     if (value instanceof ReadableStream) return this.#host(value, ["i", this.#stream(value)]);
-    if (value instanceof WritableStream) return this.#host(value, ["o", this.#sink(value)]);
+    if (value instanceof WritableStream) return this.#host(value, ["o", ...this.#sink(value)]);
     if (value instanceof AbortSignal) throw new DOMException("AbortSignal serialization is not enabled.", "DataCloneError");
     // What structured clone knows, or refuses in its own words.
     if (
@@ -214,7 +216,7 @@ class Encoder {
     let type = "Error";
     for (let p = Object.getPrototypeOf(value); p !== null; p = Object.getPrototypeOf(p)) {
       const name = Object.hasOwn(p, "constructor") ? p.constructor?.name : "";
-      if (ERRORS[name]?.prototype === p) {
+      if (Object.hasOwn(CLASSES, name) && CLASSES[name].prototype === p) {
         type = name;
         break;
       }
@@ -248,8 +250,11 @@ class Encoder {
     if (stream.locked) throw new TypeError("The WritableStream has been locked to a writer.");
     const [sender, source] = op_body_open(-1);
     op_rpc_attach_sink(this.session.link, sender);
-    this.#after.push(() => Body.native(source).toStream().pipeTo(stream).catch(() => {}));
-    return this.#channels++;
+    const { promise, resolve } = Promise.withResolvers();
+    this.#after.push(() => Body.native(source).toStream().pipeTo(stream).then(() => resolve([]), (error) => resolve([error])));
+    // The other side asks how it ended: the stream was closed, or takes no more for this reason. Its writer is told, so it is
+    // nobody's uncaught exception.
+    return [this.#channels++, this.#export(() => promise)];
   }
 
   // The channel of a body, or null.
@@ -364,7 +369,7 @@ function revive(session, entry, channels, stubs) {
     case "i":
       return Body.native(channels[entry[1]]).toStream();
     case "o":
-      return sinkStream(channels[entry[1]]);
+      return sinkStream(channels[entry[1]], session.importHook(entry[2]));
     case "h": {
       // Mutable, unlike those of a message from outside.
       return new Headers(headersFromWire(entry[1]));
@@ -389,30 +394,43 @@ function revive(session, entry, channels, stubs) {
       });
     }
     case "e":
-      return new (ERRORS[entry[1]] ?? Error)();
+      return entry[1] === "AggregateError" ? new AggregateError([]) : new (ERRORS[entry[1]] ?? Error)();
     default:
       return new DOMException(entry[2], entry[1]);
   }
 }
 
-// A stream that writes into a channel. The other side's failure shows as the next write's.
-function sinkStream(sender) {
+// A stream that writes into a channel. `end` is the other side's: called, it says how its stream ended.
+function sinkStream(sender, end) {
+  const ended = async () => {
+    let failed;
+    try {
+      failed = await end.call([], []).result;
+    } finally {
+      end.release();
+    }
+    if (failed.length !== 0) throw failed[0];
+  };
   return new WritableStream({
-    async write(chunk, controller) {
+    async write(chunk) {
       let bytes = chunk;
       if (typeof chunk === "string") bytes = core.encode(chunk);
       else if (core.isAnyArrayBuffer(chunk)) bytes = new Uint8Array(chunk);
       else if (ArrayBuffer.isView(chunk)) bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
       else throw new TypeError("A WritableStream received over RPC takes ArrayBuffers, views of them and strings.");
       if (!op_body_write(sender, bytes) && !(await op_body_ready(sender))) {
-        controller.error(new TypeError("The other side of this WritableStream is gone."));
+        // Its own error says more.
+        await ended();
+        throw new TypeError("The other side of this WritableStream is gone.");
       }
     },
-    close() {
+    async close() {
       op_body_finish(sender);
+      await ended();
     },
     abort(reason) {
       op_body_fail(sender, `${reason}`);
+      end.release();
     },
   });
 }

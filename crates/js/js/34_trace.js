@@ -86,6 +86,9 @@ function traceLog(level, args, text) {
   item.logs.push({ message, level: LEVELS[level], timestamp: Date.now() });
 }
 
+// Lines of a stack that are this engine's own.
+const PLATFORM_FRAMES = /\n +at [^\n]*\(?ext:[^\n]*/g;
+
 // An exception of an event (the current one unless given); failed: it is why the event has no other outcome.
 function traceException(error, failed = false, ctx = undefined) {
   const item = ctx === undefined ? current() : items.get(ctx);
@@ -95,7 +98,7 @@ function traceException(error, failed = false, ctx = undefined) {
   item.exceptions.push({
     name: isError ? `${error.name}` : "Error",
     message: isError ? `${error.message}` : String(error),
-    stack: isError && typeof error.stack === "string" ? error.stack : undefined,
+    stack: isError && typeof error.stack === "string" ? error.stack.replace(PLATFORM_FRAMES, "") : undefined,
     timestamp: Date.now(),
   });
 }
