@@ -7,6 +7,7 @@ const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { Headers, freezeHeaders, headersFromWire, setDefaultHeader } = core.loadExtScript("ext:atoll_js/10_headers.js");
 const { Body, extractBody, mixinBody } = core.loadExtScript("ext:atoll_js/12_body.js");
 const { boundText } = core.loadExtScript("ext:atoll_js/03_account.js");
+const { isWebSocket } = core.loadExtScript("ext:atoll_js/20_websocket.js");
 
 const NATIVE = Symbol("native");
 const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -49,7 +50,12 @@ class Response {
       throw new TypeError("Failed to construct 'Response': the init (argument 2) must be an object");
     }
     const { status, statusText, headers, webSocket, encodeBody, cf } = init;
-    if (webSocket !== undefined && webSocket !== null) this.#webSocket = webSocket;
+    if (webSocket !== undefined && webSocket !== null) {
+      if (!isWebSocket(webSocket)) {
+        throw new TypeError("Incorrect type for the 'webSocket' field on 'InitializerDict': the provided value is not of type 'WebSocket'.");
+      }
+      this.#webSocket = webSocket;
+    }
     if (status !== undefined) {
       const number = Number(status);
       if (number === 101) {
@@ -60,8 +66,6 @@ class Response {
         throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
       }
       this.#status = number;
-    } else if (this.#webSocket !== null) {
-      this.#status = 101;
     }
     if (this.#webSocket !== null && this.#status !== 101) {
       throw new RangeError("Responses with a WebSocket must have status code 101.");

@@ -19,6 +19,7 @@ const OPEN = 1;
 const CLOSING = 2;
 const CLOSED = 3;
 const NATIVE = Symbol("native");
+const NO_BYTES = new Uint8Array(0);
 // As the platform has it for what a Durable Object keeps with a socket.
 const ATTACHMENT_BYTES_MAX = 16384;
 const REASON_BYTES_MAX = 123;
@@ -294,7 +295,11 @@ class WebSocket extends EventTarget {
     if (!this.#accepted) throw new TypeError(NOT_ACCEPTED);
     if (this.#closeSent) throw new TypeError("Can't call WebSocket send() after close().");
     if (core.isAnyArrayBuffer(data)) this.#transmit([1, new Uint8Array(data.slice(0))]);
-    else if (ArrayBuffer.isView(data)) this.#transmit([1, new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice()]);
+    else if (ArrayBuffer.isView(data)) {
+      // A view whose buffer was given away has no bytes, and its buffer takes no views.
+      const bytes = data.byteLength === 0 ? NO_BYTES : new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+      this.#transmit([1, bytes]);
+    }
     // A Blob is text here, as any other object.
     else this.#transmit([0, boundText(`${data}`).toWellFormed()]);
   }

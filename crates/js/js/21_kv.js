@@ -26,6 +26,10 @@ function readOptions(options, method) {
   return type;
 }
 
+function checkGiven(given, count, method, kind) {
+  if (given < count) throw new TypeError(`Failed to execute '${method}' on 'KvNamespace': parameter ${count} is not of type '${kind}'.`);
+}
+
 function checkKey(key) {
   if (typeof key !== "string") key = `${key}`;
   return key.toWellFormed();
@@ -75,6 +79,7 @@ class KvNamespace {
 
   async getWithMetadata(key, options = undefined) {
     assertInHandler();
+    checkGiven(arguments.length, 1, "getWithMetadata", "string or Array");
     currentAccount().chargeSubrequest();
     if (Array.isArray(key)) return await this.#many(key, options, true);
     const type = readOptions(options, "getWithMetadata");
@@ -108,6 +113,7 @@ class KvNamespace {
 
   async put(key, value, options = undefined) {
     assertInHandler();
+    checkGiven(arguments.length, 2, "put", "string or Object");
     currentAccount().chargeSubrequest();
     key = checkKey(key);
     if (options !== undefined && options !== null && typeof options !== "object") {
@@ -130,6 +136,7 @@ class KvNamespace {
 
   async delete(keys) {
     assertInHandler();
+    checkGiven(arguments.length, 1, "delete", "string or Array");
     currentAccount().chargeSubrequest();
     await op_kv_delete(this.#index, Array.isArray(keys) ? keys.map(checkKey) : [checkKey(keys)]);
   }

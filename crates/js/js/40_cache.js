@@ -75,6 +75,7 @@ class Cache {
   }
 
   async match(request, options = undefined) {
+    webidl.assertBranded(this, CachePrototype);
     request = toRequest(request, "match");
     if (!isAsked(request, options, "match")) return undefined;
     if (!isHttp(request)) throw new TypeError(`Fetch API cannot load: ${request.url}`);
@@ -95,6 +96,7 @@ class Cache {
   }
 
   async put(request, response) {
+    webidl.assertBranded(this, CachePrototype);
     if (!isResponse(response)) {
       throw new TypeError("Failed to execute 'put' on 'Cache': parameter 2 is not of type 'Response'.");
     }
@@ -129,6 +131,7 @@ class Cache {
   }
 
   async delete(request, options = undefined) {
+    webidl.assertBranded(this, CachePrototype);
     request = toRequest(request, "delete");
     if (!isAsked(request, options, "delete")) return false;
     currentAccount().chargeSubrequest();
@@ -172,6 +175,7 @@ unimplemented(Cache, ["add", "addAll", "keys", "matchAll"]);
 unimplemented(CacheStorage, ["delete", "has", "keys", "match"]);
 
 webidl.configureInterface(Cache);
+const CachePrototype = Cache.prototype;
 webidl.configureInterface(CacheStorage);
 
 return { Cache, caches: new CacheStorage(ILLEGAL), CacheStorage };
