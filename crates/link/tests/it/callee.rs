@@ -7,8 +7,8 @@ use atoll_worker::rpc::{RpcChannel, RpcMessage, link as rpc_link};
 use atoll_worker::{
     Binding, BindingErrorKind, Body, BodyError, CacheKey, ConnectErrorKind, ConnectRequest, DataPoint, Environment,
     Event, EventContext, Export, Fault, FaultKind, Frame, JsException, KvListOptions, KvPut, LimitHit, LogLevel,
-    LogRecord, OutboundRequest, Outcome, Props, RateLimitAsk, Redirect, Response, ResponseHead, SecureTransport,
-    StartTls, WsMessage,
+    LogRecord, NameKind, NameQuestion, OutboundRequest, Outcome, Props, RateLimitAsk, Redirect, Response, ResponseHead,
+    SecureTransport, StartTls, WsMessage,
 };
 use atoll_worker::{ClonedValue, OutboundRoute, ServiceStub, WorkerCode};
 use bytes::Bytes;
@@ -242,6 +242,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
         }
         "/cache" => respond(cache(&ctx, &env).await),
         "/connect" => respond(connect(&ctx, &env).await),
+        "/names" => respond(names(&ctx, &env).await),
         "/socket" => {
             let (mut theirs, mut ours) = atoll_worker::socket::pair();
             theirs.protocol = "chat".to_owned();
@@ -359,6 +360,16 @@ async fn cache(ctx: &EventContext, env: &Environment) -> String {
     let size = found.body.collect(1 << 20).await.unwrap().len();
     let deleted = env.cache.delete(ctx, key()).await.unwrap();
     format!("{} {} {size} {deleted}", found.head.status, found.head.status_text)
+}
+
+async fn names(ctx: &EventContext, env: &Environment) -> String {
+    let mut said = String::new();
+    for kind in [NameKind::Lookup, NameKind::Txt, NameKind::Mx, NameKind::Soa] {
+        let name = "a.test".to_owned();
+        let answer = env.outbound.resolve(ctx, NameQuestion { name, kind }).await;
+        said.push_str(&format!("{answer:?}\n"));
+    }
+    said
 }
 
 async fn connect(ctx: &EventContext, env: &Environment) -> String {

@@ -259,6 +259,15 @@ everywhere!(raw_connections_and_tls, world => {
     assert_eq!(said, expected);
 });
 
+everywhere!(questions_about_names, world => {
+    let said = text(world.fetch("/names", Body::Empty).await.body).await;
+    let expected = "Ok([NameRecord { ttl: 7, data: Address(192.0.2.1) }])\n\
+                    Ok([NameRecord { ttl: 7, data: Texts([\"a.test\", \"\"]) }])\n\
+                    Ok([NameRecord { ttl: 7, data: Mx { priority: 10, exchange: \"mx.test\" } }])\n\
+                    Err(NameError { kind: NotFound, message: \"a.test\" })\n";
+    assert_eq!(said, expected);
+});
+
 everywhere!(sockets_both_ways, world => {
     for path in ["/socket", "/outbound-socket"] {
         let response = world.fetch(path, Body::Empty).await;

@@ -7,9 +7,10 @@ use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::{
     AnalyticsDataset, Binding, BindingError, Body, CacheKey, CodeAsk, CodeSink, ConnectError, ConnectRequest,
     Connection, DataPoint, Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException,
-    KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LimitHit, LogRecord, LogSink, Outbound, OutboundRequest,
-    OutboundRoute, Outcome, Props, RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache,
-    ResponseHead, Service, ServiceStub, StartKind, StartNote, TraceContext, WorkerCode, WorkerLoader,
+    KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LimitHit, LogRecord, LogSink, NameData, NameError,
+    NameErrorKind, NameKind, NameQuestion, NameRecord, Outbound, OutboundRequest, OutboundRoute, Outcome, Props,
+    RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache, ResponseHead, Service, ServiceStub,
+    StartKind, StartNote, TraceContext, WorkerCode, WorkerLoader,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -167,6 +168,20 @@ impl Outbound for Echo {
     async fn connect(&self, ctx: &EventContext, request: ConnectRequest) -> Result<Connection, ConnectError> {
         self.0.called(ctx);
         super::raw::connect(request)
+    }
+
+    async fn resolve(&self, ctx: &EventContext, question: NameQuestion) -> Result<Vec<NameRecord>, NameError> {
+        self.0.called(ctx);
+        let record = |data| Ok(vec![NameRecord { ttl: 7, data }]);
+        match question.kind {
+            NameKind::Lookup => record(NameData::Address([192, 0, 2, 1].into())),
+            NameKind::Txt => record(NameData::Texts(vec![question.name, String::new()])),
+            NameKind::Mx => record(NameData::Mx {
+                priority: 10,
+                exchange: "mx.test".to_owned(),
+            }),
+            _ => Err(NameError::new(NameErrorKind::NotFound, question.name)),
+        }
     }
 }
 

@@ -30,9 +30,13 @@ function ascii(name) {
   return /[^\0-\x7f]/.test(name) ? require("url").domainToASCII(name) || name : name;
 }
 
-async function ask(kind, hostname, syscall, name = ascii(hostname)) {
+// Of a name's text in any spelling. What is longer is no name, and is not looked at.
+const TEXT_MAX = 1024;
+
+async function ask(kind, hostname, syscall, name = hostname) {
   try {
-    return await askName(kind, name);
+    if (name.length > TEXT_MAX) throw Object.assign(new Error("this is no name"), { code: "EBADNAME" });
+    return await askName(kind, ascii(name));
   } catch (error) {
     throw dnsError(error, syscall, hostname);
   }
