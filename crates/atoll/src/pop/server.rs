@@ -10,7 +10,7 @@ use crate::roles::running::Running;
 use crate::serve::meters::Meters as ServeMeters;
 use crate::serve::metrics::Sources;
 use crate::serve::status::Status;
-use crate::serve::{Journal, Recorded, Recorder, admin, printed};
+use crate::serve::{Journal, Recorded, Recorder, admin, printed, service_manager};
 use crate::up::child::abandoned;
 use crate::{Isolates, cordon, cores, engine};
 use async_trait::async_trait;
@@ -96,9 +96,15 @@ impl AssetBlobs for AssetObjects {
 }
 
 async fn serve(settings: &Settings, journal: &Arc<Journal>, recorded: Recorded) -> Result<(), String> {
+    // Before anything is opened or started: no child is to have it too.
+    let inherited = service_manager::inherited().map_err(|error| format!("http.listen: {error}"))?;
     let data = data_directory(settings)?;
     Running::forget(&data);
-    let agent = Agent::open(options(settings, &data)?)
+    let listen = match &inherited {
+        Some(listener) => listener.local_addr().map_err(|error| format!("http.listen: {error}"))?,
+        None => settings.address("http.listen"),
+    };
+    let agent = Agent::open(options(settings, &data, listen)?)
         .await
         .map_err(|error| error.to_string())?;
     let platform = make_platform(settings).await?;
@@ -124,7 +130,17 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>, recorded: Recorded) 
     let tails = Tails::new(platform.clock.clone());
     platform.host.logs().tap(tails.clone());
     let runtime = PopRuntime::new(platform.clone(), sites.clone(), versions, meters.clone(), tails);
-    let server = Server::new(settings, &agent, platform, runtime, meters, journal.clone(), recorded).await?;
+    let server = Server::new(
+        settings,
+        inherited,
+        &agent,
+        platform,
+        runtime,
+        meters,
+        journal.clone(),
+        recorded,
+    )
+    .await?;
     server.run(settings, data).await
 }
 
@@ -138,7 +154,7 @@ fn data_directory(settings: &Settings) -> Result<PathBuf, String> {
     path.canonicalize().map_err(failed)
 }
 
-fn options(settings: &Settings, data: &std::path::Path) -> Result<Options, String> {
+fn options(settings: &Settings, data: &std::path::Path, http: SocketAddr) -> Result<Options, String> {
     let join_token = match settings.path("control.join_token_file") {
         Some(path) => match std::fs::read_to_string(&path) {
             Ok(token) => Some(token.trim().to_owned()),
@@ -160,7 +176,6 @@ fn options(settings: &Settings, data: &std::path::Path) -> Result<Options, Strin
             .to_owned()
     });
     let name = settings.some_text("pop.name").map_or_else(host_name, str::to_owned);
-    let http = settings.address("http.listen");
     let scheme = if settings.some_text("http.tls_certificates").is_some() {
         "https"
     } else {
@@ -251,6 +266,7 @@ impl Server {
     )]
     async fn new(
         settings: &Settings,
+        inherited: Option<std::net::TcpListener>,
         agent: &Arc<Agent>,
         platform: Arc<Platform>,
         runtime: Arc<PopRuntime>,
@@ -294,7 +310,7 @@ impl Server {
         let options = EdgeOptions {
             geo: platform::geo(&databases, address).map_err(|error| format!("http.geo_databases: {error:?}"))?,
             tls,
-            reuse_port: settings.flag("http.reuse_port"),
+            reuse_port: settings.flag("http.reuse_port") && inherited.is_none(),
             error_detail: ErrorDetail::Terse,
             local_triggers: false,
             limits: EdgeLimits {
@@ -304,14 +320,11 @@ impl Server {
             clock: platform.clock.clone(),
             tracer: platform.tracing(),
         };
-        let edge = Edge::bind(
-            address,
-            options,
-            runtime.sites.clone(),
-            recorder.clone(),
-            recorder.clone(),
-        )
-        .await;
+        let (sites, events) = (runtime.sites.clone(), recorder.clone());
+        let edge = match inherited {
+            Some(listener) => Edge::inherit(listener, options, sites, events, recorder.clone()),
+            None => Edge::bind(address, options, sites, events, recorder.clone()).await,
+        };
         let edge = edge.map_err(|error| format!("http.listen {address}: {error}"))?;
         // Set once: there is one listener.
         let _ = sources.edge.set(edge.handle());
@@ -391,6 +404,7 @@ impl Server {
             publication = activated.wait_for(|publication| *publication > 0) => {
                 let publication = publication.map_or(0, |publication| *publication);
                 self.status.ready();
+                service_manager::notify("READY=1");
                 self.journal.say("info", format!("ready: publication {publication}, {} workers", self.runtime.sites.workers()));
                 false
             }
@@ -400,6 +414,7 @@ impl Server {
             stopped.await;
         }
         self.status.not_ready("stopping");
+        service_manager::notify("STOPPING=1");
         self.journal.say("info", "stopping".to_owned());
         self.agent.drain();
         if let Some(triggers) = self.runtime.triggers.get() {

@@ -15,7 +15,7 @@ pub(crate) mod metrics;
 pub(crate) mod process;
 mod program;
 mod record;
-mod service_manager;
+pub(crate) mod service_manager;
 mod sites;
 pub(crate) mod status;
 
