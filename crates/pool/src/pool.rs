@@ -250,7 +250,7 @@ impl Shared {
             for verdict in verdicts.into_iter().flatten() {
                 self.execute(verdict);
             }
-            let watching = self.visit() || !crowded.is_empty();
+            let watching = self.visit() || !crowded.is_empty() || self.ready.holds_back();
             let now = Instant::now();
             // What runs leaves something to be looked at afterwards.
             later |= !quiet;

@@ -22,6 +22,9 @@ pub const DEMAND_WINDOW: Duration = Duration::from_secs(60);
 const DEMAND_MIN: f64 = 0.05;
 /// What making one is taken to take while nothing has been measured.
 const MAKE_ASSUMED: Duration = Duration::from_millis(5);
+/// How long no successor is made of one that was taken: who took it needs the core now, and would wait for it where cores are
+/// few. About twice what a start takes.
+const HELD_BACK: Duration = Duration::from_millis(10);
 /// Whose turn it is while one is made: nobody's, but nobody's turns are shared out as everybody's are.
 const NOBODY: &str = "";
 
@@ -80,6 +83,8 @@ struct State {
     engine: Option<Arc<dyn Engine>>,
     parked: Vec<mpsc::SyncSender<Given>>,
     making: bool,
+    /// None is made before: one was taken.
+    not_before: Option<Instant>,
     /// The engine makes none.
     none: bool,
     demand: Demand,
@@ -123,7 +128,17 @@ impl Ready {
             return None;
         }
         state.demand.started(now);
-        state.parked.pop()
+        let taken = state.parked.pop();
+        if taken.is_some() {
+            // Takes that follow do not put it off any further.
+            state.not_before.get_or_insert(now + HELD_BACK);
+        }
+        taken
+    }
+
+    /// Whether one is to be made, only not yet.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.max != 0 && self.lock().not_before.is_some()
     }
 
     /// How many there are.
@@ -141,7 +156,11 @@ impl Ready {
         // Their threads see that nothing will come, and end.
         let keep = target.min(state.parked.len());
         let unwanted = state.parked.split_off(keep);
-        let wants = has_room && !state.none && !state.making && state.parked.len() < target;
+        if state.not_before.is_some_and(|at| now >= at) {
+            state.not_before = None;
+        }
+        let may = has_room && !state.none && !state.making && state.not_before.is_none();
+        let wants = may && state.parked.len() < target;
         let engine = state.engine.clone().filter(|_| wants);
         state.making |= engine.is_some();
         drop(state);
@@ -246,6 +265,32 @@ fn run(shared: &Arc<Shared>, engine: &Arc<dyn Engine>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atoll_model::WorkerVersion;
+    use atoll_worker::{Environment, Fault, Instance};
+
+    struct NoEngine;
+
+    impl Engine for NoEngine {
+        fn instantiate(&self, _: Arc<WorkerVersion>, _: Environment) -> Result<Box<dyn Instance>, Fault> {
+            unreachable!("nothing is started here")
+        }
+    }
+
+    #[test]
+    fn who_takes_one_starts_before_its_successor_is_made() {
+        let (ready, now) = (Ready::new(2), Instant::now());
+        let engine: Arc<dyn Engine> = Arc::new(NoEngine);
+        assert!(ready.take(&engine, now).is_none() && !ready.holds_back());
+        assert!(ready.level(true, now).is_some(), "the first start has one made");
+        let (give, _given) = mpsc::sync_channel(1);
+        ready.park(give, Duration::from_millis(5));
+        assert!(ready.take(&engine, now).is_some() && ready.holds_back());
+        let early = now + HELD_BACK / 2;
+        assert!(ready.level(true, early).is_none() && ready.holds_back());
+        // A second wish in the meantime changes nothing.
+        assert!(ready.take(&engine, early).is_none());
+        assert!(ready.level(true, now + HELD_BACK).is_some() && !ready.holds_back());
+    }
 
     #[test]
     fn as_many_are_ready_as_are_wanted_while_one_is_made() {
