@@ -45,7 +45,7 @@ pub struct AccessRecord {
     pub version: Option<VersionId>,
     /// The event's id, as error answers and the worker's own records show it; none without an event.
     pub request_id: Option<RequestId>,
-    /// The front's own limit that the request broke: its status is 413, 414 or 431.
+    /// The front's own limit that the request broke (its status is 413, 414 or 431), or the answer's headers (500).
     pub limit: Option<Limit>,
 }
 
