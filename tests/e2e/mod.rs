@@ -13,6 +13,7 @@ mod shutdown;
 mod templates;
 mod traces;
 mod up;
+mod wrangler;
 
 use crate::runner::client::{self, Answer};
 use crate::runner::format::Protocol;
@@ -28,6 +29,7 @@ use std::path::Path;
 pub fn tests(npm: bool) -> Vec<Trial> {
     let built = ready("ATOLL_TEST_FRAMEWORKS");
     let installed = ready("ATOLL_TEST_LIBRARIES");
+    let wrangler = ready("ATOLL_TEST_WRANGLER");
     let locks = cordon::machine_locks();
     vec![
         trial(
@@ -55,6 +57,7 @@ pub fn tests(npm: bool) -> Vec<Trial> {
         trial("up::versions_on_every_pop", up::versions_on_every_pop),
         trial("up::pops_outlive_the_control_plane", up::pops_outlive_the_control_plane),
         trial("up::a_second_run_goes_on", up::a_second_run_goes_on),
+        trial("wrangler::table_of_commands", wrangler::table_of_commands).with_ignored_flag(!wrangler),
         trial("traces::one_tree", traces::one_tree),
         trial("traces::a_collector_that_is_away", traces::a_collector_that_is_away),
         trial("serve::several_projects_by_host", serve::several_projects_by_host),

@@ -27,11 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const POPS: u16 = 3;
 
 /// What `atoll up` started.
-struct Up {
+pub struct Up {
     child: Child,
-    api: SocketAddr,
-    token: String,
-    pops: Vec<SocketAddr>,
+    /// The control plane's API.
+    pub api: SocketAddr,
+    /// A token for everything.
+    pub token: String,
+    /// Where the PoPs serve, in the order of their names.
+    pub pops: Vec<SocketAddr>,
     directory: PathBuf,
 }
 
@@ -48,7 +51,8 @@ fn free_ports(count: u16) -> Result<u16> {
 }
 
 impl Up {
-    async fn start(directory: &Path) -> Result<Self> {
+    /// Starts a platform of three PoPs, with its state in a folder of `directory`.
+    pub async fn start(directory: &Path) -> Result<Self> {
         let (control, pops) = (free_ports(2)?, free_ports(POPS)?);
         Self::start_at(directory, control, pops).await
     }
@@ -195,7 +199,8 @@ impl Up {
         Ok(begun.elapsed())
     }
 
-    async fn stop(mut self) -> Result<()> {
+    /// Ends it as Ctrl-C does.
+    pub async fn stop(mut self) -> Result<()> {
         let pid = i32::try_from(self.child.id().context("it runs")?)?;
         // SAFETY: a number of a child that has not been waited for.
         unsafe { libc::kill(pid, libc::SIGINT) };

@@ -1,7 +1,8 @@
 //! What wrangler is to do against a control plane: commands, how each ends, and what is there afterwards.
 //!
-//! The table knows of the control plane no more than [`Target`]: what is there afterwards is asked of its API. Steps run one after
-//! the other; a later one builds on those before it. `{NAME}` in arguments, paths and expectations is what an earlier step kept.
+//! The table knows of the control plane no more than [`Target`]: what is there afterwards is asked of its API, and of the PoPs behind
+//! it if there are some. Steps run one after the other; a later one builds on those before it. `{NAME}` in arguments, paths, files and
+//! expectations is what an earlier step kept.
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -9,10 +10,10 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
@@ -32,10 +33,18 @@ pub struct Target {
     pub account: String,
 }
 
-/// Something to see in a tail of a worker.
-pub trait Events {
+/// How long the PoPs may take until they serve what a command did: a bake, on a busy machine.
+const SERVED_MAX: Duration = Duration::from_secs(90);
+/// Between two looks at what they serve.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What stands behind the control plane.
+pub trait Pops {
     /// Has the worker `shop` handle a request.
     fn cause(&self) -> impl Future<Output = Result<()>>;
+
+    /// What every PoP answers to a GET: status and body. Nothing, where the PoPs only record what they are told.
+    fn answers(&self, host: &str, path: &str) -> impl Future<Output = Result<Vec<(u16, String)>>>;
 }
 
 /// Of a step.
@@ -54,6 +63,8 @@ struct Step {
     keeps: &'static [(&'static str, &'static str)],
     /// What is there afterwards: path below the account, JSON pointer into the result, value.
     then: &'static [(&'static str, &'static str, &'static str)],
+    /// What every PoP answers afterwards: host, path, status, body (any, if this is empty).
+    serves: &'static [(&'static str, &'static str, u16, &'static str)],
 }
 
 const STEP: Step = Step {
@@ -64,7 +75,12 @@ const STEP: Step = Step {
     says: &[],
     keeps: &[],
     then: &[],
+    serves: &[],
 };
+
+/// Hosts of workers.
+const SHOP: &str = "shop.{SUBDOMAIN}.localhost";
+const READER: &str = "reader.{SUBDOMAIN}.localhost";
 
 /// Projects: folder, file, text.
 const FILES: &[(&str, &str, &str)] = &[
@@ -73,14 +89,23 @@ const FILES: &[(&str, &str, &str)] = &[
         "wrangler.jsonc",
         r#"{
             "name": "shop", "main": "src/index.js", "compatibility_date": "2026-01-01", "preview_urls": true,
-            "vars": {"GREETING": "hi"}, "observability": {"enabled": true},
+            "vars": {"GREETING": "hi"}, "observability": {"enabled": true}, "version_metadata": {"binding": "VERSION"},
             "assets": {"directory": "./public", "binding": "ASSETS"}
         }"#,
     ),
     (
         "shop",
         "src/index.js",
-        "export default { async fetch(request, env) { console.log('seen'); return new Response(env.GREETING); } };\n",
+        r#"export default {
+            async fetch(request, env) {
+                console.log("seen");
+                const { pathname } = new URL(request.url);
+                if (pathname === "/version") return new Response(env.VERSION.id);
+                if (pathname === "/secrets") return Response.json([env.TOKEN, env.A, env.B, env.C].map((one) => one ?? "-"));
+                return new Response(env.GREETING);
+            },
+        };
+        "#,
     ),
     ("shop", "public/index.html", "<h1>hi</h1>\n"),
     ("shop", "public/sub/a.css", "body {}\n"),
@@ -113,6 +138,24 @@ const FILES: &[(&str, &str, &str)] = &[
         "older",
         "index.js",
         "addEventListener('fetch', (event) => event.respondWith(new Response('x')));\n",
+    ),
+    (
+        "reader",
+        "wrangler.jsonc",
+        r#"{
+            "name": "reader", "main": "index.js", "compatibility_date": "2026-01-01",
+            "kv_namespaces": [{"binding": "ITEMS", "id": "{NS}"}]
+        }"#,
+    ),
+    (
+        "reader",
+        "index.js",
+        r#"export default {
+            async fetch(request, env) {
+                return new Response(await env.ITEMS.get(new URL(request.url).pathname.slice(1)) ?? "nothing");
+            },
+        };
+        "#,
     ),
     (
         "broken",
@@ -167,6 +210,13 @@ const STEPS: &[Step] = &[
                 r#"{"enabled": true, "previews_enabled": true}"#,
             ),
         ],
+        serves: &[
+            (SHOP, "/version", 200, "{V1}"),
+            (SHOP, "/anything", 200, "hi"),
+            (SHOP, "/", 200, "<h1>hi</h1>\n"),
+            (SHOP, "/sub/a.css", 200, "body {}\n"),
+            (SHOP, "/old", 301, ""),
+        ],
         ..STEP
     },
     Step {
@@ -196,6 +246,7 @@ const STEPS: &[Step] = &[
             "/deployments/0/versions/0/version_id",
             "\"{V2}\"",
         )],
+        serves: &[("stage-shop.{SUBDOMAIN}.localhost", "/version", 200, "{V3}")],
         ..STEP
     },
     Step {
@@ -243,10 +294,12 @@ const STEPS: &[Step] = &[
                 "\"back\"",
             ),
         ],
+        serves: &[(SHOP, "/version", 200, "{V1}")],
         ..STEP
     },
     Step {
         arguments: &["versions", "deploy", "{V3}@100", "-y"],
+        serves: &[(SHOP, "/version", 200, "{V3}")],
         ..STEP
     },
     Step {
@@ -262,6 +315,7 @@ const STEPS: &[Step] = &[
             "",
             r#"[{"name": "TOKEN", "type": "secret_text"}]"#,
         )],
+        serves: &[(SHOP, "/secrets", 200, r#"["s3cret","-","-","-"]"#)],
         ..STEP
     },
     Step {
@@ -276,10 +330,12 @@ const STEPS: &[Step] = &[
             "",
             r#"[{"name": "A", "type": "secret_text"}, {"name": "B", "type": "secret_text"}]"#,
         )],
+        serves: &[(SHOP, "/secrets", 200, r#"["-","1","2","-"]"#)],
         ..STEP
     },
     Step {
         arguments: &["secret", "delete", "A"],
+        serves: &[(SHOP, "/secrets", 200, r#"["-","-","2","-"]"#)],
         ..STEP
     },
     Step {
@@ -289,6 +345,7 @@ const STEPS: &[Step] = &[
             "",
             r#"[{"name": "B", "type": "secret_text"}]"#,
         )],
+        serves: &[(SHOP, "/version", 200, "{V4}")],
         keeps: &[("V4", "Current Version ID: ")],
         ..STEP
     },
@@ -336,6 +393,7 @@ const STEPS: &[Step] = &[
             "/default_environment/script/has_modules",
             "false",
         )],
+        serves: &[("older.{SUBDOMAIN}.localhost", "/", 200, "x")],
         ..STEP
     },
     Step {
@@ -369,6 +427,12 @@ const STEPS: &[Step] = &[
                 "50",
             ),
             ("/workers/scripts/other/subdomain", "/enabled", "false"),
+        ],
+        serves: &[
+            ("example.com", "/api/some", 200, "x"),
+            ("shop.example.com", "/", 200, "x"),
+            // Its own address is off, as Cloudflare has it for a worker with routes.
+            ("other.{SUBDOMAIN}.localhost", "/", 404, ""),
         ],
         ..STEP
     },
@@ -426,6 +490,12 @@ const STEPS: &[Step] = &[
         ..STEP
     },
     Step {
+        project: "reader",
+        arguments: &["deploy"],
+        serves: &[(READER, "/a/b", 200, "hello"), (READER, "/x", 200, "nothing")],
+        ..STEP
+    },
+    Step {
         arguments: &[
             "kv",
             "key",
@@ -447,6 +517,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         arguments: &["kv", "bulk", "put", "pairs.json", "--namespace-id", "{NS}", "--remote"],
+        serves: &[(READER, "/x", 200, "1"), (READER, "/y", 200, "hi")],
         ..STEP
     },
     Step {
@@ -471,11 +542,19 @@ const STEPS: &[Step] = &[
             "--force",
         ],
         then: &[("/storage/kv/namespaces/{NS}/keys", "/0/name", "\"a/b\"")],
+        serves: &[(READER, "/x", 200, "nothing"), (READER, "/a/b", 200, "hello")],
         ..STEP
     },
     Step {
         arguments: &["kv", "key", "delete", "a/b", "--namespace-id", "{NS}", "--remote"],
         then: &[("/storage/kv/namespaces/{NS}/keys", "", "[]")],
+        serves: &[(READER, "/a/b", 200, "nothing")],
+        ..STEP
+    },
+    Step {
+        project: "reader",
+        arguments: &["delete", "--name", "reader"],
+        serves: &[(READER, "/a/b", 404, "")],
         ..STEP
     },
     Step {
@@ -510,16 +589,23 @@ const LAST: &[Step] = &[
         arguments: &["delete", "--name", "shop"],
         says: &["other"],
         then: &[("/workers/workers/other", "/name", "\"other\"")],
+        // wrangler is told who binds to it, and asks; without a terminal it takes its own question for answered.
+        serves: &[(SHOP, "/anything", 404, "")],
         ..STEP
     },
     Step {
         arguments: &["delete", "--name", "other", "--force"],
         then: &[("/workers/domains", "", "[]")],
+        serves: &[
+            ("example.com", "/api/some", 404, ""),
+            ("shop.example.com", "/", 404, ""),
+        ],
         ..STEP
     },
     Step {
         arguments: &["delete", "--name", "older"],
         then: &[("/workers/scripts", "", "[]")],
+        serves: &[("older.{SUBDOMAIN}.localhost", "/", 404, "")],
         ..STEP
     },
 ];
@@ -559,29 +645,29 @@ pub fn installed(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     bail!("there is no Node.js in {}", modules.display())
 }
 
-struct Run<'a> {
+struct Run<'a, P> {
     target: &'a Target,
+    pops: &'a P,
     node: PathBuf,
     wrangler: PathBuf,
     temp: tempfile::TempDir,
     kept: BTreeMap<String, String>,
+    /// Projects whose files are written: with the first command in them, so that they can name what was kept until then.
+    written: BTreeSet<&'static str>,
 }
 
 /// Runs all of it, with the packages that are installed in `folder`.
-pub async fn run(folder: &Path, target: &Target, events: &impl Events) -> Result<()> {
+pub async fn run(folder: &Path, target: &Target, pops: &impl Pops) -> Result<()> {
     let (node, wrangler) = installed(folder)?;
     let temp = tempfile::tempdir()?;
-    for (project, file, text) in FILES {
-        let path = temp.path().join(project).join(file);
-        std::fs::create_dir_all(path.parent().context("a file has a folder")?)?;
-        std::fs::write(path, text)?;
-    }
     let mut run = Run {
         target,
+        pops,
         node,
         wrangler,
         temp,
         kept: BTreeMap::new(),
+        written: BTreeSet::new(),
     };
     run.kept.insert("ACCOUNT".to_owned(), target.account.clone());
     let own = run.ask("/workers/subdomain").await?;
@@ -593,12 +679,11 @@ pub async fn run(folder: &Path, target: &Target, events: &impl Events) -> Result
     for step in STEPS {
         run.step(step).await?;
     }
-    run.tail(&["tail", "shop", "--format", "json"], "\"outcome\"", events)
-        .await?;
+    run.tail(&["tail", "shop", "--format", "json"], "\"outcome\"").await?;
     let filters = [
         "tail", "shop", "--format", "pretty", "--status", "ok", "--method", "GET", "--ip", "self",
     ];
-    run.tail(&filters, "GET http", events).await?;
+    run.tail(&filters, "GET http").await?;
     for step in LAST {
         run.step(step).await?;
     }
@@ -606,7 +691,36 @@ pub async fn run(folder: &Path, target: &Target, events: &impl Events) -> Result
     Ok(())
 }
 
-impl Run<'_> {
+impl<P: Pops> Run<'_, P> {
+    fn write(&mut self, project: &'static str) -> Result<()> {
+        if !self.written.insert(project) {
+            return Ok(());
+        }
+        for (_, file, text) in FILES.iter().filter(|(of, ..)| *of == project) {
+            let path = self.temp.path().join(project).join(file);
+            std::fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+            std::fs::write(path, filled(text, &self.kept))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every PoP answers so.
+    async fn serves(&self, host: &str, path: &str, status: u16, body: &str) -> Result<()> {
+        let right = |(found, said): &(u16, String)| *found == status && (body.is_empty() || said == body);
+        let begun = Instant::now();
+        loop {
+            let answers = self.pops.answers(host, path).await?;
+            if answers.iter().all(right) {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < SERVED_MAX,
+                "the PoPs answer {answers:?} to {host}{path}, not {status} {body:?}"
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     fn command(&self, project: &str, arguments: &[String]) -> Command {
         let mut command = Command::new(&self.node);
         command
@@ -632,8 +746,10 @@ impl Run<'_> {
     }
 
     async fn step(&mut self, step: &Step) -> Result<()> {
+        self.write(step.project)?;
         let arguments: Vec<String> = step.arguments.iter().map(|text| filled(text, &self.kept)).collect();
         let name = format!("wrangler {} in {}", arguments.join(" "), step.project);
+        let begun = Instant::now();
         let mut child = self
             .command(step.project, &arguments)
             .spawn()
@@ -674,6 +790,12 @@ impl Run<'_> {
                 "after {name}: {path} has {found} at {pointer:?}, not {expected}"
             );
         }
+        for (host, path, status, body) in step.serves {
+            let (host, body) = (filled(host, &self.kept), filled(body, &self.kept));
+            let served = self.serves(&host, path, *status, &body).await;
+            served.with_context(|| format!("after {name}"))?;
+        }
+        println!("{name}: {:.1?}", begun.elapsed());
         Ok(())
     }
 
@@ -694,7 +816,7 @@ impl Run<'_> {
     }
 
     /// Has a tail show an event, and ends it as a person does.
-    async fn tail(&self, arguments: &[&str], shows: &str, events: &impl Events) -> Result<()> {
+    async fn tail(&self, arguments: &[&str], shows: &str) -> Result<()> {
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
         let name = arguments.join(" ");
         let mut child = self.command("shop", &arguments).spawn()?;
@@ -703,7 +825,7 @@ impl Run<'_> {
         let mut lines = BufReader::new(output).lines();
         let mut said = String::new();
         for _ in 0..EVENTS_MAX {
-            events.cause().await?;
+            self.pops.cause().await?;
             // A read that is given up has taken nothing: lines are whole or not there.
             while let Ok(line) = tokio::time::timeout(EVENT_EVERY, lines.next_line()).await {
                 let Some(line) = line? else {

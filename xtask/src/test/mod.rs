@@ -155,6 +155,7 @@ pub fn command(options: &Options) -> CommandResult {
             "ATOLL_TEST_LIBRARIES",
             if libraries_ready { "ready" } else { "missing" },
         );
+        specs.env("ATOLL_TEST_WRANGLER", if wrangler_ready { "ready" } else { "missing" });
         specs.env(
             "ATOLL_TEST_FRAMEWORKS",
             if frameworks_ready { "ready" } else { "missing" },
