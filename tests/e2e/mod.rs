@@ -54,6 +54,7 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             "isolation::one_server_for_one_state",
             isolation::one_server_for_one_state,
         ),
+        trial("up::the_guestbook", up::the_guestbook),
         trial("up::versions_on_every_pop", up::versions_on_every_pop),
         trial("up::pops_outlive_the_control_plane", up::pops_outlive_the_control_plane),
         trial("up::a_second_run_goes_on", up::a_second_run_goes_on),

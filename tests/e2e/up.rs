@@ -11,7 +11,6 @@ use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -236,9 +235,112 @@ fn says(text: &str) -> String {
     format!("export default {{ fetch() {{ return new Response({text:?}); }} }};\n")
 }
 
+/// As many requests as a share of the traffic is measured with.
+const REQUESTS: usize = 5_000;
+
+impl Up {
+    /// Runs a command of ours in a project, as a person does.
+    async fn command(&self, project: &Path, words: &[&str]) -> Result<()> {
+        let Subject::Atoll(program) = Subject::find()? else {
+            bail!("this is about Atoll itself");
+        };
+        let mut command = Command::new(program);
+        command
+            .args(words)
+            .current_dir(project)
+            .env("ATOLL_CONTROL", format!("http://{}", self.api))
+            .env("ATOLL_TOKEN", &self.token)
+            .env("ATOLL_ACCOUNT", "main")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output()).await;
+        let output = output.with_context(|| format!("atoll {} does not end", words.join(" ")))??;
+        if !output.status.success() {
+            bail!(
+                "atoll {} ended with {}: {}{}",
+                words.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
+    }
+
+    /// How many of [`REQUESTS`] to a worker, over all PoPs, are answered with each of these texts in them. Any other answer is an
+    /// error.
+    async fn counted<const N: usize>(&self, worker: &str, marks: [&str; N]) -> Result<[usize; N]> {
+        let mut asked = futures_util::stream::iter(0..REQUESTS)
+            .map(|number| self.ask(self.pops[number % self.pops.len()], worker, None))
+            .buffer_unordered(16);
+        let mut counts = [0; N];
+        while let Some(answer) = asked.next().await {
+            let (status, text) = answer?;
+            let Some(at) = marks.iter().position(|mark| status == 200 && text.contains(mark)) else {
+                bail!("a request is answered {status} {text}");
+            };
+            counts[at] += 1;
+        }
+        Ok(counts)
+    }
+}
+
+/// The quick start: the guestbook comes to three PoPs, another version of it to a tenth of the requests, and goes again.
+pub async fn the_guestbook() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let up = Up::start(directory.path()).await?;
+    up.command(directory.path(), &["init", "guestbook", "--template", "guestbook"])
+        .await?;
+    let project = directory.path().join("guestbook");
+    up.command(&project, &["deploy"]).await?;
+    // It has said that it is live on all PoPs: now it is.
+    let all_have = async |mark: &str| -> Result<bool> {
+        for pop in &up.pops {
+            let (status, text) = up.ask(*pop, "guestbook", None).await?;
+            if status != 200 || !text.contains(mark) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    if !all_have("The Atoll guestbook").await? {
+        bail!("`atoll deploy` ended, and not every PoP has the guestbook");
+    }
+    let config = project.join("wrangler.jsonc");
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, text.replace("The Atoll guestbook", "The second guestbook"))?;
+    up.command(&project, &["deploy", "--immediate", "--percent", "10"])
+        .await?;
+    let [first, second] = up
+        .counted("guestbook", ["The Atoll guestbook", "The second guestbook"])
+        .await?;
+    let share = second as f64 * 100.0 / REQUESTS as f64;
+    println!("of {REQUESTS} requests on three PoPs {first} came to the first version, {second} to the one with 10 %");
+    if (share - 10.0).abs() > 2.0 {
+        bail!("{share} % of the requests came to the version with 10 %");
+    }
+    up.command(&project, &["deploy", "--immediate"]).await?;
+    if !all_have("The second guestbook").await? {
+        bail!("`atoll deploy --immediate` ended, and not every PoP has the second version");
+    }
+    let begun = Instant::now();
+    let path = "/v1/accounts/main/workers/guestbook/rollback";
+    up.json("POST", path, json!({"immediate": true})).await?;
+    while !all_have("The Atoll guestbook").await? {
+        if begun.elapsed() > PATIENCE {
+            bail!("the rollback is not seen on every PoP");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    println!(
+        "a rollback was seen on three PoPs after {} ms",
+        begun.elapsed().as_millis()
+    );
+    up.stop().await
+}
+
 /// Percentages, sticky keys, overrides, aliases, rollback: on all three PoPs.
 pub async fn versions_on_every_pop() -> Result<()> {
-    const REQUESTS: usize = 5_000;
     let directory = tempfile::tempdir()?;
     let up = Up::start(directory.path()).await?;
     let first = up.upload("shop", &says("one")).await?;
@@ -258,19 +360,13 @@ pub async fn versions_on_every_pop() -> Result<()> {
             tokio::time::sleep(LOOK).await;
         }
     }
-    let asked = futures_util::stream::iter(0..REQUESTS)
-        .map(|number| up.ask(up.pops[number % up.pops.len()], "shop", None))
-        .buffer_unordered(16);
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let answers: Vec<_> = asked.collect().await;
-    for answer in answers {
-        let (status, text) = answer?;
-        *counts.entry(format!("{status} {text}")).or_default() += 1;
-    }
-    let share = *counts.get("200 two").unwrap_or(&0) as f64 * 100.0 / REQUESTS as f64;
-    println!("the version with 10 % answered {share:.1} % of {REQUESTS} requests on three PoPs: {counts:?}");
-    if counts.len() != 2 || (share - 10.0).abs() > 2.0 {
-        bail!("{share} % of the requests are the second version's: {counts:?}");
+    let [first_count, second_count] = up.counted("shop", ["one", "two"]).await?;
+    let share = second_count as f64 * 100.0 / REQUESTS as f64;
+    println!(
+        "of {REQUESTS} requests on three PoPs {first_count} came to the first version, {second_count} to the one with 10 %"
+    );
+    if (share - 10.0).abs() > 2.0 {
+        bail!("{share} % of the requests came to the version with 10 %");
     }
     // A key sticks, on every PoP to the same version.
     for key in ["a", "b", "c", "d", "e", "f"] {
