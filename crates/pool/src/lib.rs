@@ -40,7 +40,7 @@ pub use options::{
     PoolStats, QUANTUM, REST_AFTER, ROOM_WAIT_MAX, STACK_BYTES, TERMINATION_GRACE, TURN_MAX_DEFAULT,
 };
 pub use pool::Pool;
-pub use ready::{DEMAND_WINDOW, READY_MAX};
+pub use ready::{DEMAND_WINDOW, HELD_BACK, READY_MAX};
 pub use slot::{Answer, Refusal};
 pub use sys::{DEMOTION_NICE, NicePriority, Priority, ThreadId, wake_without_preempting};
 pub use time::{Monotonic, SystemTime};

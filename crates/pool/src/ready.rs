@@ -24,7 +24,7 @@ const DEMAND_MIN: f64 = 0.05;
 const MAKE_ASSUMED: Duration = Duration::from_millis(5);
 /// How long no successor is made of one that was taken: who took it needs the core now, and would wait for it where cores are
 /// few. About twice what a start takes.
-const HELD_BACK: Duration = Duration::from_millis(10);
+pub const HELD_BACK: Duration = Duration::from_millis(10);
 /// Whose turn it is while one is made: nobody's, but nobody's turns are shared out as everybody's are.
 const NOBODY: &str = "";
 

@@ -3,7 +3,8 @@
 use crate::fake::{FakeMemory, ManualTime, context, environment, event, until, version};
 use crate::{World, check, echo, kind, limits, options, run};
 use atoll_pool::{
-    DELAY_INTERVAL, DELAY_TARGET, DEMAND_WINDOW, EXTRA_KEPT, ISOLATE_BYTES_ASSUMED, PoolOptions, REST_AFTER, WorkerSlot,
+    DELAY_INTERVAL, DELAY_TARGET, DEMAND_WINDOW, EXTRA_KEPT, HELD_BACK, ISOLATE_BYTES_ASSUMED, PoolOptions, REST_AFTER,
+    WorkerSlot,
 };
 use atoll_worker::{FaultKind, StartKind};
 use std::sync::Arc;
@@ -285,11 +286,13 @@ fn a_ready_isolate_is_handed_over_and_none_is_kept_for_ever() {
         echo(&second).await;
         assert_eq!(world.stage.from_prepared.load(Ordering::SeqCst), 1);
         assert_eq!(world.pool.stats().ready_used, 1);
-        // It is replaced, and the one that takes its place breaks as any does.
+        // It is replaced, once who took it had time to start, and the one that takes its place breaks as any does.
+        time.pass(HELD_BACK);
         until(|| world.pool.stats().ready == 1).await;
         assert_eq!(kind(&second, "panic").await, FaultKind::Internal);
         echo(&second).await;
         assert_eq!(world.pool.stats().ready_used, 2);
+        time.pass(HELD_BACK);
         until(|| world.pool.stats().ready == 1).await;
         time.pass(5 * DEMAND_WINDOW);
         until(|| world.stage.dropped_prepared.load(Ordering::SeqCst) == 1).await;
