@@ -260,6 +260,7 @@ impl Drive {
         }
         if self.start.is_some() && matches!(state, InstanceState::Idle | InstanceState::Busy) {
             self.member.started();
+            self.slot.start_is_over();
             if let Some(start) = self.start.take() {
                 let took = self.slot.now().saturating_duration_since(start.began);
                 self.slot.is_ready(self.id, took.saturating_sub(start.waited));

@@ -22,9 +22,9 @@ pub const DEMAND_WINDOW: Duration = Duration::from_secs(60);
 const DEMAND_MIN: f64 = 0.05;
 /// What making one is taken to take while nothing has been measured.
 const MAKE_ASSUMED: Duration = Duration::from_millis(5);
-/// How long no successor is made of one that was taken: who took it needs the core now, and would wait for it where cores are
-/// few. About twice what a start takes.
-pub const HELD_BACK: Duration = Duration::from_millis(10);
+/// How long at most no successor is made of one that was taken: who took it needs the core until its modules have been evaluated,
+/// and would wait for it where cores are few. Twice what a large bundle takes.
+pub const HELD_BACK: Duration = Duration::from_millis(50);
 /// Whose turn it is while one is made: nobody's, but nobody's turns are shared out as everybody's are.
 const NOBODY: &str = "";
 
@@ -134,6 +134,13 @@ impl Ready {
             state.not_before.get_or_insert(now + HELD_BACK);
         }
         taken
+    }
+
+    /// A start is over: what was put off for it may be done.
+    pub(crate) fn start_is_over(&self) {
+        if self.max != 0 {
+            self.lock().not_before = None;
+        }
     }
 
     /// Whether one is to be made, only not yet.
@@ -290,6 +297,12 @@ mod tests {
         // A second wish in the meantime changes nothing.
         assert!(ready.take(&engine, early).is_none());
         assert!(ready.level(true, now + HELD_BACK).is_some() && !ready.holds_back());
+        // A start that is over puts nothing off any longer.
+        let (give, _given) = mpsc::sync_channel(1);
+        ready.park(give, Duration::from_millis(5));
+        assert!(ready.take(&engine, now).is_some() && ready.level(true, now).is_none());
+        ready.start_is_over();
+        assert!(!ready.holds_back() && ready.level(true, now).is_some());
     }
 
     #[test]

@@ -159,6 +159,11 @@ impl Slot {
         Fault::limit(FaultKind::Overloaded, Limit::Isolates, max as u64, &text)
     }
 
+    /// An isolate has evaluated its modules: others that wait for the core may go on.
+    pub(crate) fn start_is_over(&self) {
+        self.shared.ready.start_is_over();
+    }
+
     pub(crate) fn count_started(&self) {
         self.shared.counters.started.fetch_add(1, Ordering::Relaxed);
     }
