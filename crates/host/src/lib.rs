@@ -45,8 +45,8 @@ pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_
 pub use services::absent as absent_worker;
 pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts};
 pub use triggers::{
-    CRONS_MAX, Crons, LATE_MAX as CRON_LATE_MAX, OnTick, Owns, Skipped, TICKS_AT_ONCE_MAX, Tick, TickEnd, Triggers,
-    WARM_AHEAD, check_cron,
+    CRONS_MAX, Crons, LATE_MAX as CRON_LATE_MAX, OnTick, Ownership, Skipped, TICKS_AT_ONCE_MAX, Tick, TickEnd,
+    Triggers, Turn, WARM_AHEAD, check_cron,
 };
 pub use versions::{
     Chosen, FAILED_FOR as VERSION_FAILED_FOR, Fetched, VersionSource, Versions, VersionsOptions, VersionsStats,

@@ -104,6 +104,7 @@ pub struct Agent {
     pub(crate) objects: Arc<Objects>,
     pub(crate) secrets: SecretStore,
     pub(crate) hot: Hot,
+    pub(crate) ticks: crate::ticks::Ledger,
     pub(crate) last_good: Mutex<LastGood>,
     pub(crate) counters: Counters,
     /// Some entry stays as it was because something was not reached.
@@ -205,6 +206,7 @@ impl Agent {
             objects,
             secrets,
             hot: Hot::new(hot.unwrap_or_default()),
+            ticks: crate::ticks::Ledger::default(),
             last_good: Mutex::new(last_good),
             counters: Counters::default(),
             unreached: AtomicBool::new(false),

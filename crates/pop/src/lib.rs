@@ -4,6 +4,7 @@
 //! - [`Agent`]: opened from a data directory, then started with the [`Runtime`] that it drives;
 //! - [`runtime`]: what the binary implements;
 //! - [`fleet`]: who is alive, and who owns a cron's tick;
+//! - [`ticks`]: crons across the deaths of those who own them;
 //! - [`ship`]: telemetry on its way.
 //!
 //! Invariants:
@@ -29,6 +30,7 @@ pub mod runtime;
 mod secrets;
 mod session;
 pub mod ship;
+pub mod ticks;
 mod version;
 
 pub use agent::{Agent, Options, Status};

@@ -206,6 +206,22 @@ impl Links {
         Ok(asked?.into_inner())
     }
 
+    /// What a PoP says of a cron's tick, as [`AliveResponse`](atoll_api::pop::AliveResponse) has it; `None`: it does not answer;
+    /// `Some(None)`: it is of a release that does not say.
+    pub async fn ask_about_tick(&self, member: &Member, id: &str) -> Option<Option<u32>> {
+        let ask = async {
+            let mut client = self.neighbour(member).await.ok()?;
+            let ticks = vec![id.to_owned()];
+            let answer = client.alive(AliveRequest { ticks }).await.ok()?.into_inner();
+            Some(answer.ticks.first().copied())
+        };
+        let answer = tokio::time::timeout(ALIVE_MAX, ask).await.ok().flatten();
+        if answer.is_none() {
+            self.forget(member);
+        }
+        answer
+    }
+
     /// Which of the fleet answer, themselves: for whoever must know without a control plane.
     pub async fn who_answers(&self) -> BTreeSet<String> {
         let fleet = self.fleet();
@@ -214,7 +230,7 @@ impl Links {
         let asked = futures_util::stream::iter(others).map(|member| async move {
             let ask = async {
                 let mut client = self.neighbour(&member).await.ok()?;
-                let answer = client.alive(AliveRequest {}).await.ok()?.into_inner();
+                let answer = client.alive(AliveRequest::default()).await.ok()?.into_inner();
                 (!answer.draining).then(|| member.name.clone())
             };
             match tokio::time::timeout(ALIVE_MAX, ask).await {

@@ -1,4 +1,5 @@
-//! What this PoP does for its neighbours: it gives them objects that it has at hand, and says that it is alive.
+//! What this PoP does for its neighbours: it gives them objects that it has at hand, and says that it is alive and what it did
+//! of crons' ticks.
 //!
 //! Only PoPs on the list of the fleet are answered: whoever was revoked is on it no more.
 
@@ -57,9 +58,12 @@ impl Neighbour for Service {
 
     async fn alive(&self, request: Request<AliveRequest>) -> Result<Response<AliveResponse>, Status> {
         self.admit(&request)?;
+        let asked = request.into_inner().ticks;
+        let ticks = asked.iter().take(crate::ticks::ASKED_MAX);
         Ok(Response::new(AliveResponse {
             name: self.agent.name().to_owned(),
             draining: self.agent.is_draining(),
+            ticks: ticks.map(|id| self.agent.ticks.word(id).code()).collect(),
         }))
     }
 }

@@ -88,8 +88,12 @@ pub struct SecretsResponse {
     #[prost(string, repeated, tag = "1")]
     pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AliveRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AliveRequest {
+    /// Ids of crons' ticks that are asked about; at most 64.
+    #[prost(string, repeated, tag = "1")]
+    pub ticks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AliveResponse {
     #[prost(string, tag = "1")]
@@ -97,6 +101,9 @@ pub struct AliveResponse {
     /// It will soon be gone, and takes nothing new.
     #[prost(bool, tag = "2")]
     pub draining: bool,
+    /// Of each tick that was asked about: 0 not known here, 1 it runs, 2 it is over. Empty: a release that does not say.
+    #[prost(uint32, repeated, tag = "3")]
+    pub ticks: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromPop {

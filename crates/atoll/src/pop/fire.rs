@@ -1,35 +1,80 @@
-//! Crons of a PoP: each tick is one PoP's, by rendezvous over those that are alive.
+//! Crons of a PoP: each tick is one PoP's, by rendezvous over those that are alive, and its successors' if it dies.
 
 use super::runtime::PopRuntime;
 use crate::platform::Platform;
 use crate::serve::Recorder;
-use atoll_host::{Tick, TickEnd, Triggers};
+use atoll_host::{Ownership, Skipped, Tick, TickEnd, Triggers, Turn};
 use atoll_pop::Agent;
+use atoll_pop::{fleet, ticks};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The agent knows whose a tick is, and tells others what became of its own.
+struct Owner(Arc<Agent>);
+
+fn of_fleet(tick: &Tick) -> fleet::Tick {
+    fleet::Tick {
+        account: tick.tenant.clone(),
+        worker: tick.worker.clone(),
+        cron: tick.cron.clone(),
+        due_ms: tick.scheduled_ms,
+    }
+}
+
+impl Owner {
+    fn owns(&self, tick: &fleet::Tick) -> bool {
+        self.0.turn(tick) == Some(Duration::ZERO)
+    }
+
+    fn ended(&self, tick: &Tick, end: &TickEnd) {
+        let tick = of_fleet(tick);
+        let over = match end {
+            TickEnd::Fired(..) => true,
+            // The one before it still runs here: nobody is to fire it. Others have nothing to say of it.
+            TickEnd::Skipped(Skipped::Overlap) => self.owns(&tick),
+            TickEnd::Skipped(Skipped::Missed) => false,
+        };
+        if over {
+            self.0.tick_is_over(&tick);
+        }
+    }
+}
+
+impl Ownership for Owner {
+    fn expects(&self, tick: &Tick) -> bool {
+        self.owns(&of_fleet(tick))
+    }
+
+    fn turn(&self, tick: &Tick) -> Turn {
+        let tick = of_fleet(tick);
+        match self.0.turn_of(&tick) {
+            ticks::Turn::Now => Turn::Now,
+            ticks::Turn::Never => Turn::Never,
+            ticks::Turn::After(successor) => {
+                let agent = self.0.clone();
+                Turn::Later(Box::pin(async move { agent.succeeds(&tick, &successor).await }))
+            }
+        }
+    }
+
+    fn begins(&self, tick: &Tick) {
+        self.0.tick_begins(&of_fleet(tick));
+    }
+}
+
 /// Begins to fire what the configuration says.
 pub(crate) fn start(runtime: &Arc<PopRuntime>, agent: &Arc<Agent>, recorder: Arc<Recorder>, platform: &Platform) {
-    let told = recorder.clone();
-    let on_tick = move |tick: &Tick, end: &TickEnd| told.tick(tick, end);
-    let owner = agent.clone();
-    let owns = move |tick: &Tick| {
-        let tick = atoll_pop::fleet::Tick {
-            account: tick.tenant.clone(),
-            worker: tick.worker.clone(),
-            cron: tick.cron.clone(),
-            due_ms: tick.scheduled_ms,
-        };
-        // Who comes later than first fires only what nobody has acknowledged, which nobody can yet say without a store of all
-        // PoPs: the first alone fires.
-        owner.turn(&tick) == Some(Duration::ZERO)
+    let (told, owner) = (recorder.clone(), Owner(agent.clone()));
+    let on_tick = move |tick: &Tick, end: &TickEnd| {
+        owner.ended(tick, end);
+        told.tick(tick, end);
     };
     let triggers = Triggers::owned(
         platform.host.clone(),
         recorder,
         platform.clock.clone(),
         Box::new(on_tick),
-        Box::new(owns),
+        Box::new(Owner(agent.clone())),
     );
     // Set once, as this is called once.
     let _ = runtime.triggers.set(triggers);

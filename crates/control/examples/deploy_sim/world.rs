@@ -598,7 +598,8 @@ impl World {
         };
         let differs = match &replaced {
             Some(replaced) => well(replaced),
-            None => kind != Kind::Slow,
+            // Nobody knows how long its first version may take, either.
+            None => kind != Kind::Slow && (kind != Kind::Hangs || !immediate),
         };
         let on_canary = rate * u64::from(weight) / u64::from(WEIGHT_WHOLE);
         let Traffic { polls, patience, .. } = self.traffic[&key];

@@ -1,6 +1,7 @@
 //! Fires crons: a task pulls what is due and dispatches it as events. Stores and clocks never call up.
 //!
-//! A tick that fails is not repeated: the next one comes. What was fired when the server stops finishes like any event.
+//! A tick that fails is not repeated: the next one comes. What was fired when the server stops finishes like any event. Where
+//! several processes have the same crons, [`Ownership`] says whose a tick is, and who fires it if that one dies.
 
 mod schedule;
 
@@ -10,10 +11,12 @@ use crate::Host;
 use atoll_model::WorkerName;
 use atoll_stdx::{Clock, TaskGroup};
 use atoll_worker::{Dispatch, Entry, Event, EventContext, Fault, FaultKind, ScheduledEvent};
+use futures_util::future::BoxFuture;
 use schedule::{Do, Schedule};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// A clock that is set meanwhile is noticed after this long.
@@ -31,8 +34,45 @@ pub enum TickEnd {
 /// Is told of every tick.
 pub type OnTick = dyn Fn(&Tick, &TickEnd) + Send + Sync;
 
-/// Says whether a tick is this process' to fire. What is not is passed over in silence: another one fires it.
-pub type Owns = dyn Fn(&Tick) -> bool + Send + Sync;
+/// Others' ticks that may be waited for at a time; what is beyond that is left to them.
+const FOLLOWED_MAX: usize = 10_000;
+
+/// Whose a tick is that is due.
+pub enum Turn {
+    /// This process'.
+    Now,
+    /// Another one's. It is passed over in silence.
+    Never,
+    /// Another one's; this process fires it when the future says so. It is dropped when the crons stop.
+    Later(BoxFuture<'static, bool>),
+}
+
+/// Says which ticks are this process' to fire, of several that have the same crons.
+pub trait Ownership: Send + Sync + 'static {
+    /// Will a tick that comes soon be this process'? Its worker is started ahead then.
+    fn expects(&self, tick: &Tick) -> bool;
+
+    /// Whose is a tick that is due? Must not block.
+    fn turn(&self, tick: &Tick) -> Turn;
+
+    /// It is fired here now.
+    fn begins(&self, tick: &Tick);
+}
+
+/// The only process.
+struct Alone;
+
+impl Ownership for Alone {
+    fn expects(&self, _: &Tick) -> bool {
+        true
+    }
+
+    fn turn(&self, _: &Tick) -> Turn {
+        Turn::Now
+    }
+
+    fn begins(&self, _: &Tick) {}
+}
 
 struct Inner {
     host: Arc<Host>,
@@ -40,8 +80,12 @@ struct Inner {
     dispatch: Arc<dyn Dispatch>,
     clock: Arc<dyn Clock>,
     on_tick: Box<OnTick>,
-    owns: Box<Owns>,
+    owner: Box<dyn Ownership>,
     schedule: Mutex<Schedule>,
+    /// Others' ticks that are waited for.
+    followed: AtomicUsize,
+    /// Those of them that are fired here may run so many at a time.
+    late: Semaphore,
     changed: Notify,
     tasks: TaskGroup,
 }
@@ -56,7 +100,7 @@ impl Triggers {
     /// Nothing is scheduled yet. Ticks are dispatched by `dispatch`; workers are started ahead by `host`. Must be called inside
     /// the tokio runtime that serves.
     pub fn new(host: Arc<Host>, dispatch: Arc<dyn Dispatch>, clock: Arc<dyn Clock>, on_tick: Box<OnTick>) -> Self {
-        Self::owned(host, dispatch, clock, on_tick, Box::new(|_| true))
+        Self::owned(host, dispatch, clock, on_tick, Box::new(Alone))
     }
 
     /// As [`Triggers::new`], of several processes that have the same crons: each fires what it owns when it is due.
@@ -65,15 +109,17 @@ impl Triggers {
         dispatch: Arc<dyn Dispatch>,
         clock: Arc<dyn Clock>,
         on_tick: Box<OnTick>,
-        owns: Box<Owns>,
+        owner: Box<dyn Ownership>,
     ) -> Self {
         let inner = Arc::new(Inner {
             host,
             dispatch,
             clock,
             on_tick,
-            owns,
+            owner,
             schedule: Mutex::default(),
+            followed: AtomicUsize::new(0),
+            late: Semaphore::new(TICKS_AT_ONCE_MAX),
             changed: Notify::new(),
             tasks: TaskGroup::new(),
         });
@@ -84,7 +130,7 @@ impl Triggers {
                 // First: once it is stopped nothing is fired.
                 biased;
                 () = stopped.cancelled() => {}
-                () = run(&running) => {}
+                () = run(&running, &stopped) => {}
             }
         });
         Self { inner, stop }
@@ -116,6 +162,32 @@ impl Inner {
     }
 
     async fn fire(self: Arc<Self>, tick: Tick) {
+        let end = self.dispatch(&tick).await;
+        self.lock().done(&tick);
+        self.changed.notify_one();
+        (self.on_tick)(&tick, &end);
+    }
+
+    /// Another process' tick: waits whether it comes to be this one's.
+    async fn follow(self: Arc<Self>, tick: Tick, mine: BoxFuture<'static, bool>, stop: CancellationToken) {
+        let mine = stop.run_until_cancelled(mine).await.unwrap_or(false);
+        self.followed.fetch_sub(1, Ordering::Relaxed);
+        if !mine {
+            return;
+        }
+        // Nobody closes it.
+        let Ok(_turn) = self.late.acquire().await else { return };
+        // Stopped, or taken away, meanwhile.
+        if stop.is_cancelled() || !self.lock().has(&tick) {
+            return;
+        }
+        tracing::info!(worker = %tick.worker, cron = tick.cron, "a cron's tick is taken over from a process that is gone");
+        let end = self.dispatch(&tick).await;
+        (self.on_tick)(&tick, &end);
+    }
+
+    async fn dispatch(&self, tick: &Tick) -> TickEnd {
+        self.owner.begins(tick);
         let began = Instant::now();
         let ctx = EventContext {
             tenant: tick.tenant.clone(),
@@ -131,13 +203,11 @@ impl Inner {
             scheduled_ms: tick.scheduled_ms,
         });
         let outcome = self.dispatch.dispatch(&tick.worker, ctx, event).await;
-        self.lock().done(&tick);
-        self.changed.notify_one();
-        (self.on_tick)(&tick, &TickEnd::Fired(outcome.map(|_| ()), began.elapsed()));
+        TickEnd::Fired(outcome.map(|_| ()), began.elapsed())
     }
 }
 
-async fn run(inner: &Arc<Inner>) {
+async fn run(inner: &Arc<Inner>, stop: &CancellationToken) {
     loop {
         let now_ms = inner.clock.now_ms();
         let (todo, wake_ms) = {
@@ -146,13 +216,24 @@ async fn run(inner: &Arc<Inner>) {
         };
         for what in todo {
             match what {
-                Do::Expect(tick) if (inner.owns)(&tick) => inner.host.expect(&tick.tenant, &tick.worker),
+                Do::Expect(tick) if inner.owner.expects(&tick) => inner.host.expect(&tick.tenant, &tick.worker),
                 Do::Expect(_) => {}
-                Do::Fire(tick) if !(inner.owns)(&tick) => inner.lock().done(&tick),
-                Do::Fire(tick) => {
-                    let fired = inner.clone().fire(tick);
-                    inner.tasks.spawn(fired);
-                }
+                Do::Fire(tick) => match inner.owner.turn(&tick) {
+                    Turn::Now => {
+                        let fired = inner.clone().fire(tick);
+                        inner.tasks.spawn(fired);
+                    }
+                    Turn::Never => inner.lock().done(&tick),
+                    Turn::Later(mine) => {
+                        inner.lock().done(&tick);
+                        if inner.followed.fetch_add(1, Ordering::Relaxed) < FOLLOWED_MAX {
+                            let followed = inner.clone().follow(tick, mine, stop.clone());
+                            inner.tasks.spawn(followed);
+                        } else {
+                            inner.followed.fetch_sub(1, Ordering::Relaxed);
+                        }
+                    }
+                },
                 Do::Skip(tick, why) => (inner.on_tick)(&tick, &TickEnd::Skipped(why)),
             }
         }
@@ -227,5 +308,69 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(ends.lock().unwrap().len(), 3);
+    }
+
+    /// Of the ticks of whole tens it owns none, of others every one; the first of what it does not own it takes over.
+    #[derive(Clone, Default)]
+    struct Second {
+        asked: Arc<AtomicUsize>,
+        begun: Arc<Mutex<Vec<u64>>>,
+    }
+
+    impl Ownership for Second {
+        fn expects(&self, tick: &Tick) -> bool {
+            tick.scheduled_ms / MINUTE % 10 != 0
+        }
+
+        fn turn(&self, tick: &Tick) -> Turn {
+            if self.expects(tick) {
+                return Turn::Now;
+            }
+            let first = self.asked.fetch_add(1, Ordering::Relaxed) == 0;
+            Turn::Later(Box::pin(async move { first }))
+        }
+
+        fn begins(&self, tick: &Tick) {
+            self.begun.lock().unwrap().push(tick.scheduled_ms / MINUTE);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_one_does_not_fire_is_taken_over() {
+        let clock = ManualClock::new(1_000 * MINUTE - 30_000);
+        let host = host(&Gate::default());
+        host.deploy(Arc::new(version("w", "1")), None).await.unwrap();
+        let (ends, second) = (Arc::new(AtomicUsize::new(0)), Second::default());
+        let told = ends.clone();
+        let on_tick = move |_: &Tick, _: &TickEnd| {
+            told.fetch_add(1, Ordering::Relaxed);
+        };
+        let triggers = Triggers::owned(
+            host.clone(),
+            host.clone(),
+            Arc::new(clock.clone()),
+            Box::new(on_tick),
+            Box::new(second.clone()),
+        );
+        triggers.set(&[Crons {
+            tenant: TenantId::new("t"),
+            worker: WorkerName::new("w"),
+            expressions: vec!["* * * * *".to_owned()],
+        }]);
+        // 1,000 is another one's that dies, 1,010 one's that lives.
+        for (minute, expected) in (1_000..1_012).zip([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 11]) {
+            clock.set_ms(minute * MINUTE);
+            triggers.inner.changed.notify_one();
+            while ends.load(Ordering::Relaxed) < expected
+                || second.asked.load(Ordering::Relaxed) < (minute / 10 - 99) as usize
+            {
+                tokio::task::yield_now().await;
+            }
+        }
+        let expected: Vec<u64> = (1_000..1_010).chain([1_011]).collect();
+        assert_eq!(*second.begun.lock().unwrap(), expected);
+        while triggers.inner.followed.load(Ordering::Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }

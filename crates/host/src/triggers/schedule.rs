@@ -231,6 +231,13 @@ impl Schedule {
         }
     }
 
+    /// Is the tick's expression still scheduled?
+    pub(crate) fn has(&self, tick: &Tick) -> bool {
+        let same =
+            |entry: &Entry| entry.tenant == tick.tenant && entry.worker == tick.worker && entry.text == tick.cron;
+        self.entries.iter().any(same)
+    }
+
     /// When there is something to do next. A tick that is due and waits for others comes when one of them is over.
     pub(crate) fn wake_ms(&self, now_ms: u64) -> Option<u64> {
         let ahead = ms(WARM_AHEAD);

@@ -8,10 +8,12 @@ use atoll_control::telemetry::{LogQuery, Telemetry as _};
 use atoll_model::edge::Change;
 use atoll_model::{EdgeConfig, EdgeEntry, EdgeKey, NamespaceId, Revision, WorkerName};
 use atoll_pop::fleet::Tick;
+use atoll_pop::ticks::{Successor, Turn, Word};
 use atoll_stdx::SystemClock;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 
 async fn begin() -> (TempDir, Arc<Ground>, Plane) {
@@ -499,8 +501,42 @@ async fn without_a_control_plane_the_living_find_each_other() {
     };
     let (first, second) = (a.agent.turn(&tick).unwrap(), b.agent.turn(&tick).unwrap());
     assert!(first.is_zero() != second.is_zero(), "one owner: {first:?} {second:?}");
+    // Who comes next learns from the others what became of it, and that one is dead.
+    let (owner, next) = if first.is_zero() { (&a, &b) } else { (&b, &a) };
+    assert_eq!(owner.agent.turn_of(&tick), Turn::Now);
+    let Turn::After(successor) = next.agent.turn_of(&tick) else {
+        panic!("{:?}", next.agent.turn_of(&tick));
+    };
+    let names = [owner.agent.name(), "c"];
+    assert_eq!(successor.before, [names[0]]);
+    let ask = async |name: &str| next.agent.ask_about(name, &tick).await;
+    assert_eq!(
+        (ask(names[0]).await, ask(names[1]).await),
+        (Word::Unknown, Word::Silent)
+    );
+    owner.agent.tick_begins(&tick);
+    assert_eq!(ask(names[0]).await, Word::Running);
+    owner.agent.tick_is_over(&tick);
+    assert_eq!(ask(names[0]).await, Word::Over);
+    assert!(
+        !next
+            .agent
+            .succeeds(
+                &tick,
+                &Successor {
+                    delay: Duration::ZERO,
+                    ..successor.clone()
+                }
+            )
+            .await
+    );
+    let dead = Successor {
+        delay: Duration::ZERO,
+        before: vec!["c".to_owned()],
+    };
+    assert!(next.agent.succeeds(&tick, &dead).await);
     a.agent.drain();
-    assert_eq!(a.agent.turn(&tick), None);
+    assert_eq!((a.agent.turn(&tick), a.agent.turn_of(&tick)), (None, Turn::Never));
     a.stop().await;
     b.stop().await;
 }

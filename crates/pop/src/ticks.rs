@@ -1,0 +1,275 @@
+//! Ticks of crons across the deaths of those who own them.
+//!
+//! The PoP of the highest rank fires a tick when it is due. It remembers that it runs and that it is over, and says so when it is
+//! asked. The two next in rank wait, one longer than the other, and then ask whoever comes before them:
+//!
+//! | what they say | then |
+//! |---|---|
+//! | one says that it is over | nothing is left to do |
+//! | one says that it runs | it is asked again later: it may still die of it |
+//! | one is there and knows nothing of it | it is asked again once: it may be about to begin; then it is fired here |
+//! | none answers | it is fired here |
+//!
+//! So a tick is fired at least once while one of three PoPs lives, with or without a control plane, and twice if its owner dies
+//! before anybody could ask whether it was over, or if PoPs do not reach each other. Its id is the same each time. What is
+//! remembered is bounded and does not outlive the process: an owner that was started again knows nothing of it.
+
+use crate::Agent;
+use crate::fleet::{Member, SUCCESSOR_DELAY, Tick, rendezvous};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How many PoPs after the owner look after a tick.
+pub const SUCCESSORS_MAX: usize = 2;
+/// The most ticks that are remembered; the oldest go first.
+pub const LEDGER_MAX: usize = 20_000;
+/// The most ticks that one question is answered for.
+pub const ASKED_MAX: usize = 64;
+/// How long a tick that runs is looked after: longer than one may run.
+pub const WATCHED_FOR: Duration = Duration::from_secs(20 * 60);
+/// Who does not answer is asked again after this long, before it counts as dead.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What a PoP says of a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It does not answer.
+    Silent,
+    /// It is there, and knows nothing of it.
+    Unknown,
+    /// It runs there.
+    Running,
+    /// It was fired there and is over.
+    Over,
+}
+
+impl Word {
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Self::Silent | Self::Unknown => 0,
+            Self::Running => 1,
+            Self::Over => 2,
+        }
+    }
+
+    fn of_code(code: u32) -> Self {
+        match code {
+            0 => Self::Unknown,
+            1 => Self::Running,
+            _ => Self::Over,
+        }
+    }
+}
+
+/// Whose a tick is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// This PoP's, now.
+    Now,
+    /// Others', and this PoP's if they die: see [`Agent::succeeds`].
+    After(Successor),
+    /// Others'.
+    Never,
+}
+
+/// A PoP that looks after another one's tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Successor {
+    /// When it asks for the first time, after the tick was due.
+    pub delay: Duration,
+    /// Who comes before it, the owner first.
+    pub before: Vec<String>,
+}
+
+/// What became of the ticks that were fired here.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By id: it is over.
+    ticks: HashMap<String, bool>,
+    order: VecDeque<String>,
+}
+
+impl Ledger {
+    fn note(&self, id: String, over: bool) {
+        // Map operations only: a panic elsewhere cannot leave them half-done.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.ticks.insert(id.clone(), over).is_none() {
+            state.order.push_back(id);
+        }
+        while state.order.len() > LEDGER_MAX {
+            if let Some(oldest) = state.order.pop_front() {
+                state.ticks.remove(&oldest);
+            }
+        }
+    }
+
+    pub(crate) fn word(&self, id: &str) -> Word {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.ticks.get(id) {
+            None => Word::Unknown,
+            Some(false) => Word::Running,
+            Some(true) => Word::Over,
+        }
+    }
+}
+
+impl Agent {
+    /// Whose a tick is that is due now, by who is alive now.
+    pub fn turn_of(&self, tick: &Tick) -> Turn {
+        if self.is_draining() {
+            return Turn::Never;
+        }
+        let live = self.live();
+        let ranked = rendezvous(tick, live.iter().map(String::as_str));
+        match ranked.iter().position(|name| *name == self.name()) {
+            Some(0) => Turn::Now,
+            Some(place @ 1..=SUCCESSORS_MAX) => Turn::After(Successor {
+                // `place` is at most SUCCESSORS_MAX.
+                delay: SUCCESSOR_DELAY * place as u32,
+                before: ranked[..place].iter().map(|name| (*name).to_owned()).collect(),
+            }),
+            _ => Turn::Never,
+        }
+    }
+
+    /// The tick is fired here.
+    pub fn tick_begins(&self, tick: &Tick) {
+        self.ticks.note(tick.id(), false);
+    }
+
+    /// The tick that was fired here is over, however it ended.
+    pub fn tick_is_over(&self, tick: &Tick) {
+        self.ticks.note(tick.id(), true);
+    }
+
+    /// Looks after a tick for as long as those who come before this PoP may still fire it or be at it. True: they are dead, and it
+    /// is to be fired here. Takes [`SUCCESSOR_DELAY`] at least, and [`WATCHED_FOR`] and a little at most.
+    pub async fn succeeds(&self, tick: &Tick, successor: &Successor) -> bool {
+        let ask = || {
+            let asked = successor.before.iter().map(|name| self.ask_about(name, tick));
+            futures_util::future::join_all(asked)
+        };
+        let mine = follow(successor.delay, SUCCESSOR_DELAY, WATCHED_FOR, ask).await;
+        mine && !self.is_draining()
+    }
+
+    /// What another PoP says of a tick.
+    pub async fn ask_about(&self, name: &str, tick: &Tick) -> Word {
+        let fleet = self.fleet();
+        let Some(member) = fleet.members.iter().find(|member| member.name == name) else {
+            // It left the fleet.
+            return Word::Silent;
+        };
+        if member.neighbour_address.is_empty() {
+            // Nobody can ask it. While it lives it does what it has to.
+            return if self.live().contains(name) {
+                Word::Over
+            } else {
+                Word::Silent
+            };
+        }
+        let id = tick.id();
+        match self.ask_once(member, &id).await {
+            Some(word) => word,
+            None => {
+                sleep(ASK_AGAIN).await;
+                self.ask_once(member, &id).await.unwrap_or(Word::Silent)
+            }
+        }
+    }
+
+    async fn ask_once(&self, member: &Member, id: &str) -> Option<Word> {
+        let answer = self.links.ask_about_tick(member, id).await?;
+        // A release that does not say fires what is its own.
+        Some(answer.map_or(Word::Over, Word::of_code))
+    }
+}
+
+/// Asks now and then until it is known whose the tick is; see the module. True: ours.
+async fn follow<F: Future<Output = Vec<Word>>>(
+    delay: Duration,
+    pause: Duration,
+    most: Duration,
+    ask: impl Fn() -> F,
+) -> bool {
+    let began = Instant::now();
+    let mut unknown = false;
+    sleep(delay).await;
+    loop {
+        let words = ask().await;
+        if words.contains(&Word::Over) || began.elapsed() >= most {
+            return false;
+        }
+        if words.contains(&Word::Running) {
+            unknown = false;
+        } else if words.contains(&Word::Unknown) && !unknown {
+            unknown = true;
+        } else {
+            return true;
+        }
+        sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Word::{Over, Running, Silent, Unknown};
+    use super::*;
+    use std::cell::Cell;
+
+    /// What comes of these answers, one question after the other, and how many are asked.
+    async fn followed(answers: &[&[Word]]) -> (bool, usize) {
+        let asked = Cell::new(0);
+        let ask = || {
+            asked.set(asked.get() + 1);
+            std::future::ready(answers[asked.get() - 1].to_vec())
+        };
+        let moment = Duration::from_millis(1);
+        let mine = follow(moment, moment, Duration::from_secs(600), ask).await;
+        (mine, asked.get())
+    }
+
+    #[tokio::test]
+    async fn a_tick_is_taken_over_from_the_dead_alone() {
+        assert_eq!(followed(&[&[Over]]).await, (false, 1));
+        assert_eq!(followed(&[&[Silent]]).await, (true, 1));
+        assert_eq!(followed(&[&[Silent, Over]]).await, (false, 1));
+        // It dies while it runs.
+        assert_eq!(followed(&[&[Running], &[Running], &[Silent]]).await, (true, 3));
+        assert_eq!(followed(&[&[Running], &[Over]]).await, (false, 2));
+        // Another one has taken it over meanwhile.
+        assert_eq!(followed(&[&[Silent, Running], &[Silent, Over]]).await, (false, 2));
+        // The owner was started again and knows nothing; the one before this one is given the time to take it over.
+        assert_eq!(followed(&[&[Unknown], &[Unknown]]).await, (true, 2));
+        assert_eq!(
+            followed(&[&[Silent, Unknown], &[Silent, Running], &[Silent, Over]]).await,
+            (false, 3)
+        );
+        assert_eq!(followed(&[&[Running], &[Unknown], &[Unknown]]).await, (true, 3));
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_left_alone_in_the_end() {
+        let moment = Duration::from_millis(1);
+        assert!(!follow(moment, moment, 5 * moment, || std::future::ready(vec![Running])).await);
+    }
+
+    #[test]
+    fn a_ledger_is_bounded() {
+        let ledger = Ledger::default();
+        for id in 0..LEDGER_MAX + 2 {
+            ledger.note(id.to_string(), false);
+        }
+        ledger.note("5".to_owned(), true);
+        assert_eq!((ledger.word("0"), ledger.word("1")), (Unknown, Unknown));
+        assert_eq!((ledger.word("2"), ledger.word("5")), (Running, Over));
+        assert_eq!(ledger.state.lock().unwrap().order.len(), LEDGER_MAX);
+    }
+}
