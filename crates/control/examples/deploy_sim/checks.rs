@@ -92,7 +92,10 @@ impl World {
                     0
                 };
             // One that waits while others' changes, with which PoPs were lost, are tried alone is nowhere yet.
-            let waits = deployed.told.as_ref().is_some_and(|told| told.state == RolloutState::Probing);
+            let waits = deployed
+                .told
+                .as_ref()
+                .is_some_and(|told| told.state == RolloutState::Probing);
             let allowed = allowed + if waits { 4 * DISTURBED_MS } else { 0 };
             if !done && self.now - deployed.at_ms > allowed {
                 wrong.push(format!(

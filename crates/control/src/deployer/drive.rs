@@ -68,6 +68,8 @@ struct BoardState {
     rollouts: BTreeMap<DeploymentId, Rollout>,
     finished: VecDeque<DeploymentId>,
     alarms: VecDeque<rest::Alarm>,
+    /// What failed and is held, for as long as it is.
+    held: BTreeMap<EdgeKey, rest::Alarm>,
 }
 
 impl Board {
@@ -90,9 +92,12 @@ impl Board {
         self.with(|state| state.staged)
     }
 
-    /// The last alarms, the newest at the end.
+    /// What is held (code `held`), for as long as it is, and the last alarms, the newest at the end.
     pub fn alarms(&self) -> Vec<rest::Alarm> {
-        self.with(|state| state.alarms.iter().cloned().collect())
+        self.with(|state| {
+            let held = state.held.values().take(ALARMS_KEPT);
+            held.chain(&state.alarms).cloned().collect()
+        })
     }
 
     fn note(&self, deployer: &Deployer, outputs: &Outputs, now_ms: u64) {
@@ -109,6 +114,19 @@ impl Board {
                 if let Some(id) = state.finished.pop_front() {
                     state.rollouts.remove(&id);
                 }
+            }
+            let held = deployer.held();
+            state.held.retain(|key, _| held.contains_key(key));
+            for (key, reason) in held {
+                let message = format!(
+                    "{key}: {reason}; what is asked for is held, and what was there stays, until it is changed"
+                );
+                let alarm = rest::Alarm {
+                    since_ms: now_ms,
+                    code: "held".to_owned(),
+                    message,
+                };
+                state.held.entry(key).or_insert(alarm);
             }
             for Alarm { code, message } in &outputs.alarms {
                 // The same again is one alarm.

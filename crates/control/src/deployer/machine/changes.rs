@@ -86,6 +86,8 @@ impl Deployer {
                 anywhere: false,
                 untried: intent.deployments.get(id).is_some_and(|facts| facts.immediate),
                 losses: 0,
+                gone: BTreeMap::new(),
+                approved_ms: now_ms,
                 // Of another clock, perhaps: never longer than a whole watch from now.
                 since_ms: staged.since_ms.clamp(now_ms.saturating_sub(WATCH_MS), now_ms),
                 live: staged.phase == StagedPhase::Watching,
@@ -235,6 +237,8 @@ impl Deployer {
                 anywhere: false,
                 untried: !trial.stage.is_at_canary(),
                 losses: 0,
+                gone: BTreeMap::new(),
+                approved_ms: now_ms,
                 since_ms: now_ms,
                 live: false,
                 note: None,
@@ -464,6 +468,22 @@ impl Deployer {
             }
             self.touch(&key);
         }
+    }
+
+    /// What failed and stays as it was until the catalog asks for something else, with the reason. Not what the catalog is asked
+    /// to take back.
+    pub fn held(&self) -> BTreeMap<EdgeKey, String> {
+        let held = self
+            .keys
+            .iter()
+            .filter_map(|(key, found)| match &found.trial.as_ref()?.stage {
+                Stage::Held {
+                    reason,
+                    withdrawal: Withdrawal::Never,
+                } => Some((key.clone(), reason.clone())),
+                _ => None,
+            });
+        held.collect()
     }
 
     /// Of what is staged, by account and so on: for those who show it.

@@ -124,8 +124,12 @@ pub struct Watch {
     pub anywhere: bool,
     /// No canary has tried it: it was immediate.
     pub untried: bool,
-    /// How many PoPs were lost while they took it over.
+    /// How many PoPs died while they took it over or had just done so, if no canary has tried it.
     pub losses: u32,
+    /// PoPs whose session ended then, which may come back: with which process, and when.
+    pub gone: BTreeMap<PopName, (u64, u64)>,
+    /// When it was approved: `since_ms` begins anew when it is live.
+    pub approved_ms: u64,
     /// When it was approved.
     pub since_ms: u64,
     /// It is live, or counts as that.

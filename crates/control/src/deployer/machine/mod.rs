@@ -280,6 +280,7 @@ impl Deployer {
             Input::Tick => {
                 self.history.tick(now_ms);
                 self.look_after_canary(now_ms);
+                self.look_after_lost(None, now_ms);
                 self.judge_all(now_ms);
             }
         }

@@ -43,6 +43,7 @@ impl Deployer {
         incarnation: u64,
         now_ms: u64,
     ) {
+        self.look_after_lost(Some((&pop, incarnation)), now_ms);
         // A control plane that was restored from a copy may count from further back than its PoPs.
         self.publication = self.publication.max(held.0.min(u64::MAX / 2));
         let mut lane = Lane::Fleet;
@@ -86,23 +87,13 @@ impl Deployer {
 
     pub(super) fn gone(&mut self, pop: &PopName, now_ms: u64) {
         let Some(known) = self.pops.remove(pop) else { return };
-        let mut deadly = Vec::new();
-        for (key, found) in &mut self.keys {
-            if let Some(watch) = &mut found.watch
-                && watch.behind.remove(pop)
-                && watch.untried
-                && !known.draining
-            {
-                // No canary has tried it before: PoPs that go while they take it over, one after the other, say enough.
-                watch.losses += 1;
-                if watch.losses >= LOSSES_MAX {
-                    deadly.push((key.clone(), watch.losses));
-                }
+        for found in self.keys.values_mut() {
+            let Some(watch) = &mut found.watch else { continue };
+            let behind = watch.behind.remove(pop);
+            let fresh = now_ms.saturating_sub(watch.approved_ms) < gate::BAKE_MAX_MS;
+            if watch.untried && !known.draining && (behind || fresh) {
+                watch.gone.insert(pop.clone(), (known.incarnation, now_ms));
             }
-        }
-        for (key, losses) in deadly {
-            let why = format!("PoP {pop} was lost while it took this over, as {losses} were");
-            self.fail_watch(&key, &why, now_ms);
         }
         if let Some(canary) = &mut self.canary
             && canary.name == *pop
@@ -112,6 +103,53 @@ impl Deployer {
                 self.canary_lost("its session ended", now_ms);
             }
         }
+    }
+
+    /// PoPs that were lost with what no canary has tried, and did not come back as the process that they were: one after the
+    /// other they say enough. Of several such deployments the newest is the reason, until more are lost without it.
+    pub(super) fn look_after_lost(&mut self, back: Option<(&PopName, u64)>, now_ms: u64) {
+        let mut deadly: Option<(u64, EdgeKey, String)> = None;
+        let mut alarms = Vec::new();
+        for (key, found) in &mut self.keys {
+            let Some(watch) = &mut found.watch else { continue };
+            let mut last = None;
+            watch.gone.retain(|name, (incarnation, at)| {
+                let died = match back {
+                    Some((pop, now)) if pop == name => {
+                        if now != 0 && now == *incarnation {
+                            return false;
+                        }
+                        true
+                    }
+                    _ => now_ms.saturating_sub(*at) >= CANARY_GRACE_MS,
+                };
+                if died {
+                    watch.losses += 1;
+                    last = Some(name.clone());
+                }
+                !died
+            });
+            let Some(name) = last else { continue };
+            if watch.losses < LOSSES_MAX {
+                alarms.push(format!(
+                    "{key}: PoP {name} was lost while it took this over or just after, with no canary before it ({} of {LOSSES_MAX})",
+                    watch.losses
+                ));
+            } else if deadly.as_ref().is_none_or(|(newest, ..)| watch.approved_ms >= *newest) {
+                let why = format!("PoP {name} was lost with this, as {} were", watch.losses);
+                deadly = Some((watch.approved_ms, key.clone(), why));
+            }
+        }
+        for message in alarms {
+            self.alarm("lost", message);
+        }
+        let Some((_, key, why)) = deadly else { return };
+        for found in self.keys.values_mut() {
+            if let Some(watch) = &mut found.watch {
+                watch.losses = 0;
+            }
+        }
+        self.fail_watch(&key, &why, now_ms);
     }
 
     pub(super) fn draining(&mut self, pop: &PopName, now_ms: u64) {

@@ -464,3 +464,62 @@ fn a_control_plane_that_begins_goes_on_with_what_was_stored() {
     assert_eq!(held.stages()[&key("old")], "held");
     assert_eq!(outputs.withdraw.len(), 0);
 }
+
+#[test]
+fn an_immediate_one_with_which_pops_die_goes_back() {
+    let mut bench = Bench::new(&["a", "b", "c", "d"]);
+    let immediate = DeploymentFacts {
+        kind: DeploymentKind::Deploy,
+        immediate: true,
+    };
+    bench.ask(key("old"), Some(worker("d1", &[("v1", WEIGHT_WHOLE)])), immediate);
+    bench.pass(2_000);
+    assert_eq!(bench.state("d1"), RolloutState::Live);
+    let gone = |bench: &mut Bench, name: &str| {
+        let pop = PopName::new(name);
+        bench.pops.remove(&pop);
+        bench.step(Input::Report(Report::Gone { pop }));
+    };
+    for name in ["a", "b"] {
+        gone(&mut bench, name);
+    }
+    bench.pass(CANARY_GRACE_MS + 100);
+    assert_eq!(bench.state("d1"), RolloutState::Live);
+    assert_eq!(bench.alarms.iter().filter(|alarm| alarm.code == "lost").count(), 2);
+    // The next one is back at once, as another process.
+    gone(&mut bench, "c");
+    bench.connect("c");
+    assert_eq!(bench.state("d1"), RolloutState::RolledBack);
+    assert_eq!(bench.has(Lane::Fleet, "old").as_deref(), Some("d0"));
+    assert!(
+        bench.rollouts[&DeploymentId::new("d1")]
+            .reason
+            .as_deref()
+            .unwrap()
+            .contains("was lost with this")
+    );
+}
+
+#[test]
+fn what_failed_and_cannot_be_taken_back_is_held_in_sight() {
+    let mut bench = Bench::new(&["a"]);
+    bench.deploy("new", "d1", "v1");
+    let refused = RefusedWorker {
+        account: account(),
+        worker: WorkerName::new("new"),
+        deployment: DeploymentId::new("d1"),
+        version: VersionId::new("v1"),
+        kind: "startup".to_owned(),
+        reason: "no".to_owned(),
+    };
+    let applied = Applied {
+        publication: bench.deployer.lane(Lane::Canary).revision(),
+        refused: vec![refused],
+        ..Applied::default()
+    };
+    let pop = bench.canary();
+    bench.step(Input::Report(Report::Applied { pop, applied }));
+    assert!(bench.deployer.held()[&key("new")].contains("does not start"));
+    bench.ask(key("new"), None, keys::NO_FACTS);
+    assert_eq!(bench.deployer.held(), BTreeMap::new());
+}
