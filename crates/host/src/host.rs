@@ -2,6 +2,7 @@
 
 use crate::DeployError;
 use crate::cordon::{Cordon, CordonStats};
+use crate::crowd::{Crowd, Crowds};
 use crate::entrypoints::Entrypoints;
 use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
@@ -133,6 +134,7 @@ pub struct Host {
     versions: OnceLock<Arc<Versions>>,
     watch: OnceLock<Arc<dyn EventWatch>>,
     services: Services,
+    crowds: Crowds,
     deploys: AtomicU64,
     requests: AtomicU64,
 }
@@ -154,6 +156,7 @@ impl Host {
             table: RwLock::default(),
             versions: OnceLock::new(),
             watch: OnceLock::new(),
+            crowds: Crowds::default(),
             deploys: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         })
@@ -305,7 +308,8 @@ impl Host {
             consumers.collect(),
             &self.tasks,
         );
-        Ok(self.start(version, environment, ahead))
+        let crowd = self.crowds.of(&version.tenant, account.in_flight_max, &self.logs);
+        Ok(self.start_within(version, environment, ahead, Some(crowd)))
     }
 
     /// The second half of [`Host::deploy`]: events go to the prepared version from now on. Must be called inside a tokio
@@ -357,13 +361,23 @@ impl Host {
 
     /// Starts an isolate, beside the table: `ahead`, or for an event that waits.
     pub(crate) fn start(&self, version: Arc<WorkerVersion>, environment: Environment, ahead: bool) -> Arc<Running> {
+        self.start_within(version, environment, ahead, None)
+    }
+
+    fn start_within(
+        &self,
+        version: Arc<WorkerVersion>,
+        environment: Environment,
+        ahead: bool,
+        crowd: Option<Arc<Crowd>>,
+    ) -> Arc<Running> {
         let starts = self.logs.starts().of(&version.tenant, &version.name);
         let place = match self.cordon.get() {
             Some(cordon) => Place::Away(cordon.slot(version, environment)),
             None if ahead => Place::Here(self.pool.start(self.engine.clone(), version, environment)),
             None => Place::Here(self.pool.start_cold(self.engine.clone(), version, environment)),
         };
-        Arc::new(Running::new(place, starts))
+        Arc::new(Running::new(place, starts, crowd))
     }
 
     pub(crate) fn absent_worker(&self) -> Option<AbsentWorker> {

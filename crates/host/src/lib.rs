@@ -11,6 +11,7 @@ mod bindings;
 mod bucket;
 mod code_store;
 mod cordon;
+mod crowd;
 mod entrypoints;
 mod environment;
 mod error;

@@ -1,6 +1,7 @@
 //! A version that runs: in this process, or in child processes.
 
 use crate::cordon::CordonSlot;
+use crate::crowd::Crowd;
 use crate::starts::WorkerStarts;
 use atoll_model::WorkerVersion;
 use atoll_pool::{Refusal, SlotStats, WorkerSlot};
@@ -18,11 +19,13 @@ pub(crate) enum Place {
 pub(crate) struct Running {
     place: Place,
     starts: Arc<WorkerStarts>,
+    /// Its account's events; none for a version that another one made, whose event counts.
+    crowd: Option<Arc<Crowd>>,
 }
 
 impl Running {
-    pub(crate) fn new(place: Place, starts: Arc<WorkerStarts>) -> Self {
-        Self { place, starts }
+    pub(crate) fn new(place: Place, starts: Arc<WorkerStarts>, crowd: Option<Arc<Crowd>>) -> Self {
+        Self { place, starts, crowd }
     }
 
     pub(crate) fn version(&self) -> &Arc<WorkerVersion> {
@@ -44,6 +47,10 @@ impl Running {
     pub(crate) async fn run(&self, ctx: EventContext, event: Event) -> Result<Result<Outcome, Fault>, Refusal> {
         // Asked by a deployment, not by anybody's request.
         let counts = !matches!(event, Event::Describe);
+        let _inside = match self.crowd.as_ref().filter(|_| counts) {
+            Some(crowd) => Some(crowd.enter().map_err(Refusal::Fault)?),
+            None => None,
+        };
         let answer = match &self.place {
             Place::Here(slot) => {
                 let answer = slot.submit(ctx, event)?;
