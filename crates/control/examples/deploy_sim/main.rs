@@ -11,6 +11,7 @@
 
 mod checks;
 mod pops;
+mod totals;
 mod world;
 
 use clap::Parser;
@@ -34,7 +35,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut totals = world::Totals::default();
+    let mut totals = totals::Totals::default();
     let mut found = 0;
     for cycle in 0..arguments.count {
         let seed = arguments.seed.wrapping_add(cycle);

@@ -1,0 +1,55 @@
+//! What came of many simulated fleets.
+
+use std::fmt;
+
+#[derive(Debug, Default)]
+pub struct Totals {
+    pub worlds: u64,
+    pub good: u64,
+    pub bad: u64,
+    pub rolled_back: u64,
+    pub live: u64,
+    pub unproven: u64,
+    pub superseded: u64,
+    pub late: u64,
+    pub crashes: u64,
+    pub restarts: u64,
+    pub slowest_ms: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.worlds += other.worlds;
+        self.good += other.good;
+        self.bad += other.bad;
+        self.rolled_back += other.rolled_back;
+        self.live += other.live;
+        self.unproven += other.unproven;
+        self.superseded += other.superseded;
+        self.late += other.late;
+        self.crashes += other.crashes;
+        self.restarts += other.restarts;
+        self.slowest_ms = self.slowest_ms.max(other.slowest_ms);
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} fleets, {} good and {} bad deployments: {} live ({} unproven), {} rolled back (slowest undisturbed {} ms; {} \
+             showed only when they were everywhere), {} superseded; {} PoPs crashed, {} control planes killed",
+            self.worlds,
+            self.good,
+            self.bad,
+            self.live,
+            self.unproven,
+            self.rolled_back,
+            self.slowest_ms,
+            self.late,
+            self.superseded,
+            self.crashes,
+            self.restarts
+        )
+    }
+}
