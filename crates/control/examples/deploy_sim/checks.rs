@@ -31,7 +31,18 @@ impl World {
                 if kind != Kind::Delayed && undisturbed && shows {
                     self.totals.slowest_ms = self.totals.slowest_ms.max(took);
                 }
-                if kind == Kind::Good && crashes < 3 {
+                // Two immediate deployments at a time, of which one kills PoPs: nobody can say which.
+                let at = self.deployed[id].at_ms;
+                let kills = |other: &crate::world::Deployed| {
+                    let kills = matches!(other.kind, Kind::Poison | Kind::Late);
+                    kills && other.immediate && other.at_ms.abs_diff(at) < 40_000
+                };
+                let lost = rollout
+                    .reason
+                    .as_deref()
+                    .is_some_and(|why| why.contains("was lost with this"));
+                let ambiguous = lost && self.deployed.values().any(kills);
+                if kind == Kind::Good && crashes < 3 && !ambiguous {
                     self.wrong(format!("good deployment {id} is rolled back: {:?}", rollout.reason));
                 }
             }

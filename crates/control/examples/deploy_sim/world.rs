@@ -566,10 +566,10 @@ impl World {
             disturbed: self.disturbed,
             crashes: 0,
             immediate,
-            // One that takes PoPs down after all have it, with nobody to try it before: too few of them are alarmed only.
+            // One that takes PoPs down after all have it, with nobody to try it before: too few PoPs, or a control plane that is
+            // killed meanwhile, do not tell it.
             // Enough for the gate within its longest bake, and enough to be told from noise.
-            shows: !(immediate && kind == Kind::Late && self.pops.len() < 3)
-                && (kind.shows_at_once() || enough && differs),
+            shows: !(immediate && kind == Kind::Late) && (kind.shows_at_once() || enough && differs),
             told: None,
         };
         self.deployed.insert(id.clone(), deployed);

@@ -87,7 +87,8 @@ impl Deployer {
                 untried: intent.deployments.get(id).is_some_and(|facts| facts.immediate),
                 losses: 0,
                 gone: BTreeMap::new(),
-                approved_ms: now_ms,
+                spared_until_ms: 0,
+                approved_ms: staged.since_ms.min(now_ms),
                 // Of another clock, perhaps: never longer than a whole watch from now.
                 since_ms: staged.since_ms.clamp(now_ms.saturating_sub(WATCH_MS), now_ms),
                 live: staged.phase == StagedPhase::Watching,
@@ -238,6 +239,7 @@ impl Deployer {
                 untried: !trial.stage.is_at_canary(),
                 losses: 0,
                 gone: BTreeMap::new(),
+                spared_until_ms: 0,
                 approved_ms: now_ms,
                 since_ms: now_ms,
                 live: false,

@@ -128,6 +128,8 @@ pub struct Watch {
     pub losses: u32,
     /// PoPs whose session ended then, which may come back: with which process, and when.
     pub gone: BTreeMap<PopName, (u64, u64)>,
+    /// PoPs that go before this time die of something else, which has just been taken back.
+    pub spared_until_ms: u64,
     /// When it was approved: `since_ms` begins anew when it is live.
     pub approved_ms: u64,
     /// When it was approved.

@@ -9,6 +9,9 @@ use super::{
 use atoll_model::edge::Digest;
 use atoll_model::{BlobHash, EdgeKey, PopName, Revision};
 
+/// For so long PoPs may still die of what has just been taken back, milliseconds.
+const SPARED_MS: u64 = 5_000;
+
 /// A PoP whose session lives.
 #[derive(Debug)]
 pub struct Pop {
@@ -87,11 +90,13 @@ impl Deployer {
 
     pub(super) fn gone(&mut self, pop: &PopName, now_ms: u64) {
         let Some(known) = self.pops.remove(pop) else { return };
+        // A canary may have died of what it was trying.
+        let tries = known.lane == Lane::Canary && self.keys.values().any(super::keys::Key::is_at_canary);
         for found in self.keys.values_mut() {
             let Some(watch) = &mut found.watch else { continue };
             let behind = watch.behind.remove(pop);
             let fresh = now_ms.saturating_sub(watch.approved_ms) < gate::BAKE_MAX_MS;
-            if watch.untried && !known.draining && (behind || fresh) {
+            if watch.untried && !known.draining && !tries && (behind || fresh) && now_ms >= watch.spared_until_ms {
                 watch.gone.insert(pop.clone(), (known.incarnation, now_ms));
             }
         }
@@ -147,6 +152,8 @@ impl Deployer {
         for found in self.keys.values_mut() {
             if let Some(watch) = &mut found.watch {
                 watch.losses = 0;
+                watch.gone.clear();
+                watch.spared_until_ms = now_ms + SPARED_MS;
             }
         }
         self.fail_watch(&key, &why, now_ms);

@@ -482,8 +482,8 @@ fn an_immediate_one_with_which_pops_die_goes_back() {
     };
     for name in ["a", "b"] {
         gone(&mut bench, name);
+        bench.pass(CANARY_GRACE_MS + 100);
     }
-    bench.pass(CANARY_GRACE_MS + 100);
     assert_eq!(bench.state("d1"), RolloutState::Live);
     assert_eq!(bench.alarms.iter().filter(|alarm| alarm.code == "lost").count(), 2);
     // The next one is back at once, as another process.
