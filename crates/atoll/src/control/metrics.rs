@@ -100,6 +100,9 @@ impl Collector for Page {
     }
 }
 
+/// A figure of a PoP: its name, what it is, how it is had.
+type Figure<'f> = (&'static str, &'static str, &'f dyn Fn(&Pop) -> f64);
+
 fn yes(flag: bool) -> f64 {
     f64::from(u8::from(flag))
 }
@@ -177,7 +180,7 @@ impl Page {
             gauge_row(&mut rows, &[("state", name)], count as f64)?;
         }
         let shown = || pops.iter().filter(|pop| pop.state != PopState::Revoked).take(POPS_MAX);
-        let figures: [(&str, &str, &dyn Fn(&Pop) -> f64); 7] = [
+        let figures: [Figure<'_>; 7] = [
             ("atoll_control_pop_up", "1 if the PoP is connected", &|pop| {
                 yes(matches!(pop.state, PopState::Alive | PopState::Draining))
             }),

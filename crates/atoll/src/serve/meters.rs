@@ -88,6 +88,9 @@ pub(crate) struct Reading {
 /// Two accounts may have workers of one name.
 type Owner = (Option<TenantId>, WorkerName);
 
+/// Whose worker, and the pattern.
+type Route = (Owner, Arc<str>);
+
 fn account(owner: &Owner) -> String {
     owner.0.as_ref().map(TenantId::to_string).unwrap_or_default()
 }
@@ -110,7 +113,7 @@ fn meter_of<K: Hash + Eq + Clone>(meters: &RwLock<HashMap<K, Arc<Meter>>>, most:
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
     workers: RwLock<HashMap<Owner, Arc<Meter>>>,
-    routes: RwLock<HashMap<(Owner, Arc<str>), Arc<Meter>>>,
+    routes: RwLock<HashMap<Route, Arc<Meter>>>,
     rest: Meter,
     without: Meter,
     /// Cron ticks, by worker and outcome.

@@ -319,7 +319,7 @@ mod tests {
 
     impl Ownership for Second {
         fn expects(&self, tick: &Tick) -> bool {
-            tick.scheduled_ms / MINUTE % 10 != 0
+            !(tick.scheduled_ms / MINUTE).is_multiple_of(10)
         }
 
         fn turn(&self, tick: &Tick) -> Turn {
