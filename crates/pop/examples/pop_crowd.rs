@@ -89,7 +89,7 @@ async fn crowd(
             neighbour_address: None,
             objects: ObjectLimits {
                 memory_bytes: 1 << 20,
-                disk_bytes: 64 << 20,
+                disk_bytes: 4 << 20,
             },
             store: None,
             release: "crowd".into(),
@@ -117,41 +117,44 @@ fn stats(crowd: &[One]) -> serde_json::Value {
     serde_json::json!({ "pops": crowd.len(), "sums": sums })
 }
 
-/// Says when the last PoP serves each publication.
+/// Says when the last PoP serves a publication, or one after it.
 fn watch(crowd: &[One], tasks: &TaskGroup) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    for one in crowd {
+    for (at, one) in crowd.iter().enumerate() {
         let (mut served, sender, stop) = (one.runtime.served.subscribe(), sender.clone(), tasks.stopping());
         tasks.spawn(async move {
             loop {
+                let revision = served.borrow_and_update().0.revision().0;
+                if sender.send((at, revision)).is_err() {
+                    return;
+                }
                 tokio::select! {
                     () = stop.cancelled() => return,
                     changed = served.changed() => if changed.is_err() { return },
-                }
-                let revision = served.borrow_and_update().0.revision().0;
-                if sender.send(revision).is_err() {
-                    return;
                 }
             }
         });
     }
     drop(sender);
-    let all = crowd.len();
+    let mut has = vec![0; crowd.len()];
     tasks.spawn(async move {
-        let mut seen: BTreeMap<u64, (usize, Instant)> = BTreeMap::new();
         // A PoP may skip a publication: whoever serves a later one serves it, too.
-        while let Some(revision) = receiver.recv().await {
-            let entry = seen.entry(revision).or_insert((0, Instant::now()));
-            entry.0 += 1;
-            if entry.0 == all {
-                let spread_ms = entry.1.elapsed().as_secs_f64() * 1000.0;
+        let (mut all, mut first) = (0, Instant::now());
+        while let Some((at, revision)) = receiver.recv().await {
+            if revision > has.iter().copied().max().unwrap_or(0) {
+                first = Instant::now();
+            }
+            has[at] = revision;
+            let least = has.iter().copied().min().unwrap_or(0);
+            if least > all {
+                all = least;
+                let spread_ms = first.elapsed().as_secs_f64() * 1000.0;
                 let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
                 let now_ms = now_ms.map_or(0, |now| now.as_millis() as u64);
                 println!(
                     "{}",
-                    serde_json::json!({ "publication": revision, "pops": all, "last_ms": now_ms, "spread_ms": spread_ms })
+                    serde_json::json!({ "publication": all, "pops": has.len(), "last_ms": now_ms, "spread_ms": spread_ms })
                 );
-                seen = seen.split_off(&(revision + 1));
             }
         }
     });

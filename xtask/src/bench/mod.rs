@@ -4,6 +4,7 @@
 //! CPU time per request as the first figure (throughput alone hides who was the limit); medians with the smallest and largest
 //! value; ratios made within a round; runs that other processes disturbed are dropped and counted; raw output is kept.
 
+mod deploy;
 mod http;
 mod load;
 mod neighbour;
@@ -31,6 +32,8 @@ pub struct Options {
 enum What {
     /// Server CPU per request: hello, JSON, Hono, KV read, streamed HTML; against workerd, deno and Node.
     Http(http::Options),
+    /// From an upload until three PoPs, and three hundred simulated ones, serve it.
+    Deploy(deploy::Options),
     /// Latency of a worker while another one spins.
     Neighbour(neighbour::Options),
     /// Start of an isolate and memory of idle ones; against workerd.
@@ -41,6 +44,7 @@ enum What {
 pub fn command(options: &Options) -> CommandResult {
     match &options.what {
         What::Http(options) => http::command(options),
+        What::Deploy(options) => deploy::command(options),
         What::Neighbour(options) => neighbour::command(options),
         What::Start(options) => start::command(options),
     }

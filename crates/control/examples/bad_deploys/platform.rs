@@ -32,6 +32,8 @@ pub struct Platform {
     pub pops: Vec<String>,
     /// Where the control plane keeps blobs, if it is ours.
     pub blobs: Option<PathBuf>,
+    /// Where the PoPs tell their metrics, if they are ours.
+    admin: Vec<String>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -53,6 +55,7 @@ impl Platform {
             token,
             pops,
             blobs: None,
+            admin: Vec::new(),
             client: Client::builder(TokioExecutor::new()).build_http(),
         })
     }
@@ -62,10 +65,16 @@ impl Platform {
         format!("pop-{}", pop + 1)
     }
 
+    /// Of the account.
     async fn call(&self, method: &str, path: &str, body: Bytes) -> Result<(u16, Value)> {
+        self.call_platform(method, &format!("accounts/{ACCOUNT}/{path}"), body)
+            .await
+    }
+
+    async fn call_platform(&self, method: &str, path: &str, body: Bytes) -> Result<(u16, Value)> {
         let request = http::Request::builder()
             .method(method)
-            .uri(format!("{}/v1/accounts/{ACCOUNT}/{path}", self.control))
+            .uri(format!("{}/v1/{path}", self.control))
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
             .body(Full::new(body))?;
@@ -127,6 +136,42 @@ impl Platform {
         Ok(answer["id"].as_str().context("a deployment without id")?.to_owned())
     }
 
+    /// Back to a version, without a canary.
+    pub async fn rollback(&self, worker: &str, version: &str) -> Result<()> {
+        let body = json!({ "version": version, "immediate": true }).to_string();
+        let (status, answer) = self
+            .call("POST", &format!("workers/{worker}/rollback"), body.into())
+            .await?;
+        ensure!(status < 300, "the rollback is answered {status}: {answer}");
+        Ok(())
+    }
+
+    /// With it one PoP more may join.
+    pub async fn join_token(&self) -> Result<String> {
+        let body = json!({ "ttl_s": 3_600 }).to_string();
+        let (status, answer) = self.call_platform("POST", "pops/join-tokens", body.into()).await?;
+        ensure!(status < 300, "the join token is answered {status}: {answer}");
+        Ok(answer["token"].as_str().context("a token")?.to_owned())
+    }
+
+    /// What a PoP says of itself: the lines of its metrics, name and labels to value.
+    pub async fn metrics(&self, pop: usize) -> Result<BTreeMap<String, f64>> {
+        let admin = self.admin.get(pop).context("the PoP is not ours")?;
+        let request = http::Request::builder()
+            .uri(format!("http://{admin}/metrics"))
+            .body(Full::default())?;
+        let response = timeout(ANSWER_MAX, self.client.request(request))
+            .await
+            .context("metrics")??;
+        let text = response.into_body().collect().await?.to_bytes();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let values = lines.filter_map(|line| line.rsplit_once(' '));
+        Ok(values
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect())
+    }
+
     /// The rollout, once it is over, or as it is when time is up.
     pub async fn settle(&self, worker: &str, id: &str, most: Duration, every: Duration) -> Result<Value> {
         let began = Instant::now();
@@ -178,6 +223,8 @@ impl Platform {
 pub struct Own {
     child: Child,
     directory: tempfile::TempDir,
+    /// The port to which PoPs come.
+    pub peers: u16,
 }
 
 /// So many ports in a row that are free now.
@@ -215,21 +262,31 @@ impl Own {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
-        let own = Self { child, directory };
+        let own = Self {
+            child,
+            directory,
+            peers: control + 1,
+        };
         let state = own.directory.path().join("state/control");
         let addresses = (0..3).map(|at| format!("127.0.0.1:{}", pops + at)).collect();
         let began = Instant::now();
-        loop {
+        let ready = loop {
             let log = std::fs::read_to_string(own.directory.path().join("log")).unwrap_or_default();
-            if log.contains("\"event\":\"ready\"") {
-                break;
+            let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            if let Some(ready) = records
+                .into_iter()
+                .find(|record| record["event"] == "ready" && record["admin"].is_array())
+            {
+                break ready;
             }
             ensure!(began.elapsed() < START_MAX, "the platform did not start:\n{log}");
             sleep(Duration::from_millis(100)).await;
-        }
+        };
         let control = format!("http://127.0.0.1:{control}");
         let mut platform = Platform::running(&control, &state.join("admin-token"), addresses)?;
         platform.blobs = Some(state.join("blobs/objects"));
+        let admin = ready["admin"].as_array().into_iter().flatten();
+        platform.admin = admin.filter_map(Value::as_str).map(str::to_owned).collect();
         Ok((platform, own))
     }
 
