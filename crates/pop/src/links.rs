@@ -179,7 +179,7 @@ impl Links {
             Ok(Err(status)) if status.code() == tonic::Code::NotFound => {
                 return Err(BlobError::NotFound { key: key.to_owned() });
             }
-            Ok(Err(status)) => return Err(failed(key, status.message())),
+            Ok(Err(status)) => return Err(refused(key, &status)),
             Err(_) => return Err(failed(key, "the control plane did not answer in time")),
         };
         let bytes = collect(key, stream).await?;
@@ -253,6 +253,17 @@ pub(crate) fn failed(key: &str, cause: &str) -> BlobError {
     }
 }
 
+/// Why an object was not given: it is damaged where it is kept, or something was not reached.
+fn refused(key: &str, status: &Status) -> BlobError {
+    if status.code() == tonic::Code::DataLoss {
+        return BlobError::Corrupt {
+            key: key.to_owned(),
+            detail: status.message().to_owned(),
+        };
+    }
+    failed(key, status.message())
+}
+
 /// The whole of a stream of parts.
 async fn collect(key: &str, mut stream: Streaming<ObjectPart>) -> Result<Bytes, BlobError> {
     let (mut bytes, mut size) = (BytesMut::new(), None);
@@ -263,7 +274,7 @@ async fn collect(key: &str, mut stream: Streaming<ObjectPart>) -> Result<Bytes, 
             Ok(Err(status)) if status.code() == tonic::Code::NotFound => {
                 return Err(BlobError::NotFound { key: key.to_owned() });
             }
-            Ok(Err(status)) => return Err(failed(key, status.message())),
+            Ok(Err(status)) => return Err(refused(key, &status)),
             Err(_) => return Err(failed(key, "the next part did not come in time")),
         };
         let whole = *size.get_or_insert(part.size);

@@ -37,7 +37,7 @@ fn blob_fault(error: &BlobError) -> StartError {
 /// Why secrets were not given.
 fn secrets_fault(status: &Status) -> StartError {
     let fault = match status.code() {
-        Code::NotFound | Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition => {
+        Code::NotFound | Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition | Code::DataLoss => {
             StartFault::Secrets
         }
         _ => StartFault::Unavailable,

@@ -11,6 +11,8 @@ pub struct Reach {
     pub store: DirectoryStore,
     /// It is not reached while this is so.
     pub cut: AtomicBool,
+    /// What it has is damaged while this is so.
+    pub damaged: AtomicBool,
     /// Reads that met that.
     pub missed: AtomicU64,
 }
@@ -20,6 +22,7 @@ impl Reach {
         Self {
             store,
             cut: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
             missed: AtomicU64::new(0),
         }
     }
@@ -30,6 +33,13 @@ impl Reach {
             return Err(BlobError::Failed {
                 key: key.to_owned(),
                 cause: "no route to host".into(),
+            });
+        }
+        if self.damaged.load(Ordering::SeqCst) {
+            self.missed.fetch_add(1, Ordering::SeqCst);
+            return Err(BlobError::Corrupt {
+                key: key.to_owned(),
+                detail: "a bit is another".into(),
             });
         }
         Ok(&self.store)

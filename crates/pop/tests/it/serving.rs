@@ -145,6 +145,14 @@ async fn what_is_not_reached_is_asked_for_again_and_nothing_against_the_version(
     let (served, _) = pop.runtime.serves(config.revision()).await;
     assert_eq!(version(&served, "shop"), Some(two.to_string()));
     assert_eq!(pop.agent.status().kept, 0);
+    // What is damaged does not become whole by being asked for again.
+    ground.deploy("shop", "three").await;
+    ground.reach.damaged.store(true, Ordering::SeqCst);
+    let before = ground.reach.missed.load(Ordering::SeqCst);
+    let config = plane.publish().await;
+    let applied = plane.acknowledged("a", config.revision()).await;
+    assert_eq!(applied.refused[0].kind, "artifact");
+    assert_eq!(ground.reach.missed.load(Ordering::SeqCst), before + 1);
     pop.stop().await;
     plane.stop().await;
 }
