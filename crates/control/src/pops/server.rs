@@ -220,8 +220,9 @@ impl Control for Service {
         let object = self.sessions.options.blobs.get(&key, None).await;
         let object = object.map_err(|error| match error {
             BlobError::NotFound { .. } => Status::not_found(error.to_string()),
-            // Asking again does not help.
-            BlobError::Corrupt { .. } => Status::data_loss(error.to_string()),
+            // Asking again does not help. Which object it is the PoP knows, and says so itself.
+            BlobError::Corrupt { detail, .. } => Status::data_loss(detail),
+            BlobError::Failed { cause, .. } => Status::unavailable(&*cause),
             other => Status::unavailable(other.to_string()),
         })?;
         let counters = &self.sessions.counters;

@@ -152,6 +152,9 @@ async fn what_is_not_reached_is_asked_for_again_and_nothing_against_the_version(
     let config = plane.publish().await;
     let applied = plane.acknowledged("a", config.revision()).await;
     assert_eq!(applied.refused[0].kind, "artifact");
+    let reason = &applied.refused[0].reason;
+    assert_eq!(reason.matches("is damaged: a bit is another").count(), 1, "{reason}");
+    assert_eq!(reason.matches("damaged").count(), 1, "{reason}");
     assert_eq!(ground.reach.missed.load(Ordering::SeqCst), before + 1);
     pop.stop().await;
     plane.stop().await;
