@@ -1,7 +1,7 @@
 //! Deployments: which versions get which share of a worker's requests; and aliases, names for versions beside them.
 
 use super::change::{Action, Changing};
-use super::versions::of;
+use super::versions::{of, page};
 use super::{Caller, Catalog, CatalogError, Done, Result, check_name, check_text, check_uuid};
 use atoll_model::edge::{SHARES_MAX, WEIGHT_WHOLE};
 use atoll_model::{AliasName, DeploymentId, EdgeKey, Quota, TenantId, VersionId, WorkerName};
@@ -339,18 +339,14 @@ impl Catalog {
         limit: u32,
     ) -> Result<Vec<Deployment>> {
         self.read(move |transaction| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM deployments WHERE account = $1 AND worker = $2 AND number < $3
-                 ORDER BY number DESC LIMIT $4"
-            );
-            let [account_value, worker_value] = of(&account, &worker);
-            let parameters = [
-                account_value,
-                worker_value,
-                before.unwrap_or(u64::MAX).into(),
-                limit.min(super::PAGE_MAX).into(),
-            ];
-            let rows = transaction.query(&sql, &parameters)?;
+            let rows = page(
+                transaction,
+                "deployments",
+                COLUMNS,
+                of(&account, &worker),
+                before,
+                limit,
+            )?;
             let deployment = |row| deployment(transaction, &account, &worker, row);
             rows.iter().map(deployment).collect()
         })

@@ -131,6 +131,23 @@ pub(super) fn of(account: &TenantId, worker: &WorkerName) -> [Value; 2] {
     [account.as_str().into(), worker.as_str().into()]
 }
 
+/// A page of what a worker has in a table that numbers it: the newest first, with numbers below `before`.
+pub(super) fn page(
+    transaction: &mut dyn Transaction,
+    table: &str,
+    columns: &str,
+    of: [Value; 2],
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<Row>> {
+    let sql = format!(
+        "SELECT {columns} FROM {table} WHERE account = $1 AND worker = $2 AND number < $3 ORDER BY number DESC LIMIT $4"
+    );
+    let [account, worker] = of;
+    let below = before.unwrap_or(u64::MAX).into();
+    Ok(transaction.query(&sql, &[account, worker, below, limit.min(super::PAGE_MAX).into()])?)
+}
+
 impl Changing<'_> {
     /// The worker must exist.
     pub(super) fn need_worker(&mut self, account: &TenantId, worker: &WorkerName) -> Result<()> {
@@ -371,18 +388,14 @@ impl Catalog {
         limit: u32,
     ) -> Result<Vec<Version>> {
         self.read(move |transaction| {
-            let sql = format!(
-                "SELECT {VERSION_COLUMNS} FROM versions WHERE account = $1 AND worker = $2 AND number < $3
-                 ORDER BY number DESC LIMIT $4"
-            );
-            let [account_value, worker_value] = of(&account, &name);
-            let parameters = [
-                account_value,
-                worker_value,
-                before.unwrap_or(u64::MAX).into(),
-                limit.min(super::PAGE_MAX).into(),
-            ];
-            let rows = transaction.query(&sql, &parameters)?;
+            let rows = page(
+                transaction,
+                "versions",
+                VERSION_COLUMNS,
+                of(&account, &name),
+                before,
+                limit,
+            )?;
             rows.iter()
                 .map(|row| version(transaction, &account, &name, row))
                 .collect()
