@@ -13,7 +13,7 @@ use crate::runtime::{StartError, StartFault, StartedFacts, Surroundings, WorkerT
 use crate::{Agent, AgentError};
 use atoll_api::pop::config::Form;
 use atoll_api::pop::{Applied, Config, Refused, Started};
-use atoll_model::edge::{Change, EdgeWorker};
+use atoll_model::edge::{Change, EdgeWorker, Emptied, Standing};
 use atoll_model::{ConfigDelta, EdgeConfig, EdgeEntry, EdgeKey, Revision, Share, TenantId, WorkerName};
 use futures_util::StreamExt;
 use std::collections::HashSet;
@@ -34,7 +34,8 @@ pub const AGAIN_EVERY: Duration = Duration::from_secs(15);
 pub const PREPARE_AT_ONCE: usize = 4;
 /// If more workers than this changed at once (a PoP that was away), only those with traffic are started ahead.
 pub const PREPARE_ALL_MAX: usize = 64;
-/// From so many workers on, a configuration that removes more than half of them is refused unless it says that it is meant.
+/// From so many workers on (accounts, routes, domains, workers with names), a configuration that leaves less than half of them is
+/// refused unless it says that it is meant.
 pub const EMPTIED_FROM: usize = 10;
 
 /// Why a configuration is refused whole.
@@ -60,8 +61,10 @@ pub enum Rejected {
         have: Revision,
     },
     /// It removes most of what is served.
-    #[error("it would leave {left} of {before} workers and does not say that this is meant")]
+    #[error("it would leave {left} of {before} {what} and does not say that this is meant")]
     Emptied {
+        /// Of what.
+        what: &'static str,
         /// How many there are.
         before: usize,
         /// How many there would be.
@@ -69,27 +72,20 @@ pub enum Rejected {
     },
 }
 
-fn workers(config: &EdgeConfig) -> usize {
-    config
-        .entries()
-        .filter(|(key, _)| matches!(key, EdgeKey::Worker(..)))
-        .count()
-}
-
 /// May this follow that?
 pub(crate) fn judge(have: &EdgeConfig, next: &EdgeConfig, changes: &[Change], may_empty: bool) -> Result<(), Rejected> {
-    let removes = changes
-        .iter()
-        .filter(|change| matches!(change.key, EdgeKey::Worker(..)) && change.entry.is_none())
-        .count();
-    if may_empty || removes == 0 {
+    let shrinks = |change: &Change| {
+        let before = have.get(&change.key).map(|entry| &**entry);
+        Standing::may_shrink(before, change.entry.as_ref())
+    };
+    if may_empty || !changes.iter().any(shrinks) {
         return Ok(());
     }
-    let (before, left) = (workers(have), workers(next));
-    if before >= EMPTIED_FROM && left * 2 < before {
-        return Err(Rejected::Emptied { before, left });
+    let (before, left) = (Standing::of(have).counts(), Standing::of(next).counts());
+    match before.emptied(left, EMPTIED_FROM) {
+        Some(Emptied { what, before, left }) => Err(Rejected::Emptied { what, before, left }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A configuration that was read and found good.
@@ -414,6 +410,14 @@ impl Agent {
             let seen = stored.head.epoch;
             return Err(Rejected::Deposed { of: epoch, seen });
         }
+        let domains = if domains.is_empty() && !stored.head.domains.is_empty() {
+            self.alarm(
+                "the control plane names no domain below which workers are reached; those from before stay".to_owned(),
+            );
+            stored.head.domains.clone()
+        } else {
+            domains
+        };
         if epoch == stored.head.epoch && domains == stored.head.domains {
             return Ok(());
         }
@@ -657,6 +661,38 @@ mod tests {
                 ..of(left)
             };
             assert!(read(meant, &have()).is_ok());
+        }
+        // What is left is there, but is reached no more.
+        let unnamed = |at: usize| match entry(at) {
+            (key, EdgeEntry::Worker(worker)) => {
+                let worker = EdgeWorker {
+                    subdomain: at % 4 == 0,
+                    ..worker
+                };
+                (key, EdgeEntry::Worker(worker))
+            }
+            other => other,
+        };
+        let label = |label: Option<&str>| {
+            let account = EdgeAccount {
+                subdomain: label.map(str::to_owned),
+                ..EdgeAccount::default()
+            };
+            (EdgeKey::Account(TenantId::new("acme")), EdgeEntry::Account(account))
+        };
+        let with = |revision, workers: Vec<(EdgeKey, EdgeEntry)>, account| {
+            EdgeConfig::from_entries(Revision(revision), workers.into_iter().chain([account])).unwrap()
+        };
+        let named = Stored {
+            config: Arc::new(with(5, (0..12).map(entry).collect(), label(Some("acme")))),
+            ..have()
+        };
+        let blank = with(6, (0..12).map(unnamed).collect(), label(Some("acme")));
+        let nameless = with(6, (0..12).map(entry).collect(), label(None));
+        for (poisoned, left) in [(blank, "3 of 12"), (nameless, "0 of 12")] {
+            let message = message(6, Form::Whole(poisoned.encode().into()));
+            let error = read(message, &named).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(left) && error.contains("with a name"), "{error}");
         }
         // Of a few, all may go; and other entries are not workers.
         let few = Stored {

@@ -1,7 +1,7 @@
 //! What must hold while a simulated fleet lives, and in its end.
 
 use crate::pops::Kind;
-use crate::world::{DISTURBED_MS, ROLLED_BACK_MS, World};
+use crate::world::{DISTURBED_MS, ROLLED_BACK_MS, WAITED_MAX_MS, World};
 use atoll_control::deployer::{Lane, Publication, Rollout, RolloutState};
 use atoll_model::{DeploymentId, EdgeEntry, EdgeKey};
 
@@ -13,6 +13,16 @@ impl World {
         };
         let before = deployed.told.replace(rollout.clone());
         let state = rollout.state;
+        // Waiting for its turn it is nowhere.
+        let waits = state == RolloutState::Probing && rollout.reason.is_some();
+        match (deployed.waits_since, waits) {
+            (None, true) => deployed.waits_since = Some(now),
+            (Some(since), false) => {
+                deployed.waited_ms += now - since;
+                deployed.waits_since = None;
+            }
+            _ => {}
+        }
         if before.is_some_and(|before| before.state == state) {
             return;
         }
@@ -102,12 +112,10 @@ impl World {
                 } else {
                     0
                 };
-            // One that waits while others' changes, with which PoPs were lost, are tried alone is nowhere yet.
-            let waits = deployed
-                .told
-                .as_ref()
-                .is_some_and(|told| told.state == RolloutState::Probing);
-            let allowed = allowed + if waits { 4 * DISTURBED_MS } else { 0 };
+            // One that waits while others' changes, with which PoPs were lost, are tried alone is nowhere: that time is added,
+            // also afterwards.
+            let waits = deployed.waits_since.map_or(0, |since| self.now - since);
+            let allowed = allowed + (deployed.waited_ms + waits).min(WAITED_MAX_MS);
             if !done && self.now - deployed.at_ms > allowed {
                 wrong.push(format!(
                     "{:?} deployment {id} of {} is not rolled back in {allowed} ms: {:?}",

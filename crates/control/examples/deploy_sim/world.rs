@@ -6,7 +6,7 @@ use atoll_control::catalog::{
     DeploymentFacts, DeploymentKind, Intent, IntentDelta, SplitOf, StageWrite, StagedKey, StagedPhase,
 };
 use atoll_control::deployer::{
-    Applied, Deployer, Input, Lane, Outputs, Publication, Report, Rollout, TICK_MS, Withdraw,
+    Applied, Deployer, Input, KeptPast, Lane, Outputs, Publication, Report, Rollout, TICK_MS, Withdraw,
 };
 use atoll_model::edge::{Change, EdgeAccount, EdgeRoute, EdgeWorker, WEIGHT_WHOLE};
 use atoll_model::{
@@ -27,6 +27,9 @@ const END_MS: u64 = DEPLOYING_MS + 250_000;
 pub const ROLLED_BACK_MS: u64 = 30_000;
 /// More is allowed for each thing that went wrong besides.
 pub const DISTURBED_MS: u64 = 25_000;
+
+/// So long one may wait for its turn at the canary.
+pub const WAITED_MAX_MS: u64 = 4 * DISTURBED_MS;
 
 #[derive(Debug)]
 pub enum Event {
@@ -94,6 +97,9 @@ pub struct Deployed {
     /// There are requests by which it shows.
     pub shows: bool,
     pub told: Option<Rollout>,
+    /// How long it waited for its turn, and since when it does now.
+    pub waited_ms: u64,
+    pub waits_since: Option<u64>,
 }
 
 pub struct World {
@@ -111,6 +117,7 @@ pub struct World {
     pub publication: u64,
     pub canary: Option<PopName>,
     pub rollouts: BTreeMap<DeploymentId, Rollout>,
+    pub pasts: BTreeMap<DeploymentId, KeptPast>,
     pub epoch: u64,
     // The control plane.
     pub deployer: Option<Deployer>,
@@ -169,6 +176,7 @@ impl World {
             publication: 0,
             canary: None,
             rollouts: BTreeMap::new(),
+            pasts: BTreeMap::new(),
             epoch: 0,
             deployer: None,
             lanes: BTreeMap::new(),
@@ -438,6 +446,9 @@ impl World {
         for (id, rollout) in write.rollouts {
             self.rollouts.insert(id, rollout);
         }
+        for past in write.pasts {
+            self.pasts.insert(past.deployment.clone(), past);
+        }
     }
 
     fn intent(&mut self) {
@@ -571,6 +582,8 @@ impl World {
             // Enough for the gate within its longest bake, and enough to be told from noise.
             shows: !(immediate && kind == Kind::Late) && (kind.shows_at_once() || enough && differs),
             told: None,
+            waited_ms: 0,
+            waits_since: None,
         };
         self.deployed.insert(id.clone(), deployed);
         self.change(vec![(key, Some(EdgeEntry::Worker(worker(id, shares))))]);
@@ -675,6 +688,7 @@ impl World {
             rollouts: self.rollouts.clone(),
             publication: Revision(self.publication),
             canary: self.canary.clone(),
+            pasts: self.pasts.values().cloned().collect(),
         };
         let (deployer, outputs) = Deployer::begin(intent, self.epoch, self.now);
         self.deployer = Some(deployer);

@@ -436,6 +436,7 @@ pub(super) const STEPS: &[Migration] = &[
     STAGING,
     super::pops::schema::POPS,
     super::cloudflare::TABLES,
+    PASTS,
 ];
 
 const FIRST: Migration = Migration {
@@ -599,4 +600,20 @@ const STAGING: Migration = Migration {
     name: "staging",
     sqlite: staging!(text "TEXT", int "INTEGER", blob "BLOB", strict " STRICT"),
     postgres: staging!(text "TEXT COLLATE \"C\"", int "BIGINT", blob "BYTEA", strict ""),
+};
+
+/// How deployments were doing, for a control plane that begins. Rows go by their age: they name no row of another table.
+const PASTS: Migration = Migration {
+    number: 10,
+    name: "pasts",
+    sqlite: "CREATE TABLE pasts (
+            deployment TEXT PRIMARY KEY, account TEXT NOT NULL, worker TEXT NOT NULL, everywhere TEXT NOT NULL,
+            canary TEXT NOT NULL, at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX pasts_at ON pasts (at_ms)",
+    postgres: "CREATE TABLE pasts (
+            deployment TEXT COLLATE \"C\" PRIMARY KEY, account TEXT COLLATE \"C\" NOT NULL,
+            worker TEXT COLLATE \"C\" NOT NULL, everywhere TEXT NOT NULL, canary TEXT NOT NULL, at_ms BIGINT NOT NULL
+        );
+        CREATE INDEX pasts_at ON pasts (at_ms)",
 };

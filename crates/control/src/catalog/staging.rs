@@ -12,7 +12,7 @@
 
 use super::change::{Action, Changing};
 use super::{Caller, Catalog, CatalogError, Deployment, DeploymentKind, Done, NewDeployment, Result, SplitOf, edge};
-use crate::deployer::{Rollout, RolloutPops, RolloutState, rollout};
+use crate::deployer::{KEPT_FOR_MS, KeptPast, Past, Rollout, RolloutPops, RolloutState, Tally, rollout};
 use atoll_model::edge::{Digest, hash};
 use atoll_model::{
     BlobHash, ConfigDelta, DeploymentId, EdgeConfig, EdgeEntry, EdgeKey, PopName, Revision, TenantId, WorkerName,
@@ -99,6 +99,8 @@ pub struct Intent {
     pub publication: Revision,
     /// The PoP that baked last.
     pub canary: Option<PopName>,
+    /// How deployments that serve, or did until lately, were doing.
+    pub pasts: Vec<KeptPast>,
 }
 
 /// What a later revision asks for.
@@ -124,6 +126,8 @@ pub struct StageWrite {
     pub settled: Vec<(EdgeKey, Option<Arc<EdgeEntry>>)>,
     /// How far deployments are.
     pub rollouts: Vec<(DeploymentId, Rollout)>,
+    /// How deployments were doing.
+    pub pasts: Vec<KeptPast>,
 }
 
 /// A deployment that is taken back.
@@ -274,6 +278,54 @@ fn write_rollout(transaction: &mut dyn Transaction, id: &DeploymentId, now: &Rol
     Ok(())
 }
 
+/// What is young enough of what was kept. What cannot be read is left out: without it deployments are compared with less.
+fn pasts(transaction: &mut dyn Transaction, now_ms: u64) -> Result<Vec<KeptPast>> {
+    let rows = transaction.query(
+        "SELECT account, worker, deployment, everywhere, canary FROM pasts WHERE at_ms > $1",
+        &[now_ms.saturating_sub(KEPT_FOR_MS).into()],
+    )?;
+    let mut pasts = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (Some(everywhere), Some(canary)) = (Tally::from_text(row.text(3)?), Tally::from_text(row.text(4)?)) else {
+            continue;
+        };
+        pasts.push(KeptPast {
+            account: TenantId::new(row.text(0)?),
+            worker: WorkerName::new(row.text(1)?),
+            deployment: DeploymentId::new(row.text(2)?),
+            past: Past { everywhere, canary },
+        });
+    }
+    Ok(pasts)
+}
+
+fn keep_pasts(transaction: &mut dyn Transaction, pasts: &[KeptPast], now_ms: u64) -> Result<()> {
+    if pasts.is_empty() {
+        return Ok(());
+    }
+    transaction.execute(
+        "DELETE FROM pasts WHERE at_ms <= $1",
+        &[now_ms.saturating_sub(KEPT_FOR_MS).into()],
+    )?;
+    for kept in pasts {
+        transaction.execute(
+            "INSERT INTO pasts (deployment, account, worker, everywhere, canary, at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (deployment) DO UPDATE SET everywhere = excluded.everywhere, canary = excluded.canary,
+                at_ms = excluded.at_ms",
+            &[
+                kept.deployment.as_str().into(),
+                kept.account.as_str().into(),
+                kept.worker.as_str().into(),
+                kept.past.everywhere.to_text().into(),
+                kept.past.canary.to_text().into(),
+                now_ms.into(),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
 fn deployment_of(entry: &EdgeEntry) -> Option<&DeploymentId> {
     match entry {
         EdgeEntry::Worker(worker) => Some(&worker.deployment),
@@ -354,7 +406,8 @@ impl Changing<'_> {
 impl Catalog {
     /// All that a deployer begins with, of one moment.
     pub async fn intent(&self) -> Result<Intent> {
-        self.read(|transaction| {
+        let now_ms = self.clock.now_ms();
+        self.read(move |transaction| {
             let head = edge::whole(transaction)?;
             let staged = all_staged(transaction)?;
             let mut deployments = BTreeMap::new();
@@ -379,6 +432,7 @@ impl Catalog {
                 .first()
                 .ok_or_else(|| damaged("the publication number is missing"))?;
             Ok(Intent {
+                pasts: pasts(transaction, now_ms)?,
                 head,
                 staged,
                 deployments,
@@ -438,7 +492,7 @@ impl Catalog {
                 for (id, rollout) in &write.rollouts {
                     write_rollout(transaction, id, rollout)?;
                 }
-                Ok(())
+                keep_pasts(transaction, &write.pasts, now_ms)
             })
             .await
     }

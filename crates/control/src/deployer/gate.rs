@@ -16,7 +16,9 @@
 //! **What does not end.** A request counts as ended when its response's head is there: a stream or a socket that stays open for
 //! hours has been answered. One without an end for 5 s is *late* ([`LATE_MS`](super::lanes::LATE_MS)). A version whose requests
 //! are late and stay so is compared with how many of the old one's were ever late: a worker that is polled, or is slow, may go on
-//! being so. While it is not known what becomes of requests the bake goes on, up to [`BAKE_HANGING_MAX_MS`].
+//! being so. Of the old one only requests count that have had the time to be late ([`Tally::ripe`]): one that was looked at for
+//! a few seconds has had none late, whatever its way is. While it is not known what becomes of requests the bake goes on, up to
+//! [`BAKE_HANGING_MAX_MS`].
 
 use super::lanes::{LATENCY_BOUNDS_MS, LATENCY_BUCKETS, Tally};
 use super::statistics::{binomial, fisher};
@@ -147,7 +149,7 @@ pub fn judge_live(evidence: &Evidence, unproven: bool) -> Option<String> {
         return fallen(evidence, FALLS_MAX, LOOK_ALPHA)
             .or_else(|| failing(evidence, LOOK))
             // Of a first version nobody knows how long its requests are to take; what the bake let pass stays.
-            .or_else(|| silent(evidence, HANGING_LIVE_S).filter(|_| evidence.old.begun > 0));
+            .or_else(|| silent(evidence, HANGING_LIVE_S).filter(|_| evidence.old.ripe > 0));
     }
     fallen(evidence, FALLS_LIVE, LOOK_ALPHA).or_else(|| clearly_failing(evidence))
 }
@@ -216,7 +218,7 @@ fn unanimous(evidence: &Evidence) -> Option<String> {
     // Those that have no end yet are waited for, unless it is known that they had one.
     let hanging = new.hanging();
     let (all, given_up) = (n.saturating_add(hanging), new.abandoned);
-    let known = hanging == 0 || old.begun >= REQUESTS_MIN;
+    let known = hanging == 0 || old.ripe >= REQUESTS_MIN;
     let badly = new.errors().saturating_add(given_up).saturating_add(hanging);
     let patient_before = rate(old.abandoned, old.ended()) < USUAL_ERRORS && !hangs_usually(evidence);
     if all >= UNANIMOUS_MIN && badly >= all && known && well_before && patient_before {
@@ -237,7 +239,7 @@ fn unanimous(evidence: &Evidence) -> Option<String> {
 
 /// The share of the old version's requests that were ever late.
 fn late_before(evidence: &Evidence) -> f64 {
-    let share = |tally: &Tally| rate(tally.late, tally.begun);
+    let share = |tally: &Tally| rate(tally.late, tally.ripe);
     share(&evidence.old).max(share(&evidence.meanwhile))
 }
 
@@ -271,14 +273,21 @@ fn silent(evidence: &Evidence, seconds: u64) -> Option<String> {
 /// known what the worker's requests wait for.
 fn unending(evidence: &Evidence, alpha: f64) -> Option<String> {
     let Evidence { new, old, .. } = evidence;
-    let hanging = new.hanging();
-    let (now, before) = (rate(hanging, new.begun), late_before(evidence));
+    // Who had waited for so long and gave up had no answer, either; the old version's are among its late ones, too.
+    let (hanging, given_up) = (new.hanging(), new.late_settled.min(new.abandoned));
+    let unanswered = hanging.saturating_add(given_up);
+    let (now, before) = (rate(unanswered, new.begun), late_before(evidence));
     let risen = now >= before + HANGING_RISE_MIN && now >= before * RISE_FACTOR;
-    if !risen || old.begun < REQUESTS_MIN || fisher(hanging, new.begun, old.late, old.begun) > alpha {
+    let late = old.late.min(old.ripe);
+    if !risen || old.ripe < REQUESTS_MIN || fisher(unanswered, new.begun, late, old.ripe) > alpha {
         return None;
     }
+    let given_up = match given_up {
+        0 => String::new(),
+        more => format!(", and {more} were given up by their clients after that"),
+    };
     Some(format!(
-        "{hanging} of {} requests have no end after 5 s or more ({:.1} % took that long before)",
+        "{hanging} of {} requests have no end after 5 s or more{given_up} ({:.1} % took that long before)",
         new.begun,
         before * 100.0
     ))
@@ -487,6 +496,7 @@ mod tests {
         Tally {
             begun: 1_000,
             settled: 1_000,
+            ripe: 1_000,
             late,
             late_settled: late,
             late_seconds,
@@ -586,6 +596,53 @@ mod tests {
                 ..open(0, 1, 1)
             })
             .is_some()
+        );
+    }
+
+    /// A polled worker whose past is some seconds old: nothing in it can have been late yet.
+    #[test]
+    fn who_was_looked_at_for_seconds_says_nothing_of_what_is_late() {
+        let mut old = Tally {
+            begun: 1_000,
+            settled: 800,
+            ..tally(800, 5, 3)
+        };
+        check(open(210, 70, 50), old, BAKE_MIN_MS - 1, "wait");
+        check(open(210, 70, 50), old, BAKE_HANGING_MAX_MS, "pass");
+        check(open(0, 12, 8), old, 9_000, "wait");
+        // The same, a little later: a fifth of it takes long, as it does now.
+        (old.ripe, old.late) = (300, 60);
+        check(open(210, 70, 50), old, BAKE_HANGING_MAX_MS, "pass");
+        // Few requests, whose clients give up: a quarter was late before, all are now.
+        let impatient = Tally {
+            begun: 52,
+            late: 40,
+            late_settled: 10,
+            abandoned: 10,
+            settled: 10,
+            requests: 10,
+            late_seconds: 408,
+            ..Tally::default()
+        };
+        let polled = Tally {
+            ripe: 81,
+            late: 23,
+            late_seconds: 216,
+            ..old
+        };
+        check(
+            impatient,
+            polled,
+            BAKE_HANGING_MAX_MS,
+            "30 of 52 requests have no end after 5 s or more, and 10 were given up",
+        );
+        // And one that is known to have had none.
+        (old.ripe, old.late) = (300, 0);
+        check(
+            open(210, 70, 50),
+            old,
+            BAKE_MIN_MS - 1,
+            "50 of 280 requests have no end",
         );
     }
 

@@ -31,8 +31,9 @@ pub struct Publication {
     pub config: Arc<EdgeConfig>,
     /// Of the leader that publishes it. A PoP refuses one that is smaller than the greatest it has seen.
     pub epoch: u64,
-    /// Fewer than half of the workers are left that there were since this control plane began, and each removal was a change
-    /// of the catalog: PoPs may be told that it is meant (`Config.may_empty`).
+    /// Fewer than half of the workers are left that there were since this control plane began (or of the accounts, the routes and
+    /// so on: [`atoll_model::edge::Standing`]), and each removal was a change of the catalog: PoPs may be told that it is meant
+    /// (`Config.may_empty`).
     pub may_empty: bool,
 }
 
@@ -175,6 +176,9 @@ pub struct Tally {
     pub settled: u64,
     /// Of these, those that had come to no end after [`LATE_MS`].
     pub late: u64,
+    /// Of those that were given to the worker's code, the ones that have had the time to be late, and were or were not. PoPs do not
+    /// tell it: the deployer counts it from what it was told [`LATE_MS`] ago.
+    pub ripe: u64,
     /// Of the late ones, those that came to one after all.
     pub late_settled: u64,
     /// The seconds that late requests were waited for beyond [`LATE_MS`], of all of them together.
@@ -201,6 +205,7 @@ impl Tally {
             (&mut self.begun, other.begun),
             (&mut self.settled, other.settled),
             (&mut self.late, other.late),
+            (&mut self.ripe, other.ripe),
             (&mut self.late_settled, other.late_settled),
             (&mut self.late_seconds, other.late_seconds),
             (&mut self.abandoned, other.abandoned),
@@ -211,6 +216,59 @@ impl Tally {
         for (mine, more) in self.latency.iter_mut().zip(&other.latency) {
             *mine = mine.saturating_add(*more);
         }
+    }
+
+    /// As it is stored: its numbers in a fixed order, without the zeros at the end.
+    pub(crate) fn to_text(self) -> String {
+        let counts = [
+            self.requests,
+            self.server_errors,
+            self.exceptions,
+            self.limits,
+            self.crashes,
+            self.failed_starts,
+            self.failed_probes,
+            self.begun,
+            self.settled,
+            self.late,
+            self.ripe,
+            self.late_settled,
+            self.late_seconds,
+            self.abandoned,
+            self.calls,
+        ];
+        let mut all: Vec<u64> = counts.into_iter().chain(self.latency).collect();
+        let length = all.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+        all.truncate(length);
+        let words: Vec<String> = all.iter().map(u64::to_string).collect();
+        words.join(" ")
+    }
+
+    /// Reads [`Self::to_text`]; `None`: it is no such text. What a later release has put behind it is left out.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let numbers: Result<Vec<u64>, _> = text.split_ascii_whitespace().map(str::parse).collect();
+        let mut numbers = numbers.ok()?.into_iter().chain(std::iter::repeat(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        let mut tally = Self {
+            requests: next(),
+            server_errors: next(),
+            exceptions: next(),
+            limits: next(),
+            crashes: next(),
+            failed_starts: next(),
+            failed_probes: next(),
+            begun: next(),
+            settled: next(),
+            late: next(),
+            ripe: next(),
+            late_settled: next(),
+            late_seconds: next(),
+            abandoned: next(),
+            calls: next(),
+            latency: [0; LATENCY_BUCKETS],
+        };
+        tally.latency.iter_mut().for_each(|bucket| *bucket = next());
+        Some(tally)
     }
 
     /// The counts without the latencies.
@@ -259,5 +317,29 @@ impl Tally {
     /// Deaths and starts that failed.
     pub fn falls(&self) -> u64 {
         self.crashes.saturating_add(self.failed_starts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_as_they_were_written() {
+        let mut tally = Tally {
+            requests: 7,
+            ripe: 5,
+            late_seconds: u64::MAX,
+            ..Tally::default()
+        };
+        assert_eq!(Tally::from_text(&tally.to_text()), Some(tally));
+        assert_eq!(tally.to_text().split(' ').count(), 13);
+        tally.latency[LATENCY_BUCKETS - 1] = 9;
+        assert_eq!(Tally::from_text(&tally.to_text()), Some(tally));
+        assert_eq!(Tally::from_text(&format!("{} 4 4", tally.to_text())), Some(tally));
+        assert_eq!(Tally::default().to_text(), "");
+        assert_eq!(Tally::from_text(""), Some(Tally::default()));
+        assert_eq!(Tally::from_text("7 x"), None);
+        assert_eq!(Tally::from_text("-1"), None);
     }
 }

@@ -560,6 +560,7 @@ fn version_health(of: pop::VersionHealth) -> VersionHealth {
             begun: of.begun,
             settled: of.settled,
             late: of.late,
+            ripe: 0,
             late_settled: of.late_settled,
             late_seconds: of.late_seconds,
             abandoned: of.abandoned,

@@ -15,6 +15,7 @@ mod codec;
 mod delta;
 mod entry;
 pub mod hash;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use entry::{
     pick,
 };
 pub use hash::{BUCKETS, Digest};
+pub use standing::{Counts, Emptied, Standing};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -57,6 +57,7 @@ pub async fn run(mut fresh: impl AsyncFnMut() -> Arc<dyn Database>) {
     a_change_is_staged_until_it_is_settled(&Bench::new(fresh().await).await).await;
     a_deployment_is_withdrawn(&Bench::new(fresh().await).await).await;
     only_the_leader_publishes(&Bench::new(fresh().await).await).await;
+    pasts_are_kept_for_some_minutes(&Bench::new(fresh().await).await).await;
 }
 
 /// A catalog with an account, and what a test needs to speak of it.

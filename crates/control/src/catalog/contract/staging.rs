@@ -1,7 +1,7 @@
 //! What is staged between the catalog and the fleet.
 
 use super::*;
-use crate::deployer::{Rollout, RolloutPops, RolloutState, rollout};
+use crate::deployer::{KEPT_FOR_MS, KeptPast, Past, Rollout, RolloutPops, RolloutState, Tally, rollout};
 use atoll_model::PopName;
 use atoll_model::edge::hash;
 
@@ -195,4 +195,44 @@ pub(super) async fn only_the_leader_publishes(bench: &Bench) {
     // The number never goes back.
     new.stage(publish(3)).await.unwrap();
     assert_eq!(new.intent().await.unwrap().publication, Revision(5));
+}
+
+pub(super) async fn pasts_are_kept_for_some_minutes(bench: &Bench) {
+    let past = |deployment: &str, requests| {
+        let everywhere = Tally {
+            requests,
+            late: 3,
+            ..Tally::default()
+        };
+        KeptPast {
+            account: bench.account.clone(),
+            worker: bench.worker.clone(),
+            deployment: DeploymentId::new(deployment),
+            past: Past {
+                everywhere,
+                canary: Tally::default(),
+            },
+        }
+    };
+    let keep = async |pasts: Vec<KeptPast>| {
+        let write = StageWrite {
+            pasts,
+            ..StageWrite::default()
+        };
+        bench.catalog.stage(write).await.unwrap();
+    };
+    let kept = async || {
+        let mut pasts = bench.catalog.intent().await.unwrap().pasts;
+        pasts.sort_by(|a, b| a.deployment.cmp(&b.deployment));
+        pasts
+    };
+    keep(vec![past("one", 7), past("two", 8)]).await;
+    assert_eq!(kept().await, [past("one", 7), past("two", 8)]);
+    bench.clock.advance_ms(KEPT_FOR_MS - 1);
+    keep(vec![past("two", 9)]).await;
+    assert_eq!(kept().await, [past("one", 7), past("two", 9)]);
+    bench.clock.advance_ms(1);
+    assert_eq!(kept().await, [past("two", 9)]);
+    bench.clock.advance_ms(KEPT_FOR_MS);
+    assert_eq!(kept().await, []);
 }

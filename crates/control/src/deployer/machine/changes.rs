@@ -1,7 +1,7 @@
 //! What the catalog asks for, what becomes of it: approved, failed, taken back.
 
 use super::super::bake::{Bake, bake, judged, serve_the_same};
-use super::super::history::Past;
+use super::super::history::{KeptPast, Past};
 use super::super::lanes::Tally;
 use super::keys::{Key, NO_FACTS, Stage, Trial, Watch, Withdrawal, digest};
 use super::{Deployer, ROLLING_MAX_MS, WATCH_MS, Withdraw, reason};
@@ -46,6 +46,12 @@ fn trial(of: &Key, order: u64) -> Trial {
 impl Deployer {
     /// Goes on with what another control plane, or this one before it ended, had begun.
     pub(super) fn resume(&mut self, intent: &Intent, head: &EdgeConfig, now_ms: u64) {
+        for kept in &intent.pasts {
+            let serves = self.lanes[super::FLEET].get(&EdgeKey::Worker(kept.account.clone(), kept.worker.clone()));
+            if Self::deployment_of(serves) == Some(&kept.deployment) {
+                self.history.begin_with(&kept.account, &kept.worker, kept.past, now_ms);
+            }
+        }
         for staged in &intent.staged {
             self.resume_key(intent, staged, head.get(&staged.key).cloned(), now_ms);
         }
@@ -66,6 +72,10 @@ impl Deployer {
             losses_alone: 0,
             failed: None,
         };
+        let past_of = |deployment: Option<&DeploymentId>| {
+            let kept = intent.pasts.iter().find(|kept| Some(&kept.deployment) == deployment);
+            kept.map_or_else(Past::default, |kept| kept.past)
+        };
         let watched = matches!(staged.phase, StagedPhase::Rolling | StagedPhase::Watching);
         if watched && let Some(id) = Self::deployment_of(approved.as_ref()) {
             let told = intent.rollouts.get(id);
@@ -74,7 +84,7 @@ impl Deployer {
                 judged: counted(judged(staged.previous.as_deref(), approved.as_deref())),
                 new: Tally::default(),
                 beside: Tally::default(),
-                past: Past::default(),
+                past: past_of(Self::deployment_of(staged.previous.as_ref())),
                 unproven: told.is_some_and(|told| told.unproven),
                 baked: told.map_or_else(Tally::default, |told| Tally {
                     requests: told.requests,
@@ -219,6 +229,14 @@ impl Deployer {
             let EdgeKey::Worker(account, worker) = key else { return };
             let past = self.history.of(account, worker);
             self.history.begin_anew(account, worker);
+            if let Some(deployment) = Self::deployment_of(previous.as_ref()).cloned() {
+                self.pending.write.pasts.push(KeptPast {
+                    account: account.clone(),
+                    worker: worker.clone(),
+                    deployment,
+                    past,
+                });
+            }
             // Whoever goes back knows why: requests do not send them forward again.
             let forward = found.facts.kind != DeploymentKind::Rollback;
             found.watch = Some(Watch {

@@ -227,6 +227,7 @@ impl Key {
             let past = &watch.past.everywhere;
             old.add(&Tally {
                 begun: past.begun,
+                ripe: past.ripe,
                 late: past.late,
                 late_seconds: past.late_seconds,
                 ..Tally::default()

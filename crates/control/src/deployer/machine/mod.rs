@@ -16,11 +16,11 @@ mod tests;
 mod verdicts;
 
 use super::bake;
-use super::history::History;
+use super::history::{History, KeptPast};
 use super::lanes::{Lane, Publication, Report};
 use super::rollout::{Rollout, RolloutPops, RolloutState};
 use crate::catalog::{Intent, IntentDelta, SplitOf, StageWrite};
-use atoll_model::edge::Change;
+use atoll_model::edge::{Change, Counts, Standing};
 use atoll_model::{DeploymentId, EdgeConfig, EdgeEntry, EdgeKey, PopName, Revision, TenantId, WorkerName};
 use keys::{Key, Stage};
 use sessions::{Canary, Pop};
@@ -45,6 +45,8 @@ pub const LOSSES_MAX: u32 = 3;
 pub const LOSSES_ALONE_MIN: u32 = 2;
 /// A withdrawal that the catalog did not answer is asked for again after this long, milliseconds.
 pub const WITHDRAW_AGAIN_MS: u64 = 5_000;
+/// How often counts of the past are stored, if there are any to store, milliseconds.
+pub const KEEP_MS: u64 = 5_000;
 /// The longest reason that is kept, bytes.
 const REASON_BYTES_MAX: usize = 900;
 
@@ -152,12 +154,15 @@ pub struct Deployer {
     /// PoPs that were lost as canaries, and when.
     lost: BTreeMap<PopName, u64>,
     history: History,
+    /// When some of it was stored.
+    kept_ms: u64,
     /// Counts the trials.
     order: u64,
     /// What was told of deployments that may still come further.
     told: BTreeMap<DeploymentId, Rollout>,
-    workers: usize,
-    workers_peak: usize,
+    /// What the lanes have, and the most that the fleet's had since this control plane began.
+    standing: [Standing; 2],
+    peak: Counts,
     pending: Pending,
 }
 
@@ -197,10 +202,8 @@ impl Deployer {
             Ok((fleet, _)) => (Arc::new(fleet.renumbered(Revision(0))), None),
             Err(error) => (Arc::new(head.clone()), Some(error)),
         };
-        let workers = fleet
-            .entries()
-            .filter(|(key, _)| matches!(key, EdgeKey::Worker(..)))
-            .count();
+        let standing = Standing::of(&fleet);
+        let peak = standing.counts();
         let mut deployer = Self {
             epoch,
             publication: intent.publication.0,
@@ -213,10 +216,11 @@ impl Deployer {
             began_ms: now_ms,
             lost: BTreeMap::new(),
             history: History::default(),
+            kept_ms: now_ms,
             order: 0,
             told: BTreeMap::new(),
-            workers,
-            workers_peak: workers,
+            standing: [standing.clone(), standing],
+            peak,
             pending: Pending::default(),
         };
         if let Some(error) = damaged {
@@ -279,6 +283,7 @@ impl Deployer {
             } => self.withdrawn(&key, &deployment, impossible),
             Input::Tick => {
                 self.history.tick(now_ms);
+                self.keep_history(now_ms);
                 self.look_after_canary(now_ms);
                 self.look_after_lost(None, now_ms);
                 self.judge_all(now_ms);
@@ -287,6 +292,26 @@ impl Deployer {
         self.choose_canary(now_ms);
         self.admit(now_ms);
         self.finish(now_ms)
+    }
+
+    /// Has some of the past stored, for the control plane after this one.
+    fn keep_history(&mut self, now_ms: u64) {
+        if now_ms.saturating_sub(self.kept_ms) < KEEP_MS {
+            return;
+        }
+        self.kept_ms = now_ms;
+        for ((account, worker), past) in self.history.to_keep(now_ms) {
+            let serves = self.lanes[FLEET].get(&EdgeKey::Worker(account.clone(), worker.clone()));
+            let Some(deployment) = Self::deployment_of(serves).cloned() else {
+                continue;
+            };
+            self.pending.write.pasts.push(KeptPast {
+                account,
+                worker,
+                deployment,
+                past,
+            });
+        }
     }
 
     fn alarm(&mut self, code: &'static str, message: impl Into<String>) {
@@ -335,7 +360,8 @@ impl Deployer {
         }
         self.tell_rollouts(now_ms, &mut pending);
         let write = pending.write;
-        let anything = !write.put.is_empty() || !write.settled.is_empty() || !write.rollouts.is_empty();
+        let rows = !write.put.is_empty() || !write.settled.is_empty() || !write.rollouts.is_empty();
+        let anything = rows || !write.pasts.is_empty();
         if anything || !pending.out.publish.is_empty() {
             pending.out.write = Some(StageWrite {
                 publication: Revision(self.publication),
@@ -348,16 +374,13 @@ impl Deployer {
 
     fn publish(&mut self, lane: Lane, pending: &mut Pending) {
         let at = index(lane);
-        let mut changes = Vec::new();
-        let (mut workers, fleet) = (self.workers, lane == Lane::Fleet);
+        let (mut changes, mut moved) = (Vec::new(), Vec::new());
         for (key, both) in &pending.touched {
             let there = self.lanes[at].get(key);
             if there.map(|entry| &**entry) == both[at].as_deref() {
                 continue;
             }
-            if fleet && matches!(key, EdgeKey::Worker(..)) {
-                workers = workers + usize::from(both[at].is_some()) - usize::from(there.is_some());
-            }
+            moved.push((key, there.cloned(), both[at].as_ref()));
             changes.push(Change {
                 key: key.clone(),
                 entry: both[at].as_deref().cloned(),
@@ -372,14 +395,17 @@ impl Deployer {
             Ok((config, _)) => {
                 self.publication = number.0;
                 self.lanes[at] = Arc::new(config);
-                self.workers = workers;
-                self.workers_peak = self.workers_peak.max(workers);
+                for (key, before, after) in moved {
+                    before.iter().for_each(|entry| self.standing[at].remove(key, entry));
+                    after.iter().for_each(|entry| self.standing[at].add(key, entry));
+                }
+                self.peak = self.peak.max(self.standing[FLEET].counts());
                 pending.renumber[at] = false;
                 pending.out.publish.push(Publication {
                     lane,
                     config: self.lanes[at].clone(),
                     epoch: self.epoch,
-                    may_empty: self.workers * 2 < self.workers_peak,
+                    may_empty: self.peak.emptied(self.standing[at].counts(), 0).is_some(),
                 });
             }
             // The catalog checks entries before it stores them.

@@ -1,14 +1,17 @@
 //! PoPs as they come, go and answer; and which of them is the canary.
 
 use super::super::gate;
-use super::super::lanes::{Applied, Lane, RefusedWorker, VersionHealth};
-use super::keys::Stage;
+use super::super::lanes::{Applied, Lane, RefusedWorker, Tally, VersionHealth};
+use super::super::ripening::Ripening;
+use super::keys::{Key, Stage};
 use super::{
     CANARY_ACK_MAX_MS, CANARY_AVOIDED_MS, CANARY_GRACE_MS, Deployer, LOSSES_ALONE_MIN, LOSSES_MAX, index, reason,
 };
 use atoll_model::edge::Digest;
 use atoll_model::{BlobHash, EdgeKey, PopName, Revision};
 
+/// So long a suspect serves on the canary before others come to it, milliseconds. What kills a PoP does it soon.
+const SUSPECT_MS: u64 = 5_000;
 /// For so long PoPs may still die of what has just been taken back, milliseconds.
 const SPARED_MS: u64 = 5_000;
 
@@ -23,6 +26,7 @@ pub struct Pop {
     /// Differs from process to process; 0: not known.
     pub incarnation: u64,
     pub draining: bool,
+    pub ripening: Ripening,
 }
 
 /// The PoP that bakes.
@@ -84,6 +88,7 @@ impl Deployer {
             acked: (in_step && !renumbered).then_some(number),
             incarnation,
             draining: false,
+            ripening: Ripening::default(),
         };
         self.pops.insert(pop, known);
     }
@@ -165,18 +170,23 @@ impl Deployer {
         }
         if self.canary.as_ref().is_some_and(|canary| canary.name == *pop) {
             // It said so beforehand: nothing that it baked is to blame.
-            self.retreat(|_| true, false, "");
+            self.retreat(|_| true, |_| false, "");
             self.dismiss_canary(now_ms);
         }
     }
 
     /// The canary is gone, or as good as.
     fn canary_lost(&mut self, how: &str, now_ms: u64) {
+        self.canary_lost_by(|_| true, how, now_ms);
+    }
+
+    /// The same, if only some of what is there may be the reason.
+    fn canary_lost_by(&mut self, blame: impl Fn(&Stage) -> bool, how: &str, now_ms: u64) {
         let Some(canary) = &self.canary else { return };
         let name = canary.name.clone();
         let why = format!("canary {name} was lost: {how}");
         self.lost.insert(name, now_ms);
-        let lost = self.retreat(|_| true, true, &why);
+        let lost = self.retreat(|_| true, blame, &why);
         if lost > 0 {
             self.alarm("canary", format!("{why}; {lost} changes are tried again elsewhere"));
         }
@@ -203,14 +213,16 @@ impl Deployer {
         }
     }
 
-    /// Takes from the canary's lane what is at the canary and meets the condition, to be tried again; says how many. Those with
-    /// which too many canaries were lost have failed.
-    fn retreat(&mut self, which: impl Fn(u64) -> bool, blame: bool, why: &str) -> usize {
+    /// Takes from the canary's lane what is at the canary and meets the condition, to be tried again; says how many. Those to blame
+    /// with which too many canaries were lost have failed.
+    fn retreat(&mut self, which: impl Fn(u64) -> bool, blame: impl Fn(&Stage) -> bool, why: &str) -> usize {
         let mut all = Vec::new();
         for (key, found) in &self.keys {
             match found.trial.as_ref().map(|trial| &trial.stage) {
-                Some(Stage::Probing { publication, .. }) if which(*publication) => all.push(key.clone()),
-                Some(Stage::Baking { .. }) if which(0) => all.push(key.clone()),
+                Some(stage @ Stage::Probing { publication, .. }) if which(*publication) => {
+                    all.push((key.clone(), blame(stage)));
+                }
+                Some(stage @ Stage::Baking { .. }) if which(0) => all.push((key.clone(), blame(stage))),
                 _ => {}
             }
         }
@@ -220,7 +232,8 @@ impl Deployer {
             .values()
             .any(|found| found.watch.as_ref().is_some_and(|watch| watch.untried && !watch.live));
         let alone = all.len() == 1 && !untried;
-        for key in &all {
+        for (key, blame) in &all {
+            let blame = *blame;
             let Some(found) = self.keys.get_mut(key) else { continue };
             found.losses = found.losses.saturating_add(u32::from(blame));
             found.losses_alone += u32::from(blame && alone);
@@ -268,7 +281,9 @@ impl Deployer {
             return;
         };
         let (name, incarnation) = (name.clone(), pop.incarnation);
-        self.canary_before = None;
+        if self.canary_before.take().is_some_and(|before| before != name) {
+            self.history.another_canary();
+        }
         self.set_lane(&name, Lane::Canary);
         self.canary = Some(Canary {
             name,
@@ -305,19 +320,32 @@ impl Deployer {
             .any(|found| found.trial.as_ref().is_some_and(|trial| late(&trial.stage)))
             || !self.canary_is_ready() && long_ago(canary.since_ms);
         if others && late && canary.gone_ms.is_none() {
-            self.canary_lost("it does not acknowledge what it is sent", now_ms);
+            // What was sent after that it has not looked at yet.
+            let blame = |stage: &Stage| match stage {
+                Stage::Probing { since_ms, .. } => long_ago(*since_ms),
+                _ => true,
+            };
+            self.canary_lost_by(blame, "it does not acknowledge what it is sent", now_ms);
         }
     }
 
     /// Brings to the canary what may go there. Suspects, with which a canary was lost, go half of them at a time; from the second
-    /// time on each goes alone, with nothing else, so that the guilty one is found and nobody else pays for it.
+    /// time on each goes alone, with nothing else, so that the guilty one is found and nobody else pays for it. A suspect that
+    /// has served for [`SUSPECT_MS`] holds nobody up any more, but from the third time on for as long as it bakes.
     pub(super) fn admit(&mut self, now_ms: u64) {
         self.send_back_dependents();
         self.ask_withdrawals(now_ms);
         if !self.canary_is_ready() {
             return;
         }
-        let at_canary = self.keys.values().filter(|found| found.is_at_canary());
+        let suspicious = |found: &&Key| match found.trial.as_ref().map(|trial| &trial.stage) {
+            Some(Stage::Probing { .. }) => true,
+            Some(Stage::Baking { since_ms }) => {
+                found.losses >= LOSSES_MAX || now_ms.saturating_sub(*since_ms) < SUSPECT_MS
+            }
+            _ => false,
+        };
+        let at_canary = self.keys.values().filter(suspicious);
         let there: Vec<u32> = at_canary.map(|found| found.losses).collect();
         let mut waiting: Vec<(u32, u64, EdgeKey)> = Vec::new();
         for (key, found) in &self.keys {
@@ -377,7 +405,7 @@ impl Deployer {
             self.alarm("config_rejected", message);
             if on_canary {
                 let why = format!("canary {name} does not take the configuration ({why})");
-                if self.retreat(|publication| publication != 0 && publication <= number, true, &why) == 0 {
+                if self.retreat(|publication| publication != 0 && publication <= number, |_| true, &why) == 0 {
                     self.lost.insert(name.clone(), now_ms);
                     self.dismiss_canary(now_ms);
                 }
@@ -435,17 +463,22 @@ impl Deployer {
 
     /// Adds up what a PoP reports.
     pub(super) fn health(&mut self, name: &PopName, versions: &[VersionHealth], now_ms: u64) {
-        let Some(pop) = self.pops.get(name) else { return };
+        let Some(pop) = self.pops.get_mut(name) else { return };
         let on_canary = pop.lane == Lane::Canary;
+        let counted = |health: &VersionHealth| Tally {
+            ripe: pop.ripening.of(&health.version, health.tally.begun, now_ms),
+            ..health.tally
+        };
+        let tallies: Vec<Tally> = versions.iter().map(counted).collect();
         let calm: Vec<&EdgeKey> = self.calm_bakes();
         let accounts: Vec<_> = calm.iter().filter_map(|key| self.account_of(key)).collect();
-        for health in versions {
+        for (health, tally) in versions.iter().zip(&tallies) {
             let VersionHealth {
                 account,
                 worker,
                 version,
                 deployment,
-                tally,
+                tally: _,
             } = health;
             let key = EdgeKey::Worker(account.clone(), worker.clone());
             let mut approved = true;
@@ -504,7 +537,7 @@ impl Deployer {
         calm.map(|(key, _)| key).collect()
     }
 
-    fn add_calm(&mut self, account: &atoll_model::TenantId, tally: &super::super::lanes::Tally) {
+    fn add_calm(&mut self, account: &atoll_model::TenantId, tally: &Tally) {
         let of: Vec<EdgeKey> = self
             .calm_bakes()
             .into_iter()

@@ -19,6 +19,11 @@ struct Bench {
     write: StageWrite,
     /// All rows that were ever stored, in their order.
     rows: Vec<StagedKey>,
+    pasts: BTreeMap<DeploymentId, KeptPast>,
+    /// It acknowledges nothing.
+    silent: Option<PopName>,
+    /// Of all publications.
+    may_empty: Vec<(Lane, bool)>,
     refuse: Vec<(PopName, DeploymentId)>,
 }
 
@@ -71,6 +76,7 @@ impl Bench {
             rollouts: BTreeMap::new(),
             publication: Revision(40),
             canary: None,
+            pasts: Vec::new(),
         };
         let (deployer, outputs) = Deployer::begin(intent, 1, 1_000);
         let mut bench = Self {
@@ -83,6 +89,9 @@ impl Bench {
             alarms: Vec::new(),
             write: StageWrite::default(),
             rows: Vec::new(),
+            pasts: BTreeMap::new(),
+            silent: None,
+            may_empty: Vec::new(),
             refuse: Vec::new(),
         };
         bench.carry_out(outputs);
@@ -112,11 +121,15 @@ impl Bench {
         if let Some(write) = outputs.write {
             assert!(write.publication >= self.write.publication);
             self.rows.extend(write.put.clone());
+            let pasts = write.pasts.iter().cloned();
+            self.pasts.extend(pasts.map(|past| (past.deployment.clone(), past)));
             self.write = write;
         }
         self.withdrawn.extend(outputs.withdraw);
         self.alarms.extend(outputs.alarms);
         self.rollouts.extend(outputs.rollouts);
+        let may_empty = outputs.publish.iter().map(|one| (one.lane, one.may_empty));
+        self.may_empty.extend(may_empty);
         let mut told = BTreeSet::new();
         for (pop, lane) in outputs.lanes {
             self.pops.insert(pop.clone(), lane);
@@ -130,6 +143,7 @@ impl Bench {
                     .map(|(pop, _)| pop.clone()),
             );
         }
+        told.retain(|pop| self.silent.as_ref() != Some(pop));
         for pop in told {
             let config = self.deployer.lane(self.pops[&pop]).clone();
             let refused = self.refuse.iter().filter(|(by, id)| {
@@ -181,22 +195,65 @@ impl Bench {
 
     /// Requests of a version on the canary.
     fn requests(&mut self, deployment: &str, version: &str, requests: u64, exceptions: u64) {
+        let tally = Tally {
+            requests,
+            exceptions,
+            ..Tally::default()
+        };
+        self.report(deployment, version, tally);
+    }
+
+    /// What the canary counted.
+    fn report(&mut self, deployment: &str, version: &str, tally: Tally) {
         let canary = self.canary();
         let health = VersionHealth {
             account: account(),
             worker: WorkerName::new("old"),
             version: VersionId::new(version),
             deployment: DeploymentId::new(deployment),
-            tally: Tally {
-                requests,
-                exceptions,
-                ..Tally::default()
-            },
+            tally,
         };
         self.step(Input::Report(Report::Health {
             pop: canary,
             versions: vec![health],
         }));
+    }
+
+    /// Seconds of requests of which a fifth is answered after minutes.
+    fn polled(&mut self, deployment: &str, version: &str, seconds: u64) {
+        for second in 0..seconds {
+            let late = if second < 5 { 0 } else { 20 };
+            let tally = Tally {
+                requests: 80,
+                begun: 100,
+                settled: 80,
+                late,
+                late_seconds: late * second.saturating_sub(4),
+                ..Tally::default()
+            };
+            self.pass(1_000);
+            self.report(deployment, version, tally);
+        }
+    }
+
+    /// The control plane ends, and another one begins with what this one stored.
+    fn begin_again(&mut self) {
+        let intent = Intent {
+            head: self.head.clone(),
+            staged: Vec::new(),
+            deployments: BTreeMap::new(),
+            rollouts: BTreeMap::new(),
+            publication: self.write.publication,
+            canary: self.write.canary.clone(),
+            pasts: self.pasts.values().cloned().collect(),
+        };
+        let (deployer, outputs) = Deployer::begin(intent, 2, self.now);
+        self.deployer = deployer;
+        let pops: Vec<PopName> = std::mem::take(&mut self.pops).into_keys().collect();
+        self.carry_out(outputs);
+        for pop in pops {
+            self.connect(pop.as_str());
+        }
     }
 
     fn canary(&self) -> PopName {
@@ -441,6 +498,7 @@ fn a_control_plane_that_begins_goes_on_with_what_was_stored() {
         rollouts: bench.rollouts.clone(),
         publication: bench.write.publication,
         canary: bench.write.canary.clone(),
+        pasts: Vec::new(),
     };
     let (next, outputs) = Deployer::begin(intent.clone(), 2, bench.now);
     // The fleet stays with what was approved, under new numbers.
@@ -463,6 +521,133 @@ fn a_control_plane_that_begins_goes_on_with_what_was_stored() {
     let (held, outputs) = Deployer::begin(Intent { rollouts, ..intent }, 3, bench.now);
     assert_eq!(held.stages()[&key("old")], "held");
     assert_eq!(outputs.withdraw.len(), 0);
+}
+
+#[test]
+fn who_removes_most_of_it_says_so_in_both_lanes() {
+    let mut bench = Bench::new(&["a", "b"]);
+    let immediate = DeploymentFacts {
+        kind: DeploymentKind::Deploy,
+        immediate: true,
+    };
+    for at in 0..11 {
+        let name = format!("w{at}");
+        bench.ask(key(&name), Some(worker(&name, &[("v", WEIGHT_WHOLE)])), immediate);
+    }
+    bench.pass(2_000);
+    assert!(bench.may_empty.iter().all(|(_, may)| !may));
+    bench.may_empty.clear();
+    // All at once, as when an account goes.
+    let gone = |at| Change {
+        key: key(&format!("w{at}")),
+        entry: None,
+    };
+    let to = Revision(bench.head.revision().0 + 1);
+    let (head, delta) = bench.head.change(to, (0..11).map(gone).collect()).unwrap();
+    bench.head = head;
+    let deployments = BTreeMap::new();
+    bench.step(Input::Intent(IntentDelta { delta, deployments }));
+    bench.pass(2_000);
+    for lane in [Lane::Canary, Lane::Fleet] {
+        assert!(bench.may_empty.contains(&(lane, true)), "{:?}", bench.may_empty);
+        assert!(!bench.may_empty.contains(&(lane, false)), "{:?}", bench.may_empty);
+    }
+    assert_eq!(bench.has(Lane::Fleet, "w3"), None);
+    assert_eq!(bench.has(Lane::Fleet, "old").as_deref(), Some("d0"));
+}
+
+#[test]
+fn who_was_sent_last_is_not_to_blame_for_a_canary_that_does_not_answer() {
+    let mut bench = Bench::new(&["a", "b", "c"]);
+    let canary = bench.canary();
+    bench.silent = Some(canary.clone());
+    bench.deploy("old", "d1", "v1");
+    bench.pass(super::CANARY_ACK_MAX_MS - 500);
+    bench.deploy("other", "d2", "v2");
+    bench.pass(1_000);
+    assert_ne!(bench.canary(), canary);
+    let losses = |bench: &Bench, name: &str| {
+        bench
+            .rows
+            .iter()
+            .rfind(|row| row.key == key(name))
+            .map(|row| row.losses)
+    };
+    assert_eq!((losses(&bench, "old"), losses(&bench, "other")), (Some(1), Some(0)));
+}
+
+#[test]
+fn a_suspect_that_serves_well_for_a_while_holds_nobody_up() {
+    let mut bench = Bench::new(&["a", "b", "c", "d", "e"]);
+    bench.deploy("old", "d1", "v1");
+    // Twice.
+    for _ in 0..2 {
+        let canary = bench.canary();
+        bench.step(Input::Report(Report::Gone { pop: canary.clone() }));
+        bench.pops.remove(&canary);
+        bench.pass(super::CANARY_GRACE_MS + 200);
+    }
+    assert_eq!(bench.state("d1"), RolloutState::Baking);
+    bench.deploy("other", "d2", "v2");
+    assert_eq!(bench.state("d2"), RolloutState::Probing);
+    bench.pass(4_000);
+    assert_eq!(bench.state("d2"), RolloutState::Probing);
+    bench.pass(1_500);
+    assert_eq!(
+        (bench.state("d1"), bench.state("d2")),
+        (RolloutState::Baking, RolloutState::Baking)
+    );
+    // The third time it is alone to its end.
+    let canary = bench.canary();
+    bench.step(Input::Report(Report::Gone { pop: canary.clone() }));
+    bench.pops.remove(&canary);
+    bench.pass(super::CANARY_GRACE_MS + 200);
+    bench.pass(7_000);
+    let states = (bench.state("d1"), bench.state("d2"));
+    assert!(
+        matches!(
+            states,
+            (RolloutState::Baking, RolloutState::Probing) | (RolloutState::RolledBack, _)
+        ),
+        "{states:?}"
+    );
+}
+
+#[test]
+fn a_past_of_seconds_does_not_say_that_nothing_is_ever_late() {
+    let mut bench = Bench::new(&["a"]);
+    bench.polled("d0", "v0", 4);
+    bench.deploy("old", "d1", "v1");
+    bench.polled("d1", "v1", 27);
+    assert_eq!(bench.state("d1"), RolloutState::Live, "{:?}", bench.rollouts);
+    // Nor the next one's, when the watch of the first knows no more than that.
+    bench.deploy("old", "d2", "v2");
+    bench.polled("d2", "v2", 27);
+    assert_eq!(bench.state("d2"), RolloutState::Live, "{:?}", bench.rollouts);
+}
+
+#[test]
+fn the_past_outlives_the_control_plane() {
+    let mut bench = Bench::new(&["a", "b"]);
+    // Three of ten fail, as ever.
+    bench.requests("d0", "v0", 500, 150);
+    bench.pass(KEEP_MS + 200);
+    let stored = &bench.pasts[&DeploymentId::new("d0")];
+    assert_eq!(stored.past.everywhere.requests, 500);
+    assert_eq!(stored.past.canary.requests, 500);
+    bench.begin_again();
+    bench.deploy("old", "d1", "v1");
+    bench.requests("d1", "v1", 250, 75);
+    bench.pass(BAKE_MIN_MS + 200);
+    assert_eq!(bench.state("d1"), RolloutState::Live, "{:?}", bench.rollouts);
+    // What was before is kept with the deployment that it is of, and is nobody else's past.
+    assert_eq!(bench.pasts[&DeploymentId::new("d0")].past.everywhere.requests, 500);
+    bench.pasts.get_mut(&DeploymentId::new("d0")).unwrap().deployment = DeploymentId::new("other");
+    bench.begin_again();
+    bench.deploy("old", "d2", "v2");
+    bench.requests("d2", "v2", 250, 75);
+    bench.pass(200);
+    assert_eq!(bench.state("d2"), RolloutState::RolledBack);
 }
 
 #[test]
