@@ -13,6 +13,11 @@
 //!
 //! A kill leaves the page cache alone: of power loss this says nothing.
 
+#[path = "campaign/manifest.rs"]
+mod manifest;
+#[path = "campaign/progress.rs"]
+mod progress;
+
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use atoll_control::audit::Link;
@@ -23,11 +28,7 @@ use atoll_control::secrets::Vault;
 use atoll_control::state::{Addresses, ControlState};
 use atoll_control::telemetry::MemoryTelemetry;
 use atoll_control::tokens::Token;
-use atoll_model::artifact::{FORMAT_VERSION, ModuleBlob};
-use atoll_model::{
-    BlobHash, CompatDate, EdgeConfig, EdgeEntry, Manifest, ModuleKind, OutboundRules, Permissions, Quota, TenantId,
-    WorkerName,
-};
+use atoll_model::{BlobHash, EdgeConfig, EdgeEntry, Permissions, Quota, TenantId, WorkerName};
 use atoll_stdx::{SplitMix64, SystemClock};
 use atoll_store::artifact::{self, SigningKey, TrustedKeys};
 use atoll_store::blob::{BlobStore, DirectoryStore, get_blob};
@@ -38,6 +39,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use manifest::one_module;
+use progress::Progress;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -67,8 +70,8 @@ struct Arguments {
     /// The campaign's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Begins anew in any case: a cycle leaves nothing that the next one needs.
-    #[arg(long, hide = true)]
+    /// Go on where the last run with this seed stopped: with the store after the last one that was done with.
+    #[arg(long)]
     resume: bool,
     /// Be the child: the stores' directory.
     #[arg(long, hide = true)]
@@ -270,33 +273,13 @@ impl Writer {
     /// Everything that a deployment is, from the bytes of its module on. False: the child is gone.
     async fn deploy(&self, order: &Order) -> Result<bool> {
         let Order { key, worker, code } = order;
-        let hash = BlobHash::of(code.as_bytes());
+        let (hash, manifest) = one_module(account().as_str(), worker.as_str(), code);
         let blob = self
             .send("PUT", &format!("blobs/{hash}"), key, code.clone().into())
             .await?;
         if blob.is_none() {
             return Ok(false);
         }
-        let manifest = Manifest {
-            format: FORMAT_VERSION,
-            account: account(),
-            worker: worker.clone(),
-            main_module: Some("index.js".into()),
-            modules: vec![ModuleBlob {
-                name: "index.js".into(),
-                kind: ModuleKind::Esm,
-                blob: hash,
-                size: code.len() as u64,
-                source_map: None,
-            }],
-            assets: None,
-            compat_date: CompatDate::NEWEST,
-            compat_flags: Vec::new(),
-            bindings: Vec::new(),
-            tail_consumers: Vec::new(),
-            limits: BTreeMap::new(),
-            outbound: OutboundRules::default(),
-        };
         let body = json!({ "manifest": manifest }).to_string();
         let path = format!("workers/{worker}/versions");
         let Some(version) = self.send("POST", &path, &format!("{key}-v"), body.into()).await? else {
@@ -346,10 +329,41 @@ struct Totals {
     under_way_stored: u64,
 }
 
+impl Totals {
+    fn to_text(&self) -> String {
+        let Self {
+            cycles,
+            before_ready,
+            acknowledged,
+            under_way,
+            under_way_stored,
+        } = self;
+        format!("{cycles} {before_ready} {acknowledged} {under_way} {under_way_stored}")
+    }
+
+    fn from_text(text: &str) -> Result<Self> {
+        let numbers: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let &[cycles, before_ready, acknowledged, under_way, under_way_stored] = numbers.as_slice() else {
+            bail!("{text:?} is no progress of this campaign");
+        };
+        Ok(Self {
+            cycles,
+            before_ready,
+            acknowledged,
+            under_way,
+            under_way_stored,
+        })
+    }
+}
+
 async fn campaign(arguments: &Arguments) -> Result<()> {
     let program = std::env::current_exe()?;
     let state = tempfile::tempdir()?;
-    let mut totals = Totals::default();
+    let mut progress = Progress::open("catalog-kill", &format!("seed {}", arguments.seed), arguments.resume)?;
+    let mut totals = match progress.done.last() {
+        Some(last) => Totals::from_text(last)?,
+        None => Totals::default(),
+    };
     let mut told = Shared::default();
     let mut store = PathBuf::new();
     while totals.cycles < arguments.count {
@@ -373,6 +387,9 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
             );
         }
         totals.cycles += 1;
+        if totals.cycles.is_multiple_of(CYCLES_PER_STORE) {
+            progress.note(&totals.to_text())?;
+        }
         if totals.cycles.is_multiple_of(10) || totals.cycles == arguments.count {
             println!(
                 "catalog-kill seed {}: {} kills ({} before the API was there), {} acknowledged deployments, lost 0; {} \

@@ -14,6 +14,8 @@ mod fake;
 #[path = "../tests/it/plane.rs"]
 #[allow(dead_code)]
 mod plane;
+#[path = "../../control/examples/campaign/progress.rs"]
+mod progress;
 #[path = "../tests/it/reach.rs"]
 mod reach;
 
@@ -26,6 +28,7 @@ use atoll_stdx::{SplitMix64, SystemClock, TaskGroup};
 use clap::Parser;
 use fake::Fake;
 use plane::{Ground, Plane, account, caller};
+use progress::Progress;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -48,8 +51,8 @@ struct Arguments {
     /// The campaign's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Begins anew in any case: a cycle leaves nothing that the next one needs.
-    #[arg(long, hide = true)]
+    /// Go on where the last run with this seed stopped, with another control plane and another PoP.
+    #[arg(long)]
     resume: bool,
     /// Be the child: directory, control plane, and perhaps a join token.
     #[arg(long, hide = true, num_args = 2..=3)]
@@ -151,15 +154,17 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
     let victim = state.path().join("pop");
     let writing = tokio::spawn(write(plane.clone(), history.clone(), arguments.seed));
     let (mut kept, mut acknowledged) = (0, 0);
-    for cycle in 0..arguments.count {
+    let mut progress = Progress::open("agent-kill", &format!("seed {}", arguments.seed), arguments.resume)?;
+    let first = progress.done.len() as u64;
+    for cycle in first..arguments.count {
         let mut rng = SplitMix64::new(arguments.seed.wrapping_mul(0x9E37_79B9).wrapping_add(cycle));
-        let token = match cycle {
-            0 => Some(plane.token(None).await),
-            _ => None,
+        let token = match cycle == first {
+            true => Some(plane.token(None).await),
+            false => None,
         };
         let (directory, address) = (victim.clone(), plane.address.to_string());
         // One in five is killed while it starts (but the first, which has to join).
-        let starting = cycle > 0 && rng.below(5) == 0;
+        let starting = cycle > first && rng.below(5) == 0;
         let serves = if starting { 0 } else { 1 + rng.below(SERVED_MAX) };
         let moment = Duration::from_micros(rng.below(MOMENT_MAX_MS * 1000));
         tokio::task::spawn_blocking(move || run_and_kill(&directory, &address, token, serves, moment)).await??;
@@ -173,7 +178,10 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
             .await
             .context("the session does not end")?;
         match verify(&plane, &victim, &history).await {
-            Ok((at, done)) => (kept, acknowledged) = (at.0, done),
+            Ok((at, done)) => {
+                (kept, acknowledged) = (at.0, done);
+                progress.note(&format!("cycle {cycle}"))?;
+            }
             Err(error) => {
                 let left = state.keep();
                 bail!(

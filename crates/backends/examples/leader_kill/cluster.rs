@@ -7,13 +7,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::processes::{free_ports, program};
 use crate::s3_server::{self, ACCESS_KEY, BUCKET, SECRET_KEY};
 use crate::server;
 
@@ -43,20 +43,6 @@ pub struct Cluster {
     _pops: Vec<Child>,
     client: Client<HttpConnector, Full<Bytes>>,
     pub directory: tempfile::TempDir,
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-fn program() -> Result<PathBuf> {
-    if let Some(program) = std::env::var_os("ATOLL_BIN") {
-        return Ok(PathBuf::from(program));
-    }
-    // target/debug/examples/leader_kill
-    let own = std::env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("no target directory")?;
-    Ok(target.join("atoll"))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -90,11 +76,12 @@ impl Cluster {
             directory: tempfile::tempdir()?,
         };
         for name in ["a", "b"] {
+            let http = free_ports(2)?;
             let control = Control {
                 child: None,
                 directory: cluster.directory.path().join(name),
-                http: free_port()?,
-                peers: free_port()?,
+                http,
+                peers: http + 1,
             };
             if let Some(first) = cluster.controls.first() {
                 // Secrets, artifacts and certificates are under the same keys.
@@ -158,7 +145,8 @@ impl Cluster {
             .await?;
         ensure!(status == 201, "a join token is answered {status}: {made}");
         let token = made["token"].as_str().context("a token")?.to_owned();
-        let (http, admin) = (free_port()?, free_port()?);
+        let http = free_ports(2)?;
+        let admin = http + 1;
         let urls: Vec<String> = self
             .controls
             .iter()

@@ -5,6 +5,7 @@
 //! is acknowledged. In each cycle the leader is killed (`kill -9`) at a random moment and started again. Checked: the other one
 //! acknowledges a deployment within ten seconds of the kill; every deployment that was ever acknowledged is there, once; no
 //! request to a PoP fails; in the end the audit chain is whole and every PoP serves the last acknowledged version of each worker.
+//! With `--resume` the kills go on where the last run with that seed stopped, over another PostgreSQL.
 
 #[path = "../../tests/it/s3_server.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -14,15 +15,22 @@ mod s3_server;
 mod server;
 
 mod cluster;
+#[path = "../../../control/examples/campaign/manifest.rs"]
+mod manifest;
+#[path = "../../../control/examples/campaign/processes.rs"]
+mod processes;
+#[path = "../../../control/examples/campaign/progress.rs"]
+mod progress;
 
 use anyhow::{Context, Result, bail, ensure};
-use atoll_model::BlobHash;
 use atoll_stdx::SplitMix64;
 use bytes::Bytes;
 use cluster::Cluster;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use manifest::one_module;
+use progress::Progress;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -50,13 +58,38 @@ struct Acknowledged {
     repeated: u64,
 }
 
+/// What an earlier run had come to.
+#[derive(Default)]
+struct Earlier {
+    count: u64,
+    repeated: u64,
+}
+
+impl Earlier {
+    /// A cycle of it, and how long the take-over took.
+    fn add(&mut self, line: &str) -> Result<Duration> {
+        let numbers: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let &[took, count, repeated] = numbers.as_slice() else {
+            bail!("{line:?} is no progress of this campaign");
+        };
+        self.count += count;
+        self.repeated += repeated;
+        Ok(Duration::from_millis(took))
+    }
+}
+
 struct Arguments {
     count: u64,
     seed: u64,
+    resume: bool,
 }
 
 fn arguments() -> Result<Arguments> {
-    let mut arguments = Arguments { count: 3, seed: 1 };
+    let mut arguments = Arguments {
+        count: 3,
+        seed: 1,
+        resume: false,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || -> Result<u64> {
@@ -66,8 +99,8 @@ fn arguments() -> Result<Arguments> {
         match word.as_str() {
             "--count" => arguments.count = number()?,
             "--seed" => arguments.seed = number()?,
-            "--resume" => {}
-            other => bail!("{other}? --count N --seed S"),
+            "--resume" => arguments.resume = true,
+            other => bail!("{other}? --count N --seed S --resume"),
         }
     }
     Ok(arguments)
@@ -108,15 +141,9 @@ async fn deploy(
     let worker = format!("w{}", number % WORKERS);
     let says = format!("{seed}-{number}");
     let code = format!("export default {{ fetch: () => new Response({says:?}) }};");
-    let hash = BlobHash::of(code.as_bytes());
-    let size = code.len();
+    let (hash, manifest) = one_module("main", &worker, &code);
     let blob = format!("/v1/accounts/main/blobs/{hash}");
     let (_, first) = insist(cluster, leader, &blob, "PUT", code.into(), &format!("b{says}")).await?;
-    let manifest = json!({
-        "format": 1, "account": "main", "worker": worker, "main_module": "index.js",
-        "modules": [{"name": "index.js", "kind": "Esm", "blob": hash.to_string(), "size": size}],
-        "assets": null, "compat_date": "2026-08-01",
-    });
     let path = format!("/v1/accounts/main/workers/{worker}/versions");
     let body = Bytes::from(json!({ "manifest": manifest }).to_string());
     let (version, second) = insist(cluster, leader, &path, "POST", body, &format!("v{says}")).await?;
@@ -238,10 +265,16 @@ async fn cycles(arguments: &Arguments, cluster: &mut Cluster) -> Result<()> {
         .iter()
         .map(|pop| tokio::spawn(traffic(pop.clone(), stop.clone())))
         .collect();
-    let mut took = Vec::new();
-    for cycle in 1..=arguments.count {
+    let mut progress = Progress::open("leader-kill", &format!("seed {}", arguments.seed), arguments.resume)?;
+    let (mut took, mut before) = (Vec::new(), Earlier::default());
+    for line in &progress.done {
+        took.push(before.add(line)?);
+        let _ = random.next_u64();
+    }
+    for cycle in took.len() as u64 + 1..=arguments.count {
         let at = cluster.leader(TAKEN_OVER_MAX).await?;
         leader.store(at as u64, Ordering::SeqCst);
+        let since = (known.count, known.repeated);
         let kill_at = Instant::now() + Duration::from_millis(random.below(KILL_MS));
         while Instant::now() < kill_at {
             let left = kill_at.saturating_duration_since(Instant::now());
@@ -250,8 +283,8 @@ async fn cycles(arguments: &Arguments, cluster: &mut Cluster) -> Result<()> {
         }
         cluster.kill(at).await?;
         let killed = Instant::now();
-        let before = known.count;
-        while known.count == before {
+        let count = known.count;
+        while known.count == count {
             one(cluster, &leader, &mut number, arguments.seed, &mut known).await?;
         }
         let elapsed = killed.elapsed();
@@ -268,6 +301,8 @@ async fn cycles(arguments: &Arguments, cluster: &mut Cluster) -> Result<()> {
             "it took {elapsed:?} until a deployment was acknowledged again"
         );
         cluster.run(at).await?;
+        let (count, repeated) = (known.count - since.0, known.repeated - since.1);
+        progress.note(&format!("{} {count} {repeated}", elapsed.as_millis()))?;
     }
     settled(cluster, &known).await?;
     stop.store(true, Ordering::Relaxed);
@@ -288,9 +323,9 @@ async fn cycles(arguments: &Arguments, cluster: &mut Cluster) -> Result<()> {
     println!(
         "{} kills of the leader, {} deployments acknowledged, {} of them asked for again, 0 lost; taken over after {} ms at the \
          median, {} ms at most; {requests} requests to {POPS} PoPs, 0 failed; audit {audit}",
-        arguments.count,
-        known.count,
-        known.repeated,
+        took.len(),
+        before.count + known.count,
+        before.repeated + known.repeated,
         at(0.5),
         at(1.0)
     );

@@ -6,19 +6,22 @@
 //! answers, or failed; afterwards every PoP answers with the version before. And for each good one: it is live, everywhere.
 //! A damaged artifact can only be made on a platform that the campaign has started itself.
 
+#[path = "../campaign/mod.rs"]
+#[allow(dead_code)] // Others use the rest of it.
+mod campaign;
 mod kinds;
-#[allow(dead_code)] // A measurement uses the rest of it.
-mod platform;
 mod traffic;
 
 use anyhow::{Context, Result, ensure};
 use atoll_stdx::SplitMix64;
+use campaign::platform::{Own, Platform};
+use campaign::progress::Progress;
 use clap::Parser;
 use kinds::{Damage, Expected, GOOD, KINDS, Kind};
-use platform::{Own, Platform};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use traffic::Traffic;
@@ -40,7 +43,8 @@ struct Arguments {
     /// Chooses the kinds and their order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    #[arg(long, hide = true)]
+    /// Go on where the last run with this seed, count and kind stopped: with the deployments that it had not come to the end of.
+    #[arg(long)]
     resume: bool,
     /// How many workers are deployed to at a time.
     #[arg(long, default_value_t = 4)]
@@ -62,13 +66,30 @@ struct Arguments {
     pops: Vec<String>,
 }
 
-/// What came of the deployments of one worker.
-#[derive(Default)]
-struct Told {
-    deployed: BTreeMap<&'static str, u64>,
-    slowest: BTreeMap<&'static str, Duration>,
-    unproven: u64,
+/// What came of one deployment.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    /// Its place in the order.
+    at: usize,
+    kind: String,
+    /// How long it took to come to its end, if it was deployed.
+    took_ms: Option<u64>,
+    unproven: bool,
     wrong: Vec<String>,
+}
+
+/// What came of the deployments, and where it is noted.
+struct Told {
+    records: Vec<Record>,
+    progress: Progress,
+    /// What ended a worker's deployments.
+    broken: Vec<String>,
+}
+
+type Shared = Arc<Mutex<Told>>;
+
+fn lock(told: &Shared) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[tokio::main]
@@ -114,66 +135,87 @@ async fn campaign(arguments: Arguments) -> Result<bool> {
     }
     order.truncate(usize::try_from(arguments.count)?);
     let began = Instant::now();
+    let of = format!(
+        "seed {} count {} kind {}",
+        arguments.seed,
+        arguments.count,
+        arguments.kind.as_deref().unwrap_or("all")
+    );
+    let progress = Progress::open("bad-deploys", &of, arguments.resume)?;
+    let records: Vec<Record> = progress
+        .done
+        .iter()
+        .map(|line| serde_json::from_str(line))
+        .collect::<Result<_, _>>()?;
+    let left: Vec<(usize, &'static Kind)> = (0..)
+        .zip(order)
+        .filter(|(at, _)| records.iter().all(|record| record.at != *at))
+        .collect();
+    let told = Arc::new(Mutex::new(Told {
+        records,
+        progress,
+        broken: Vec::new(),
+    }));
     let mut lanes = Vec::new();
-    let each = order.len().div_ceil(usize::try_from(arguments.workers.max(1))?).max(1);
-    for (lane, of_lane) in (0..).zip(order.chunks(each)) {
+    let each = left.len().div_ceil(usize::try_from(arguments.workers.max(1))?).max(1);
+    for (lane, of_lane) in (0..).zip(left.chunks(each)) {
         // Each by itself: what is wrong in one does not end the others.
         lanes.push(tokio::spawn(deploy_all(
             platform.clone(),
             lane,
             of_lane.to_vec(),
             arguments.rate,
+            told.clone(),
         )));
     }
-    let mut told = Told::default();
     for lane in lanes {
-        let one = lane.await?;
-        for (kind, count) in one.deployed {
-            *told.deployed.entry(kind).or_default() += count;
-        }
-        for (kind, took) in one.slowest {
-            let slowest = told.slowest.entry(kind).or_default();
-            *slowest = (*slowest).max(took);
-        }
-        told.unproven += one.unproven;
-        told.wrong.extend(one.wrong);
+        lane.await?;
     }
-    for (kind, count) in &told.deployed {
-        let slowest = told.slowest.get(kind).map_or(0, Duration::as_millis);
-        println!("{kind:<20} {count:>4} deployments, the slowest came to its end after {slowest} ms");
-    }
-    let count: u64 = told.deployed.values().sum();
-    println!(
-        "bad-deploys seed {}: {count} deployments ({} good, {} of them unproven) in {:.0?}; wrong: {}",
-        arguments.seed,
-        told.deployed.get(GOOD.name).unwrap_or(&0),
-        told.unproven,
-        began.elapsed(),
-        told.wrong.len()
-    );
-    for wrong in &told.wrong {
-        println!("  {wrong}");
-    }
+    let wrong = report(arguments.seed, &lock(&told), began.elapsed());
     if let Some(own) = own {
-        own.stop(told.wrong.is_empty()).await?;
+        own.stop(!wrong).await?;
     }
-    Ok(told.wrong.is_empty())
+    Ok(!wrong)
 }
 
-async fn deploy_all(platform: Arc<Platform>, lane: u64, kinds: Vec<&'static Kind>, rate: u64) -> Told {
-    let mut told = Told::default();
-    if let Err(error) = deploy_each(&platform, lane, &kinds, rate, &mut told).await {
-        told.wrong.push(format!("worker {lane}: {error:#}"));
+/// Says what came of all of it. Was anything wrong?
+fn report(seed: u64, told: &Told, took: Duration) -> bool {
+    let mut kinds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for record in &told.records {
+        let (count, slowest) = kinds.entry(&record.kind).or_default();
+        *count += 1;
+        *slowest = (*slowest).max(record.took_ms.unwrap_or(0));
     }
-    told
+    for (kind, (count, slowest)) in &kinds {
+        println!("{kind:<20} {count:>4} deployments, the slowest came to its end after {slowest} ms");
+    }
+    let wrong: Vec<&String> = told.records.iter().flat_map(|record| &record.wrong).collect();
+    let wrong: Vec<&String> = wrong.into_iter().chain(&told.broken).collect();
+    println!(
+        "bad-deploys seed {seed}: {} deployments ({} good, {} of them unproven) in {took:.0?}; wrong: {}",
+        told.records.len(),
+        kinds.get(GOOD.name).map_or(0, |(count, _)| *count),
+        told.records.iter().filter(|record| record.unproven).count(),
+        wrong.len()
+    );
+    for wrong in &wrong {
+        println!("  {wrong}");
+    }
+    !wrong.is_empty()
+}
+
+async fn deploy_all(platform: Arc<Platform>, lane: u64, kinds: Vec<(usize, &'static Kind)>, rate: u64, told: Shared) {
+    if let Err(error) = deploy_each(&platform, lane, &kinds, rate, &told).await {
+        lock(&told).broken.push(format!("worker {lane}: {error:#}"));
+    }
 }
 
 async fn deploy_each(
     platform: &Arc<Platform>,
     lane: u64,
-    kinds: &[&'static Kind],
+    kinds: &[(usize, &'static Kind)],
     rate: u64,
-    told: &mut Told,
+    told: &Shared,
 ) -> Result<()> {
     let worker = format!("lane-{lane}");
     let mut good = format!("{worker}-first");
@@ -188,67 +230,86 @@ async fn deploy_each(
     traffic.all_answer(&good, SETTLED_MAX).await?;
     // A past to be compared with.
     sleep(Duration::from_secs(5)).await;
-    for (at, kind) in kinds.iter().enumerate() {
-        let marker = format!("{worker}-{at}-{}", kind.name);
-        *told.deployed.entry(kind.name).or_default() += 1;
-        let wrong = |what: String| format!("{marker}: {what}");
-        let uploaded = platform.upload(&worker, &(kind.code)(&marker)).await?;
-        let version = match (uploaded, kind.expected) {
-            (Err(_), Expected::Refused) => continue,
-            (Err(why), _) => {
-                told.wrong.push(wrong(format!("the upload is refused: {why}")));
-                continue;
-            }
-            (Ok(_), Expected::Refused) => {
-                told.wrong.push(wrong("the upload is taken".to_owned()));
-                continue;
-            }
-            (Ok(version), _) => version,
+    for (at, kind) in kinds {
+        let mut record = Record {
+            at: *at,
+            kind: kind.name.to_owned(),
+            took_ms: None,
+            unproven: false,
+            wrong: Vec::new(),
         };
-        match kind.damage {
-            Damage::None => {}
-            _ if platform.blobs.is_none() => continue,
-            Damage::Module => platform.damage("blobs", &version.module)?,
-            Damage::Signature => platform.damage("signatures", &version.artifact)?,
-        }
-        traffic.watch();
-        let began = Instant::now();
-        let id = platform.deploy(&worker, &version.id, false).await?;
-        let good_one = kind.expected == Expected::Live;
-        let most = if good_one { LIVE_MAX } else { ROLLED_BACK_MAX };
-        let rollout = platform.settle(&worker, &id, most, LOOK_EVERY).await?;
-        let took = began.elapsed();
-        let slowest = told.slowest.entry(kind.name).or_default();
-        *slowest = (*slowest).max(took);
-        let expected = if good_one { "live" } else { "rolled_back" };
-        if rollout["state"] != expected {
-            told.wrong
-                .push(wrong(format!("it is not {expected} after {took:.1?}: {rollout}")));
-        }
-        if good_one && rollout["state"] == "live" {
-            told.unproven += u64::from(rollout["unproven"] == true);
-            good = marker.clone();
-        }
-        if let Err(error) = traffic.all_answer(&good, SETTLED_MAX).await {
-            told.wrong.push(wrong(format!("afterwards: {error:#}")));
-        }
-        // Whoever is not the canary has never had it.
-        let canary = rollout["canary"].as_str().unwrap_or_default().to_owned();
-        for (pop, what) in traffic.seen(&marker) {
-            if !good_one && platform.name(pop) != canary {
-                told.wrong.push(wrong(format!(
-                    "{} is not the canary ({canary}), and {what}",
-                    platform.name(pop)
-                )));
-            }
-        }
-        let failed = traffic.failed();
-        if good_one && !failed.is_empty() {
-            told.wrong.push(wrong(format!(
-                "requests failed while a good version was deployed: {failed:?}"
-            )));
-        }
-        println!("{marker}: {} after {took:.1?} {}", rollout["state"], rollout["reason"]);
+        deploy_one(platform, &worker, kind, &traffic, &mut good, &mut record).await?;
+        let mut told = lock(told);
+        told.progress.note(&serde_json::to_string(&record)?)?;
+        told.records.push(record);
     }
+    Ok(())
+}
+
+/// One deployment, to its end. `good` is what the worker answers before it, and afterwards.
+async fn deploy_one(
+    platform: &Platform,
+    worker: &str,
+    kind: &Kind,
+    traffic: &Traffic,
+    good: &mut String,
+    record: &mut Record,
+) -> Result<()> {
+    let marker = format!("{worker}-{}-{}", record.at, kind.name);
+    let wrong = &mut record.wrong;
+    let mut wrong = |what: String| wrong.push(format!("{marker}: {what}"));
+    let uploaded = platform.upload(worker, &(kind.code)(&marker)).await?;
+    let version = match (uploaded, kind.expected) {
+        (Err(_), Expected::Refused) => return Ok(()),
+        (Err(why), _) => {
+            wrong(format!("the upload is refused: {why}"));
+            return Ok(());
+        }
+        (Ok(_), Expected::Refused) => {
+            wrong("the upload is taken".to_owned());
+            return Ok(());
+        }
+        (Ok(version), _) => version,
+    };
+    match kind.damage {
+        Damage::None => {}
+        _ if platform.blobs.is_none() => return Ok(()),
+        Damage::Module => platform.damage("blobs", &version.module)?,
+        Damage::Signature => platform.damage("signatures", &version.artifact)?,
+    }
+    traffic.watch();
+    let began = Instant::now();
+    let id = platform.deploy(worker, &version.id, false).await?;
+    let good_one = kind.expected == Expected::Live;
+    let most = if good_one { LIVE_MAX } else { ROLLED_BACK_MAX };
+    let rollout = platform.settle(worker, &id, most, LOOK_EVERY).await?;
+    let took = began.elapsed();
+    record.took_ms = u64::try_from(took.as_millis()).ok();
+    let expected = if good_one { "live" } else { "rolled_back" };
+    if rollout["state"] != expected {
+        wrong(format!("it is not {expected} after {took:.1?}: {rollout}"));
+    }
+    if good_one && rollout["state"] == "live" {
+        record.unproven = rollout["unproven"] == true;
+        good.clone_from(&marker);
+    }
+    if let Err(error) = traffic.all_answer(good, SETTLED_MAX).await {
+        wrong(format!("afterwards: {error:#}"));
+    }
+    // Whoever is not the canary has never had it.
+    let canary = rollout["canary"].as_str().unwrap_or_default().to_owned();
+    for (pop, what) in traffic.seen(&marker) {
+        if !good_one && platform.name(pop) != canary {
+            wrong(format!(
+                "{} is not the canary ({canary}), and {what}",
+                platform.name(pop)
+            ));
+        }
+    }
+    let failed = traffic.failed();
+    if good_one && !failed.is_empty() {
+        wrong(format!("requests failed while a good version was deployed: {failed:?}"));
+    }
+    println!("{marker}: {} after {took:.1?} {}", rollout["state"], rollout["reason"]);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Requests without a pause, and what was answered by which PoP.
 
-use crate::platform::Platform;
+use crate::campaign::platform::Platform;
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

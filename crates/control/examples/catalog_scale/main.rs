@@ -8,9 +8,9 @@
 //!
 //! With `--directory` what is filled stays there and is used again.
 
-#[path = "../without_control/fleet.rs"]
-#[allow(dead_code)] // A campaign uses the rest of it.
-mod fleet;
+#[path = "../campaign/mod.rs"]
+#[allow(dead_code)] // Others use the rest of it.
+mod campaign;
 mod measured;
 
 use anyhow::{Context, Result, ensure};
@@ -21,8 +21,8 @@ use atoll_model::edge::WEIGHT_WHOLE;
 use atoll_model::{BlobHash, ConfigDelta, DeploymentId, EdgeConfig, TenantId, VersionId, WorkerName};
 use atoll_stdx::SystemClock;
 use atoll_store::sql::{SqliteDatabase, SqliteOptions};
+use campaign::fleet::Fleet;
 use clap::Parser;
-use fleet::Fleet;
 use measured::Figures;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +34,8 @@ const PER_ACCOUNT: u64 = 100;
 /// How many single deployments are measured.
 const CHANGES: u64 = 50;
 
+/// From so many workers on times are held against their goals.
+const TIMES_HELD_FROM: u64 = 10_000;
 /// How many approvals are stored in one transaction.
 const SETTLED_AT_ONCE: usize = 10_000;
 
@@ -45,8 +47,12 @@ struct Arguments {
     /// Unused; measurements have no chance in them.
     #[arg(long, hide = true)]
     seed: Option<u64>,
+    /// Begins anew in any case, but for what is in `--directory`.
     #[arg(long, hide = true)]
     resume: bool,
+    /// Hold times against their goals, however few workers there are.
+    #[arg(long)]
+    hold_times: bool,
     /// Where all of it is, or is to be; a temporary directory if none is given.
     #[arg(long)]
     directory: Option<PathBuf>,
@@ -73,7 +79,10 @@ async fn campaign(arguments: &Arguments) -> Result<Vec<String>> {
     let temporary = tempfile::tempdir()?;
     let directory = arguments.directory.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(directory)?;
-    let mut figures = Figures::default();
+    let mut figures = Figures {
+        holds_times: arguments.hold_times || arguments.count >= TIMES_HELD_FROM,
+        ..Figures::default()
+    };
     let mut fleet = Fleet::new(directory)?;
     // Its first start makes keys, catalog and token.
     fleet.start_control().await?;

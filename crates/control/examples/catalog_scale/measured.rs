@@ -1,6 +1,6 @@
 //! The real processes on a full catalog: how long they take to start, and to say their metrics.
 
-use crate::fleet::Fleet;
+use crate::campaign::fleet::Fleet;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -21,10 +21,21 @@ const METRICS_MAX_MS: f64 = 200.0;
 /// Lines that were said, and the goals that were missed.
 #[derive(Default)]
 pub struct Figures {
+    /// Times are held against their goals; otherwise they are only said.
+    pub holds_times: bool,
     pub missed: Vec<String>,
 }
 
 impl Figures {
+    /// A time that is to be shorter than its goal.
+    fn time(&mut self, what: &str, value: f64, goal: f64) {
+        if self.holds_times {
+            self.goal(what, value, goal);
+        } else {
+            println!("{what}: {value:.0} (goal {goal:.0}, not held here)");
+        }
+    }
+
     /// A figure that is to be smaller than its goal.
     pub fn goal(&mut self, what: &str, value: f64, goal: f64) {
         let line = format!("{what}: {value:.0} (goal {goal:.0})");
@@ -71,7 +82,7 @@ async fn metrics(figures: &mut Figures, whose: &str, url: &str) -> Result<()> {
         (slowest, bytes) = (slowest.max(ms(began)), length);
     }
     let what = format!("ms for the slowest of {READS} reads of /metrics of {whose} ({bytes} bytes)");
-    figures.goal(&what, slowest, METRICS_MAX_MS);
+    figures.time(&what, slowest, METRICS_MAX_MS);
     Ok(())
 }
 
@@ -84,12 +95,12 @@ pub async fn processes(fleet: &mut Fleet, figures: &mut Figures) -> Result<()> {
     let began = Instant::now();
     fleet.add_pop().await?;
     ready(fleet, 0).await?;
-    figures.goal("ms until a PoP that joins serves", ms(began), START_MAX_MS);
+    figures.time("ms until a PoP that joins serves", ms(began), START_MAX_MS);
     fleet.end_pop(0).await?;
     let began = Instant::now();
     fleet.start_pop(0)?;
     ready(fleet, 0).await?;
-    figures.goal("ms until a PoP serves from its disk", ms(began), START_MAX_MS);
+    figures.time("ms until a PoP serves from its disk", ms(began), START_MAX_MS);
     let url = fleet.admin_url(0, "/metrics").context("an admin listener")?;
     metrics(figures, "the PoP", &url).await?;
     println!("memory of the PoP: {:?} MiB", fleet.memory());

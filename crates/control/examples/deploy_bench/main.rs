@@ -10,16 +10,16 @@
 //!
 //! The last line is one JSON object with every single figure; lines before it say how far it is.
 
+#[path = "../campaign/mod.rs"]
+#[allow(dead_code)] // Others use the rest of it.
+mod campaign;
 mod crowd;
-#[path = "../bad_deploys/platform.rs"]
-#[allow(dead_code)] // The campaign uses the rest of it.
-mod platform;
 
 use anyhow::{Context, Result, bail, ensure};
 use atoll_stdx::SplitMix64;
+use campaign::platform::{Own, Platform};
 use clap::Parser;
 use crowd::Crowd;
-use platform::{Own, Platform};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

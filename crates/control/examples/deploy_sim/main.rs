@@ -11,11 +11,16 @@
 
 mod checks;
 mod pops;
+#[path = "../campaign/progress.rs"]
+mod progress;
 mod totals;
 mod world;
 
+use anyhow::{Context, Result};
 use clap::Parser;
+use progress::Progress;
 use std::process::ExitCode;
+use totals::Totals;
 
 #[derive(Parser)]
 struct Arguments {
@@ -25,8 +30,8 @@ struct Arguments {
     /// The first fleet's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Begins anew in any case: a cycle leaves nothing that the next one needs.
-    #[arg(long, hide = true)]
+    /// Go on where the last run from this seed stopped.
+    #[arg(long)]
     resume: bool,
     /// Tell what happens.
     #[arg(long)]
@@ -34,13 +39,37 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let mut totals = totals::Totals::default();
+    match campaign(&Arguments::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How much was wrong.
+fn campaign(arguments: &Arguments) -> Result<usize> {
+    let mut progress = Progress::open("deploy-sim", &format!("seed {}", arguments.seed), arguments.resume)?;
+    let mut totals = Totals::default();
+    let done = std::mem::take(&mut progress.done);
     let mut found = 0;
     for cycle in 0..arguments.count {
         let seed = arguments.seed.wrapping_add(cycle);
-        let (cycle_totals, wrong) = world::World::new(seed, arguments.verbose).run();
-        totals.add(&cycle_totals);
+        let (of_cycle, wrong): (Totals, Vec<String>) = match done.get(usize::try_from(cycle)?) {
+            Some(line) => {
+                let (totals, wrong) = Totals::from_text(line).with_context(|| format!("{line:?} is no progress"))?;
+                (totals, wrong.split_terminator('|').map(str::to_owned).collect())
+            }
+            None => {
+                let (totals, wrong) = world::World::new(seed, arguments.verbose).run();
+                let line: Vec<String> = wrong.iter().map(|what| what.replace('|', "/")).collect();
+                progress.note(&format!("{}|{}", totals.to_text(), line.join("|")))?;
+                (totals, wrong)
+            }
+        };
+        totals.add(&of_cycle);
         for wrong in wrong {
             found += 1;
             println!("deploy-sim seed {seed}: {wrong}");
@@ -49,9 +78,5 @@ fn main() -> ExitCode {
             println!("deploy-sim seeds {}..={seed}: {totals}; wrong: {found}", arguments.seed);
         }
     }
-    if found == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    Ok(found)
 }

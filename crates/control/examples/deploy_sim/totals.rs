@@ -33,6 +33,67 @@ impl Totals {
     }
 }
 
+impl Totals {
+    pub fn to_text(&self) -> String {
+        let Self {
+            worlds,
+            good,
+            bad,
+            rolled_back,
+            live,
+            unproven,
+            superseded,
+            late,
+            crashes,
+            restarts,
+            slowest_ms,
+        } = self;
+        format!(
+            "{worlds} {good} {bad} {rolled_back} {live} {unproven} {superseded} {late} {crashes} {restarts} {slowest_ms}"
+        )
+    }
+
+    /// Reads [`Self::to_text`], and what stands behind it.
+    pub fn from_text(text: &str) -> Option<(Self, &str)> {
+        let (numbers, rest) = text.split_once('|').unwrap_or((text, ""));
+        let numbers: Vec<u64> = numbers
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .ok()?;
+        let &[
+            worlds,
+            good,
+            bad,
+            rolled_back,
+            live,
+            unproven,
+            superseded,
+            late,
+            crashes,
+            restarts,
+            slowest_ms,
+        ] = numbers.as_slice()
+        else {
+            return None;
+        };
+        let totals = Self {
+            worlds,
+            good,
+            bad,
+            rolled_back,
+            live,
+            unproven,
+            superseded,
+            late,
+            crashes,
+            restarts,
+            slowest_ms,
+        };
+        Some((totals, rest.trim()))
+    }
+}
+
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

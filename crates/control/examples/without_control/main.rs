@@ -12,20 +12,20 @@
 //! - within a minute of the control plane's return, every PoP has the deployment that was acknowledged before it died, and one that is
 //!   made after its return.
 
-#[allow(dead_code)] // A measurement uses the rest of it.
-mod fleet;
-mod traffic;
+#[path = "../campaign/mod.rs"]
+#[allow(dead_code)] // Others use the rest of it.
+mod campaign;
 
 use anyhow::{Context, Result, bail, ensure};
 use atoll_stdx::SplitMix64;
+use campaign::fleet::Fleet;
+use campaign::traffic::{Traffic, ask_once};
 use clap::Parser;
-use fleet::Fleet;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::sleep;
-use traffic::{Traffic, ask_once};
 
 const POPS: usize = 3;
 /// Within so long of its return everything is as if the control plane had not been away.
@@ -49,6 +49,7 @@ struct Arguments {
     /// Chooses when PoPs are restarted.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Begins anew in any case: all of it is one outage.
     #[arg(long, hide = true)]
     resume: bool,
     /// Requests a second to each PoP.

@@ -1,5 +1,6 @@
 //! The processes: a control plane, PoPs with sockets that outlive them, and the command line.
 
+use super::processes::{free_ports, program};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -38,22 +39,6 @@ pub struct Pop {
     child: Option<Child>,
 }
 
-fn program() -> Result<PathBuf> {
-    if let Some(program) = std::env::var_os("ATOLL_BIN") {
-        return Ok(program.into());
-    }
-    // target/debug/examples/without_control
-    let own = std::env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("no target directory")?;
-    Ok(target.join("atoll"))
-}
-
-/// Two ports that are free now. They are the same after the control plane's return: PoPs come back to them.
-fn two_ports() -> Result<(u16, u16)> {
-    let (one, two) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    Ok((one.local_addr()?.port(), two.local_addr()?.port()))
-}
-
 async fn signal(child: &Child, name: &str) -> Result<()> {
     let id = child.id().context("it has ended")?.to_string();
     let status = Command::new("kill").args([name, &id]).status().await?;
@@ -64,24 +49,35 @@ async fn signal(child: &Child, name: &str) -> Result<()> {
 impl Fleet {
     /// Nothing runs yet; everything will be below this directory.
     pub fn new(directory: &Path) -> Result<Self> {
-        let (api, peers) = two_ports()?;
+        // The same after the control plane's return: PoPs come back to them.
+        let api = free_ports(2)?;
         Ok(Self {
             program: program()?,
             directory: directory.to_owned(),
             api,
-            peers,
+            peers: api + 1,
             control: None,
             pops: Vec::new(),
         })
     }
 
+    /// Where PoPs look for a control plane.
+    pub fn peers(&self) -> u16 {
+        self.peers
+    }
+
     /// Starts one PoP more, which joins.
     pub async fn add_pop(&mut self) -> Result<()> {
-        let name = format!("pop-{}", self.pops.len() + 1);
         let answer = self
             .api("POST", "/v1/pops/join-tokens", json!({ "ttl_s": 600 }))
             .await?;
         let token = answer["token"].as_str().context("a join token")?;
+        self.add_pop_with(token)
+    }
+
+    /// Starts one PoP more, which joins with this token, wherever whoever made it listens: at [`Fleet::peers`].
+    pub fn add_pop_with(&mut self, token: &str) -> Result<()> {
+        let name = format!("pop-{}", self.pops.len() + 1);
         std::fs::write(self.directory.join(format!("{name}.join")), token)?;
         let socket = TcpListener::bind("127.0.0.1:0")?;
         self.pops.push(Pop {

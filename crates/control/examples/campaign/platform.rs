@@ -1,8 +1,9 @@
 //! A platform under test: its API, its PoPs, and `atoll up` if it is ours.
 
+use super::manifest::one_module;
+use super::processes::{free_ports, program};
 use anyhow::{Context, Result, bail, ensure};
-use atoll_model::artifact::{FORMAT_VERSION, ModuleBlob};
-use atoll_model::{BlobHash, CompatDate, Manifest, ModuleKind, OutboundRules, TenantId, WorkerName};
+use atoll_model::BlobHash;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -10,7 +11,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -89,31 +89,11 @@ impl Platform {
 
     /// Stores a version of one module. The inner error is that the control plane does not take it.
     pub async fn upload(&self, worker: &str, code: &str) -> Result<Result<Uploaded, String>> {
-        let module = BlobHash::of(code.as_bytes());
+        let (module, manifest) = one_module(ACCOUNT, worker, code);
         let (status, answer) = self
             .call("PUT", &format!("blobs/{module}"), code.to_owned().into())
             .await?;
         ensure!(status < 300, "the blob is answered {status}: {answer}");
-        let manifest = Manifest {
-            format: FORMAT_VERSION,
-            account: TenantId::new(ACCOUNT),
-            worker: WorkerName::new(worker),
-            main_module: Some("index.js".into()),
-            modules: vec![ModuleBlob {
-                name: "index.js".into(),
-                kind: ModuleKind::Esm,
-                blob: module,
-                size: code.len() as u64,
-                source_map: None,
-            }],
-            assets: None,
-            compat_date: CompatDate::NEWEST,
-            compat_flags: Vec::new(),
-            bindings: Vec::new(),
-            tail_consumers: Vec::new(),
-            limits: BTreeMap::new(),
-            outbound: OutboundRules::default(),
-        };
         let body = json!({ "manifest": manifest, "source": "campaign" }).to_string();
         let (status, answer) = self
             .call("POST", &format!("workers/{worker}/versions"), body.into())
@@ -228,29 +208,9 @@ pub struct Own {
     pub peers: u16,
 }
 
-/// So many ports in a row that are free now.
-fn free_ports(count: u16) -> Result<u16> {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if first < u16::MAX - count && (first..first + count).all(free) {
-            return Ok(first);
-        }
-    }
-    bail!("no {count} free ports in a row")
-}
-
 impl Own {
     pub async fn start() -> Result<(Platform, Self)> {
-        let program = match std::env::var_os("ATOLL_BIN") {
-            Some(program) => PathBuf::from(program),
-            // target/debug/examples/bad_deploys
-            None => std::env::current_exe()?
-                .parent()
-                .and_then(Path::parent)
-                .context("no target directory")?
-                .join("atoll"),
-        };
+        let program = program()?;
         let directory = tempfile::tempdir()?;
         let (pops, control) = (free_ports(3)?, free_ports(2)?);
         let log = std::fs::File::create(directory.path().join("log"))?;
