@@ -4,10 +4,9 @@
 //! the file's bytes, whole or as a stream of so many pieces. What a request costs beyond this is the host's, the pool's, the
 //! engine's and the worker's.
 
-use async_trait::async_trait;
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeOptions, Site, Sites};
 use atoll_model::{TenantId, WorkerName};
-use atoll_worker::{Body, Dispatch, Event, EventContext, Fault, Frame, Outcome, Response, ResponseHead, body};
+use atoll_worker::{Body, Dispatch, Dispatched, Event, EventContext, Frame, Outcome, Response, ResponseHead, body};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -85,9 +84,8 @@ impl AccessLog for Ceiling {
     fn request(&self, _record: AccessRecord) {}
 }
 
-#[async_trait]
 impl Dispatch for Ceiling {
-    async fn dispatch(&self, _worker: &WorkerName, _ctx: EventContext, _event: Event) -> Result<Outcome, Fault> {
+    fn dispatch<'a>(&'a self, _worker: &WorkerName, _ctx: EventContext, _event: Event) -> Dispatched<'a> {
         let mut head = ResponseHead::new(200);
         head.headers.insert(CONTENT_TYPE, self.content_type.clone());
         let body = if self.pieces == 1 {
@@ -103,10 +101,10 @@ impl Dispatch for Ceiling {
             sender.finish();
             Body::Stream(receiver)
         };
-        Ok(Outcome::Fetch(Response {
+        Box::pin(std::future::ready(Ok(Outcome::Fetch(Response {
             head,
             body,
             websocket: None,
-        }))
+        }))))
     }
 }

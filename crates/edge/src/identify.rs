@@ -18,7 +18,7 @@ const WORKER_ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("br, gzip")
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const CF_IPCOUNTRY: HeaderName = HeaderName::from_static("cf-ipcountry");
 /// Headers that the front alone may set: what a client sends under these names is not passed on.
-const FRONT_HEADERS: [HeaderName; 3] = [
+static FRONT_HEADERS: [HeaderName; 3] = [
     CF_IPCOUNTRY,
     HeaderName::from_static("cf-ray"),
     HeaderName::from_static("cf-visitor"),
@@ -26,7 +26,7 @@ const FRONT_HEADERS: [HeaderName; 3] = [
 const SEC_WEBSOCKET_KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
 
 /// Headers of the connection, not of the message (RFC 9110 section 7.6.1): the worker has no connection.
-const CONNECTION_HEADERS: [HeaderName; 6] = [
+static CONNECTION_HEADERS: [HeaderName; 6] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -148,6 +148,43 @@ fn bad(reason: impl Into<Cow<'static, str>>) -> Refusal {
     refuse(StatusCode::BAD_REQUEST, reason)
 }
 
+/// What of a head's headers has a meaning here, found in one pass: most heads have little of it.
+#[derive(Debug, Default)]
+struct Seen {
+    /// As HTTP/1.1 writes them.
+    bytes: usize,
+    /// One of [`CONNECTION_HEADERS`].
+    connection: bool,
+    /// One of [`FRONT_HEADERS`].
+    front: bool,
+    host: bool,
+    upgrade: bool,
+    transfer_encoding: bool,
+    accept: bool,
+    accept_encoding: bool,
+}
+
+impl Seen {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            let text = name.as_str();
+            seen.bytes += text.len() + ": ".len() + value.len() + "\r\n".len();
+            match *name {
+                header::HOST => seen.host = true,
+                header::ACCEPT => seen.accept = true,
+                header::ACCEPT_ENCODING => seen.accept_encoding = true,
+                header::UPGRADE => seen.upgrade = true,
+                header::TRANSFER_ENCODING => (seen.transfer_encoding, seen.connection) = (true, true),
+                _ if CONNECTION_HEADERS.contains(name) => seen.connection = true,
+                _ if FRONT_HEADERS.contains(name) => seen.front = true,
+                _ => {}
+            }
+        }
+        seen
+    }
+}
+
 pub(crate) fn identify(
     parts: http::request::Parts,
     origin: &Origin,
@@ -161,13 +198,16 @@ pub(crate) fn identify(
         extensions,
         ..
     } = parts;
+    let seen = Seen::of(&headers);
     let target = target(&method, &uri, &extensions, limits)?;
-    check_size(&method, target, &headers, limits)?;
+    check_size(&method, target, seen.bytes, limits)?;
     check_lines(&headers, version)?;
     let authority = authority(&uri, &headers, version)?;
-    check_framing(&headers, version)?;
+    if seen.transfer_encoding {
+        check_framing(&headers, version)?;
+    }
 
-    let mut url = String::with_capacity(origin.scheme.len() + 3 + authority.text.len() + target.len());
+    let mut url = String::with_capacity(origin.scheme.len() + 4 + authority.text.len() + target.len());
     url.push_str(origin.scheme);
     url.push_str("://");
     let host_start = url.len();
@@ -187,10 +227,12 @@ pub(crate) fn identify(
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         check_websocket_version(&headers)?;
         Some(Handshake::Http2)
-    } else {
+    } else if seen.upgrade {
         http1_handshake(&method, version, &headers)?
+    } else {
+        None
     };
-    if !headers.contains_key(header::HOST) {
+    if !seen.host {
         // HTTP/2 carries it as `:authority`. It has been checked to be printable ASCII.
         if let Ok(value) = HeaderValue::from_str(&url[authority]) {
             headers.insert(header::HOST, value);
@@ -198,19 +240,23 @@ pub(crate) fn identify(
     }
     let client = Client {
         head_only: method == Method::HEAD,
-        accept: headers.get(header::ACCEPT).cloned(),
-        accept_encoding: accept_encoding(&headers),
+        accept: seen.accept.then(|| headers.get(header::ACCEPT).cloned()).flatten(),
+        accept_encoding: seen.accept_encoding.then(|| accept_encoding(&headers)).flatten(),
     };
-    for name in &CONNECTION_HEADERS {
-        headers.remove(name);
+    if seen.connection {
+        for name in &CONNECTION_HEADERS {
+            headers.remove(name);
+        }
     }
-    if handshake.is_none() {
+    if seen.upgrade && handshake.is_none() {
         headers.remove(header::UPGRADE);
     }
     headers.insert(header::ACCEPT_ENCODING, WORKER_ACCEPT_ENCODING);
     headers.insert(CF_CONNECTING_IP, origin.peer_ip.clone());
-    for name in &FRONT_HEADERS {
-        headers.remove(name);
+    if seen.front {
+        for name in &FRONT_HEADERS {
+            headers.remove(name);
+        }
     }
     if let Some(country) = &origin.country {
         headers.insert(CF_IPCOUNTRY, country.clone());
@@ -300,12 +346,9 @@ fn target<'a>(
 }
 
 /// The head's size as HTTP/1.1 writes it, whatever it came by.
-fn check_size(method: &Method, target: &str, headers: &HeaderMap, limits: &EdgeLimits) -> Result<(), Refusal> {
+fn check_size(method: &Method, target: &str, fields: usize, limits: &EdgeLimits) -> Result<(), Refusal> {
     let line = method.as_str().len() + " ".len() + target.len() + " HTTP/1.1\r\n".len();
-    let fields = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len());
-    let bytes = line + fields.sum::<usize>() + "\r\n".len();
+    let bytes = line + fields + "\r\n".len();
     if bytes <= limits.head_bytes_max {
         return Ok(());
     }

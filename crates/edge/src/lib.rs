@@ -15,6 +15,7 @@
 //! - every limit and deadline is a named one of [`limits`].
 
 pub mod assets;
+mod beside;
 mod body;
 mod connection;
 mod direct;

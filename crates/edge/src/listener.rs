@@ -6,6 +6,7 @@
 //!
 //! A stop resets no connection that the kernel had taken: what waits in the queue is accepted before the socket is closed.
 
+use crate::beside::Beside;
 use crate::connection::Connection;
 use crate::error::EdgeError;
 use crate::front::{Counters, Front};
@@ -18,10 +19,13 @@ use crate::site::Sites;
 use crate::tls;
 use atoll_stdx::TaskGroup;
 use atoll_worker::Dispatch;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -365,5 +369,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, open: Open, _permit: Ow
         }
     };
     // Boxed: the idle connection's memory is its buffers', not the largest path's through its handlers.
-    let _ = cut.run_until_cancelled(Box::pin(served)).await;
+    let (mut served, mut cutting) = (Box::pin(served), pin!(cut.cancelled()));
+    let mut beside = Beside::default();
+    poll_fn(|cx| {
+        if beside.poll(cutting.as_mut(), cut.is_cancelled(), cx).is_ready() {
+            return Poll::Ready(());
+        }
+        served.as_mut().poll(cx)
+    })
+    .await;
 }

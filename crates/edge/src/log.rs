@@ -56,8 +56,8 @@ pub trait AccessLog: Send + Sync + 'static {
 }
 
 /// A request that has no response yet. Dropped before it has one, it logs that the client went away.
-pub(crate) struct Pending {
-    log: Arc<dyn AccessLog>,
+pub(crate) struct Pending<'c> {
+    log: &'c dyn AccessLog,
     start: Instant,
     request: Option<(Method, PathAndQuery)>,
     pub(crate) protocol: &'static str,
@@ -72,18 +72,19 @@ pub(crate) struct Pending {
     span: Option<OpenSpan>,
 }
 
-impl Pending {
+impl<'c> Pending<'c> {
+    /// `target`: none if none was sent, which counts as `/`.
     pub(crate) fn new(
-        log: Arc<dyn AccessLog>,
+        log: &'c dyn AccessLog,
         method: Method,
-        target: PathAndQuery,
+        target: Option<PathAndQuery>,
         protocol: &'static str,
         peer: SocketAddr,
     ) -> Self {
         Self {
             log,
             start: Instant::now(),
-            request: Some((method, target)),
+            request: Some((method, target.unwrap_or_else(|| PathAndQuery::from_static("/")))),
             protocol,
             peer,
             host: String::new(),
@@ -165,7 +166,7 @@ impl Pending {
     }
 }
 
-impl Drop for Pending {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.record(STATUS_CLIENT_GONE, Cow::Borrowed("Client Closed Request"), None);
     }

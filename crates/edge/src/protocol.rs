@@ -1,5 +1,6 @@
 //! The protocol of a connection, and its HTTP library.
 
+use crate::beside::Beside;
 use crate::connection::{CLOSING_LOOK, Connection, Verdict};
 use crate::direct::{self, Rest};
 use crate::io::Io;
@@ -14,6 +15,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
@@ -96,7 +98,7 @@ where
         let connection = requests.clone();
         async move {
             let (parts, body) = request.into_parts();
-            Ok::<_, Infallible>(route::handle(connection, parts, Some(body)).await)
+            Ok::<_, Infallible>(route::handle(&connection, Box::new(parts), Some(body)).await)
         }
     });
     let served = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
@@ -123,7 +125,7 @@ where
         let connection = requests.clone();
         async move {
             let (parts, body) = request.into_parts();
-            Ok::<_, Infallible>(route::handle(connection, parts, Some(body)).await)
+            Ok::<_, Infallible>(route::handle(&connection, Box::new(parts), Some(body)).await)
         }
     });
     let served = builder.serve_connection(TokioIo::new(io), service);
@@ -154,20 +156,30 @@ where
     let Verdict::Wait(wait) = connection.verdict(stopped) else {
         return None;
     };
+    let mut stopping = pin!(stop.cancelled());
     let mut timer = pin!(tokio::time::sleep(wait));
+    let (mut beside_stop, mut beside_timer) = (Beside::default(), Beside::default());
     loop {
-        tokio::select! {
-            biased;
-            ended = poll_fn(|cx| served.as_mut().poll(cx)) => {
-                return match ended {
-                    Ok(rest) => Some(rest),
-                    Err(error) => {
-                        tracing::debug!(peer = %connection.origin.peer, %error, "connection ended");
-                        None
-                    }
-                };
+        let woken = poll_fn(|cx| {
+            if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+                return Poll::Ready(Woken::Ended(ended));
             }
-            () = stop.cancelled(), if stopped.is_none() => {
+            if stopped.is_none() {
+                let over = stop.is_cancelled();
+                if beside_stop.poll(stopping.as_mut(), over, cx).is_ready() {
+                    return Poll::Ready(Woken::Stopped);
+                }
+            }
+            let over = timer.is_elapsed();
+            beside_timer.poll(timer.as_mut(), over, cx).map(|()| Woken::Late)
+        });
+        match woken.await {
+            Woken::Ended(Ok(rest)) => return Some(rest),
+            Woken::Ended(Err(error)) => {
+                tracing::debug!(peer = %connection.origin.peer, %error, "connection ended");
+                return None;
+            }
+            Woken::Stopped => {
                 stopped = Some(Instant::now());
                 if at_once && !leaving {
                     leaving = true;
@@ -175,7 +187,7 @@ where
                 }
                 timer.as_mut().reset(tokio::time::Instant::now());
             }
-            () = timer.as_mut() => {
+            Woken::Late => {
                 if stopped.is_some() && http2 && !leaving && connection.started() > 0 {
                     leaving = true;
                     goodbye(served.as_mut());
@@ -198,7 +210,18 @@ where
                 timer.as_mut().reset(tokio::time::Instant::now() + wait);
             }
         }
+        beside_timer.begins_anew();
     }
+}
+
+/// Why a connection is looked at.
+enum Woken<T> {
+    /// It is over.
+    Ended(T),
+    /// The listener stops.
+    Stopped,
+    /// A deadline may have passed.
+    Late,
 }
 
 /// Runs an HTTP/2 connection's streams as members of the listener's group.

@@ -15,7 +15,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 /// Headers of the connection: a worker does not speak for it. `Content-Length` is the body's, not the worker's, to say.
-const CONNECTION_HEADERS: [HeaderName; 7] = [
+static CONNECTION_HEADERS: [HeaderName; 7] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -29,6 +29,36 @@ const CONNECTION_HEADERS: [HeaderName; 7] = [
 pub(crate) struct Ready {
     pub(crate) response: Response<EdgeBody>,
     pub(crate) reason: Option<String>,
+}
+
+/// What of a worker's headers has a meaning here, found in one pass.
+#[derive(Debug, Default)]
+struct Seen {
+    /// As HTTP/1.1 writes them.
+    bytes: usize,
+    /// One of [`CONNECTION_HEADERS`].
+    connection: bool,
+    encoding: bool,
+    range: bool,
+    html: bool,
+}
+
+impl Seen {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        // Of several types the first counts.
+        let mut typed = false;
+        for (name, value) in headers {
+            seen.bytes += name.as_str().len() + ": ".len() + value.len() + "\r\n".len();
+            match *name {
+                header::CONTENT_TYPE if !typed => (typed, seen.html) = (true, is_html(value)),
+                header::CONTENT_ENCODING => seen.encoding = true,
+                header::CONTENT_RANGE => seen.range = true,
+                _ => seen.connection |= CONNECTION_HEADERS.contains(name),
+            }
+        }
+        seen
+    }
 }
 
 /// Makes the client's response. `cancel` goes with the body: dropped before the body's end, it cancels the event.
@@ -50,23 +80,26 @@ pub(crate) fn respond(
         return Err(Fault::new(FaultKind::BadResponse, message));
     };
     let mut headers = head.headers;
-    check_size(&headers)?;
-    let said_length = headers.get(header::CONTENT_LENGTH).cloned();
-    for name in &CONNECTION_HEADERS {
-        headers.remove(name);
+    let seen = Seen::of(&headers);
+    check_size(seen.bytes)?;
+    let mut said_length = None;
+    if seen.connection {
+        said_length = headers.get(header::CONTENT_LENGTH).cloned();
+        for name in &CONNECTION_HEADERS {
+            headers.remove(name);
+        }
     }
 
     let bodiless = matches!(status.as_u16(), 204 | 205 | 304);
-    let mut plan = Plan::new(status, &headers, &body, head.manual_encoding, client);
+    let mut plan = Plan::new(status, &headers, &seen, &body, head.manual_encoding, client);
     if bodiless {
         plan = Plan { coding: None, ..plan };
     }
     plan.apply(&mut headers);
 
     let length = body.length();
-    let is_html = headers.get(header::CONTENT_TYPE).is_some_and(is_html);
     // Compatible with the platform: pages are chunked, so that none depends on its length. Parts of a page are not.
-    let unsized_body = is_html && status != StatusCode::PARTIAL_CONTENT;
+    let unsized_body = seen.html && status != StatusCode::PARTIAL_CONTENT;
     let body = if bodiless || client.head_only {
         disarm(&mut cancel);
         // What GET would have announced (RFC 9110 section 8.6), where it is known: by the body, else by the worker.
@@ -136,11 +169,7 @@ pub(crate) fn respond(
 }
 
 /// Clients have bounds of their own, which they tell nobody: curl's is 300 KiB, browsers' and proxies' are smaller.
-fn check_size(headers: &HeaderMap) -> Result<(), Fault> {
-    let fields = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len());
-    let bytes = fields.sum::<usize>();
+fn check_size(bytes: usize) -> Result<(), Fault> {
     if bytes <= RESPONSE_HEAD_BYTES_MAX {
         return Ok(());
     }
@@ -204,11 +233,13 @@ impl Plan {
         drop_coding: false,
     };
 
-    fn new(status: StatusCode, headers: &HeaderMap, body: &Body, manual: bool, client: &Client) -> Self {
-        if manual || status == StatusCode::PARTIAL_CONTENT || headers.contains_key(header::CONTENT_RANGE) {
+    fn new(status: StatusCode, headers: &HeaderMap, seen: &Seen, body: &Body, manual: bool, client: &Client) -> Self {
+        if manual || status == StatusCode::PARTIAL_CONTENT || seen.range {
             return Self::AS_IT_IS;
         }
-        if let Some(said) = headers.get(header::CONTENT_ENCODING) {
+        if seen.encoding
+            && let Some(said) = headers.get(header::CONTENT_ENCODING)
+        {
             // `encodeBody: "automatic"`: the bytes are plain and the header says how they are to travel. A coding that
             // is not ours can only have been applied by the worker.
             return match Coding::of(said) {
@@ -226,8 +257,8 @@ impl Plan {
         // A HEAD answer has the headers its GET would have, though its body may be missing.
         let tiny = body.length().is_some_and(|length| length < ENCODED_BYTES_MIN);
         let tiny = tiny && !(client.head_only && matches!(body, Body::Empty));
-        let encodable = headers.get(header::CONTENT_TYPE).is_some_and(encode::is_encodable_type);
-        if tiny || !encodable || encode::forbids_transform(headers) {
+        let encodable = || headers.get(header::CONTENT_TYPE).is_some_and(encode::is_encodable_type);
+        if tiny || !encodable() || encode::forbids_transform(headers) {
             return Self::AS_IT_IS;
         }
         Self {

@@ -5,7 +5,7 @@ use crate::body::{CancelOnDrop, EdgeBody};
 use crate::connection::{Connection, InFlight};
 use crate::fault;
 use crate::front::Front;
-use crate::identify::{Client, Identified, identify, protocol, refuse};
+use crate::identify::{Client, Identified, Refusal, identify, protocol, refuse};
 use crate::log::Pending;
 use crate::respond::{Ready, respond};
 use crate::site::{Asked as SiteAsked, Found, Lookup, Site};
@@ -14,11 +14,14 @@ use crate::triggers::{self, Trigger};
 use crate::upload::{self, Room, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{Limit, RequestId, WorkerName};
-use atoll_worker::{Body, Event, EventContext, Fault, FaultKind, Outcome, Request, TraceContext, VersionChoice};
-use http::uri::PathAndQuery;
+use atoll_worker::{
+    Body, Dispatched, Event, EventContext, Fault, FaultKind, Outcome, Request, TraceContext, VersionChoice,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -61,46 +64,39 @@ impl From<Ready> for Answer {
 
 /// Answers one request; `body` is `None` if it has none. Dropped before it returns (the client went away) it cancels the event
 /// and logs that.
+///
+/// What needs no waiting happens in plain functions, and only what is needed for the answer is kept while the worker has the
+/// event: what an `async` function is given, and what it holds, is moved into its future, piece by piece.
 pub(crate) async fn handle(
-    connection: Arc<Connection>,
-    mut parts: http::request::Parts,
+    connection: &Arc<Connection>,
+    parts: Box<http::request::Parts>,
     body: Option<Incoming>,
 ) -> Response<EdgeBody> {
     let in_flight = connection.start();
-    let target = parts.uri.path_and_query().cloned();
-    let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let http1 = parts.version < http::Version::HTTP_2;
+    let head_only = parts.method == http::Method::HEAD;
     let mut pending = Pending::new(
-        connection.front.log.clone(),
+        &*connection.front.log,
         parts.method.clone(),
-        target,
+        parts.uri.path_and_query().cloned(),
         protocol(parts.version),
         connection.origin.peer,
     );
     if let Some(tracing) = &connection.front.options.tracer {
         pending.traced(trace::begin(&tracing.0, &parts.method, &parts.headers));
     }
-    let upgrade = parts.extensions.remove::<OnUpgrade>();
-    let head_only = parts.method == http::Method::HEAD;
-    let body = Unread::new(body, &connection);
-    let mut answer = match identify(parts, &connection.origin, &connection.front.options.limits) {
-        Ok(identified) => {
-            Exchange {
-                connection: &connection,
-                body,
-                upgrade,
-                in_flight,
-                pending: &mut pending,
-            }
-            .answer(identified)
-            .await
-        }
-        Err(refusal) => Answer {
+    let mut answer = match begin(connection, parts, body, in_flight, &mut pending) {
+        Begun::Refused(refusal) => Answer {
             reason: None,
             fault: None,
             limit: refusal.limit,
             response: fault::refusal(&refusal, head_only),
         },
+        Begun::Asking(mut asking) => {
+            let outcome = (&mut asking.outcome).await;
+            asking.answer(outcome)
+        }
+        Begun::Longer(answer) => answer.await,
     };
     // The last one on its connection: the client knows before it could send another (RFC 9112 section 9.6).
     if http1 && connection.front.stop.is_cancelled() && answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -114,29 +110,89 @@ pub(crate) async fn handle(
     answer.response
 }
 
+/// How far a request came without waiting.
+enum Begun<'p, 'c> {
+    Refused(Refusal),
+    /// The worker has it.
+    Asking(Asking<'c>),
+    /// Anything else.
+    Longer(Pin<Box<dyn Future<Output = Answer> + Send + 'p>>),
+}
+
+fn begin<'p, 'c: 'p>(
+    connection: &'c Arc<Connection>,
+    mut parts: Box<http::request::Parts>,
+    body: Option<Incoming>,
+    in_flight: InFlight,
+    pending: &'p mut Pending<'c>,
+) -> Begun<'p, 'c> {
+    let exchange = Exchange {
+        connection,
+        body: Unread::new(body, connection),
+        upgrade: parts.extensions.remove::<OnUpgrade>(),
+        in_flight,
+        pending,
+    };
+    let front = exchange.front();
+    let request = match identify(*parts, &connection.origin, &front.options.limits) {
+        Ok(request) => request,
+        Err(refusal) => return Begun::Refused(refusal),
+    };
+    exchange.pending.is_for(request.host());
+    let Lookup { found, route } = front.sites.find(&SiteAsked {
+        host: request.host(),
+        path: request.path(),
+        headers: &request.head.headers,
+    });
+    if let Found::Site(site) = &found
+        && let Some(worker) = site.asks_at_once()
+        && !exchange.body.may_come()
+        && !front.options.local_triggers
+    {
+        exchange.pending.is_of(site, route);
+        return Begun::Asking(exchange.ask(site, worker, request));
+    }
+    Begun::Longer(Box::pin(exchange.answer(found, route, request)))
+}
+
 /// A request that may be answered, on its connection.
-struct Exchange<'a, 'c> {
+struct Exchange<'p, 'c> {
     connection: &'c Arc<Connection>,
     body: Unread<'c>,
     upgrade: Option<OnUpgrade>,
     in_flight: InFlight,
-    pending: &'a mut Pending,
+    pending: &'p mut Pending<'c>,
 }
 
-impl<'c> Exchange<'_, 'c> {
+/// A request that its worker has.
+struct Asking<'c> {
+    outcome: Dispatched<'c>,
+    connection: &'c Arc<Connection>,
+    cancel: CancelOnDrop,
+    client: Client,
+    asked: Option<Asked>,
+    upgrade: Option<OnUpgrade>,
+    in_flight: InFlight,
+    id: RequestId,
+}
+
+impl<'p, 'c: 'p> Exchange<'p, 'c> {
     fn front(&self) -> &'c Front {
         &self.connection.front
     }
 
-    async fn answer(self, request: Identified) -> Answer {
+    /// Gives the site's worker the request, which has no body.
+    fn ask(self, site: &Site, worker: &WorkerName, request: Identified) -> Asking<'c> {
+        let ctx = context(self.front(), site, worker, &request.head.headers, self.pending.trace());
+        self.pending.becomes(worker, ctx.request_id);
+        let cancel = CancelOnDrop::new(ctx.cancel.clone());
+        let client = (self.connection, self.upgrade, self.in_flight);
+        Asking::new(client, worker, (ctx, cancel), request, Body::Empty)
+    }
+
+    async fn answer(self, mut found: Found, route: Option<Arc<str>>, request: Identified) -> Answer {
         let front = self.front();
         let detail = front.options.error_detail;
-        self.pending.is_for(request.host());
-        let Lookup { mut found, route } = front.sites.find(&SiteAsked {
-            host: request.host(),
-            path: request.path(),
-            headers: &request.head.headers,
-        });
         let site = loop {
             found = match found {
                 Found::Site(site) => break site,
@@ -183,22 +239,16 @@ impl<'c> Exchange<'_, 'c> {
             pending,
         } = self;
         let front = &connection.front;
-        let Identified {
-            head,
-            client,
-            handshake,
-            ..
-        } = request;
-        let ctx = context(front, site, worker, &head.headers, pending.trace());
-        let id = ctx.request_id;
-        pending.becomes(worker, id);
-        let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
+        let ctx = context(front, site, worker, &request.head.headers, pending.trace());
+        pending.becomes(worker, ctx.request_id);
+        let cancel = CancelOnDrop::new(ctx.cancel.clone());
+        let head_only = request.client.head_only;
         let too_large = |max: u64| {
             let reason = format!("the request's body has more than {max} bytes (limit request_body_bytes_max = {max})");
             let refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, reason);
             Answer {
                 limit: Some(Limit::RequestBody),
-                ..Answer::from(fault::refusal(&refusal, client.head_only))
+                ..Answer::from(fault::refusal(&refusal, head_only))
             }
         };
         let room = body.may_come().then(|| Room {
@@ -212,42 +262,16 @@ impl<'c> Exchange<'_, 'c> {
                 Err(upload::TooLarge) => return too_large(room.max),
             },
         };
-        let asked = handshake.map(|handshake| Asked::new(handshake, &head.headers));
-        let dispatched = front
-            .dispatch
-            .dispatch(worker, ctx, Event::Fetch(Request { head, body }));
+        let mut asking = Asking::new((connection, upgrade, in_flight), worker, (ctx, cancel), request, body);
         let outcome = match &room {
-            None => dispatched.await,
+            None => (&mut asking.outcome).await,
             Some(room) => tokio::select! {
                 biased;
                 () = room.exceeded.cancelled() => return too_large(room.max),
-                outcome = dispatched => outcome,
+                outcome = &mut asking.outcome => outcome,
             },
         };
-        let fault = match outcome {
-            Ok(Outcome::Fetch(response)) if response.head.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() => {
-                match websocket::accept(response, asked, upgrade, connection) {
-                    Ok(response) => {
-                        cancel.disarm();
-                        return response.into();
-                    }
-                    Err(fault) => fault,
-                }
-            }
-            Ok(Outcome::Fetch(response)) => {
-                match respond(response.head, response.body, &client, Some(cancel), in_flight) {
-                    Ok(ready) => return ready.into(),
-                    Err(fault) => return faulty(front, &fault, &client, id),
-                }
-            }
-            Ok(_) => Fault::new(
-                FaultKind::Internal,
-                "a fetch event came back with the outcome of another kind of event",
-            ),
-            Err(fault) => fault,
-        };
-        cancel.disarm();
-        faulty(front, &fault, &client, id)
+        asking.answer(outcome)
     }
 
     async fn trigger(self, site: &Site, trigger: &Trigger, request: &Identified) -> Answer {
@@ -282,6 +306,76 @@ impl<'c> Exchange<'_, 'c> {
             )
         });
         faulty(front, &fault, client, id)
+    }
+}
+
+impl<'c> Asking<'c> {
+    fn new(
+        (connection, upgrade, in_flight): (&'c Arc<Connection>, Option<OnUpgrade>, InFlight),
+        worker: &WorkerName,
+        (ctx, cancel): (EventContext, CancelOnDrop),
+        request: Identified,
+        body: Body,
+    ) -> Self {
+        let Identified {
+            head,
+            client,
+            handshake,
+            ..
+        } = request;
+        let asked = handshake.map(|handshake| Asked::new(handshake, &head.headers));
+        let id = ctx.request_id;
+        let event = Event::Fetch(Request { head, body });
+        Self {
+            outcome: connection.front.dispatch.dispatch(worker, ctx, event),
+            connection,
+            cancel,
+            client,
+            asked,
+            upgrade,
+            in_flight,
+            id,
+        }
+    }
+
+    /// What the client gets for what came of it.
+    fn answer(self, outcome: Result<Outcome, Fault>) -> Answer {
+        let Self {
+            outcome: over,
+            connection,
+            mut cancel,
+            client,
+            asked,
+            upgrade,
+            in_flight,
+            id,
+        } = self;
+        drop(over);
+        let front = &connection.front;
+        let fault = match outcome {
+            Ok(Outcome::Fetch(response)) if response.head.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() => {
+                match websocket::accept(response, asked, upgrade, connection) {
+                    Ok(response) => {
+                        cancel.disarm();
+                        return response.into();
+                    }
+                    Err(fault) => fault,
+                }
+            }
+            Ok(Outcome::Fetch(response)) => {
+                match respond(response.head, response.body, &client, Some(cancel), in_flight) {
+                    Ok(ready) => return ready.into(),
+                    Err(fault) => return faulty(front, &fault, &client, id),
+                }
+            }
+            Ok(_) => Fault::new(
+                FaultKind::Internal,
+                "a fetch event came back with the outcome of another kind of event",
+            ),
+            Err(fault) => fault,
+        };
+        cancel.disarm();
+        faulty(front, &fault, &client, id)
     }
 }
 

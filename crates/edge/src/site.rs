@@ -25,6 +25,14 @@ pub struct Site {
     pub failure: Option<SiteFailure>,
 }
 
+impl Site {
+    /// Its worker, if every request is for it, whatever it asks for.
+    pub(crate) fn asks_at_once(&self) -> Option<&WorkerName> {
+        let alone = self.assets.is_none() && self.failure.is_none();
+        self.worker.as_ref().filter(|_| alone)
+    }
+}
+
 /// Why a site cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteFailure {

@@ -6,20 +6,19 @@ use crate::crowd::{Crowd, Crowds};
 use crate::entrypoints::Entrypoints;
 use crate::environment::{Reach, environment};
 use crate::logs::LogHub;
-use crate::running::{Place, Running};
+use crate::running::{Place, Running, UnderWay};
 use crate::services::Services;
 use crate::spans;
 use crate::starts::StartCounts;
 use crate::tail::{Consumer, traced};
 use crate::versions::{Chosen, Fetched, VersionSource, Versions, VersionsOptions};
-use crate::watch::{self, EventWatch};
-use async_trait::async_trait;
+use crate::watch::{self, EventEnd, EventWatch};
 use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    Dispatch, Engine, Entry, Environment, Event, EventContext, Export, Fault, FaultKind, Fetcher, Outcome, Response,
-    ServiceStub, StartKind, VersionChoice,
+    Dispatch, Dispatched, Engine, Entry, Environment, Event, EventContext, Export, Fault, FaultKind, Fetcher, Outcome,
+    Response, ServiceStub, StartKind, VersionChoice,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -449,18 +448,22 @@ impl Host {
         });
     }
 
+    /// The slot of the version that is to answer the event, where that is known and it runs.
+    fn at_hand(&self, ctx: &EventContext, worker: &WorkerName) -> Option<Arc<Running>> {
+        if let Some(slot) = self.slot(&ctx.tenant, worker) {
+            return Some(slot);
+        }
+        let versions = self.versions.get()?;
+        versions.running(&ctx.tenant, worker, ctx.version.exactly.as_ref()?)
+    }
+
     /// The slot of the version that is to answer the event.
     async fn chosen(&self, ctx: &mut EventContext, worker: &WorkerName) -> Result<Arc<Running>, Fault> {
         let unknown = || Fault::new(FaultKind::NotFound, format!("there is no worker \"{worker}\""));
-        if let Some(slot) = self.slot(&ctx.tenant, worker) {
+        if let Some(slot) = self.at_hand(ctx, worker) {
             return Ok(slot);
         }
         let versions = self.versions.get().ok_or_else(unknown)?;
-        if let Some(version) = &ctx.version.exactly
-            && let Some(slot) = versions.running(&ctx.tenant, worker, version)
-        {
-            return Ok(slot);
-        }
         match versions.choose(&ctx.tenant, worker, &ctx.version) {
             Chosen::Version(version) => {
                 let slot = versions.obtain(&ctx.tenant, worker, &version, false).await;
@@ -542,32 +545,119 @@ fn stats_of(slot: &Running) -> WorkerStats {
     }
 }
 
-#[async_trait]
 impl Dispatch for Host {
-    async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
-        let mut ctx = ctx;
+    /// A worker that runs here has the event when this returns; what waits for it is then its answer alone.
+    fn dispatch<'a>(&'a self, worker: &WorkerName, mut ctx: EventContext, event: Event) -> Dispatched<'a> {
         let span = spans::event(self.reach.tracer.as_ref(), worker, &mut ctx, &event);
-        let answer = self.run(worker, ctx, event).await;
-        spans::outcome(span, &answer);
+        let mut tried = None;
+        let (mut ctx, event) = match self.at_hand(&ctx, worker).filter(|slot| slot.is_here()) {
+            None => (ctx, event),
+            Some(slot) => match self.give(slot, ctx, event) {
+                Given::Taken(answer) if span.is_none() => return Box::pin(answer.come()),
+                Given::Taken(answer) => {
+                    return Box::pin(async move {
+                        let answer = answer.come().await;
+                        spans::outcome(span, &answer);
+                        answer
+                    });
+                }
+                Given::Refused(fault) => {
+                    let answer = Err(fault);
+                    spans::outcome(span, &answer);
+                    return Box::pin(std::future::ready(answer));
+                }
+                Given::Back(slot, ctx, event) => {
+                    tried = Some(slot);
+                    (ctx, event)
+                }
+            },
+        };
+        if tried.is_some() {
+            // The version may have lost its share meanwhile.
+            ctx.version.exactly = None;
+        }
+        let worker = worker.clone();
+        Box::pin(async move {
+            let answer = self.run(&worker, ctx, event, tried).await;
+            spans::outcome(span, &answer);
+            answer
+        })
+    }
+}
+
+/// What became of an event that was given to a version that runs here.
+enum Given {
+    Taken(Expected),
+    Refused(Fault),
+    /// The version is on its way out.
+    Back(Arc<Running>, EventContext, Event),
+}
+
+/// An answer that comes.
+struct Expected {
+    answer: UnderWay,
+    watched: Option<Box<dyn EventEnd>>,
+    /// Alive for as long as it owes this.
+    _slot: Arc<Running>,
+}
+
+impl Expected {
+    async fn come(self) -> Result<Outcome, Fault> {
+        let answer = self.answer.await;
+        if let Some(watched) = self.watched {
+            watched.ends(Some(&answer));
+        }
         answer
     }
 }
 
 impl Host {
-    /// Has the running version handle an event; one that is replaced meanwhile hands it to its successor.
-    async fn run(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+    /// Gives an event to a version that runs here.
+    fn give(&self, slot: Arc<Running>, ctx: EventContext, event: Event) -> Given {
+        let watched = self.watched(&slot, &ctx, &event);
+        match slot.begin(ctx, event) {
+            Ok(answer) => Given::Taken(Expected {
+                answer,
+                watched,
+                _slot: slot,
+            }),
+            Err(Refusal::Fault(fault)) => {
+                if let Some(watched) = watched {
+                    watched.ends(Some(&Err(fault.clone())));
+                }
+                Given::Refused(fault)
+            }
+            Err(Refusal::Retired(ctx, event)) => {
+                if let Some(watched) = watched {
+                    watched.ends(None);
+                }
+                Given::Back(slot, ctx, event)
+            }
+        }
+    }
+
+    fn watched(&self, slot: &Running, ctx: &EventContext, event: &Event) -> Option<Box<dyn EventEnd>> {
+        let watch = self.watch.get()?;
+        watch.begins(slot.version(), watch::origin(ctx, event)?)
+    }
+
+    /// Has the running version handle an event; one that is replaced meanwhile hands it to its successor. `tried`: one that
+    /// has given it back.
+    async fn run(
+        &self,
+        worker: &WorkerName,
+        ctx: EventContext,
+        event: Event,
+        mut tried: Option<Arc<Running>>,
+    ) -> Result<Outcome, Fault> {
         let (mut ctx, mut event) = (ctx, event);
-        let mut tried: Option<Arc<Running>> = None;
         for _ in 0..TRIES_MAX {
             let slot = self.chosen(&mut ctx, worker).await?;
             if tried.as_ref().is_some_and(|tried| Arc::ptr_eq(tried, &slot)) {
                 // Retired without a successor: the host is going down.
                 break;
             }
-            let watched = match (self.watch.get(), watch::origin(&ctx, &event)) {
-                (Some(watch), Some(origin)) => watch.begins(slot.version(), origin),
-                _ => None,
-            };
+            let watched = self.watched(&slot, &ctx, &event);
             let answer = match slot.run(ctx, event).await {
                 Ok(answer) => answer,
                 Err(Refusal::Fault(fault)) => Err(fault),

@@ -1,12 +1,15 @@
 //! A version that runs: in this process, or in child processes.
 
 use crate::cordon::CordonSlot;
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Inside};
 use crate::starts::WorkerStarts;
 use atoll_model::WorkerVersion;
-use atoll_pool::{Refusal, SlotStats, WorkerSlot};
+use atoll_pool::{Answer, Refusal, SlotStats, WorkerSlot};
 use atoll_worker::{Event, EventContext, Fault, Outcome};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Where a version runs.
@@ -21,6 +24,25 @@ pub(crate) struct Running {
     starts: Arc<WorkerStarts>,
     /// Its account's events; none for a version that another one made, whose event counts.
     crowd: Option<Arc<Crowd>>,
+}
+
+/// The answer of an event that a version here has taken.
+pub(crate) struct UnderWay {
+    answer: Answer,
+    _inside: Option<Inside>,
+}
+
+impl Future for UnderWay {
+    type Output = Result<Outcome, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(cx)
+    }
+}
+
+/// Whether an event is anybody's: a deployment asks what a version exports.
+fn counts(event: &Event) -> bool {
+    !matches!(event, Event::Describe)
 }
 
 impl Running {
@@ -43,28 +65,47 @@ impl Running {
         }
     }
 
+    /// Whether it runs in this process.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self.place, Place::Here(_))
+    }
+
+    /// Has one that runs here take an event, at once; given back if the version was retired, or runs elsewhere.
+    pub(crate) fn begin(&self, ctx: EventContext, event: Event) -> Result<UnderWay, Refusal> {
+        let Place::Here(slot) = &self.place else {
+            return Err(Refusal::Retired(ctx, event));
+        };
+        let counts = counts(&event);
+        let inside = self.enter(counts)?;
+        let answer = slot.submit(ctx, event)?;
+        if counts {
+            self.starts.event();
+        }
+        Ok(UnderWay {
+            answer,
+            _inside: inside,
+        })
+    }
+
     /// Runs an event; given back if the version was retired.
     pub(crate) async fn run(&self, ctx: EventContext, event: Event) -> Result<Result<Outcome, Fault>, Refusal> {
-        // Asked by a deployment, not by anybody's request.
-        let counts = !matches!(event, Event::Describe);
-        let _inside = match self.crowd.as_ref().filter(|_| counts) {
-            Some(crowd) => Some(crowd.enter().map_err(Refusal::Fault)?),
-            None => None,
+        let slot = match &self.place {
+            Place::Here(_) => return Ok(self.begin(ctx, event)?.await),
+            Place::Away(slot) => slot,
         };
-        let answer = match &self.place {
-            Place::Here(slot) => {
-                let answer = slot.submit(ctx, event)?;
-                if counts {
-                    self.starts.event();
-                }
-                return Ok(answer.await);
-            }
-            Place::Away(slot) => slot.run(ctx, event).await,
-        };
+        let counts = counts(&event);
+        let _inside = self.enter(counts)?;
+        let answer = slot.run(ctx, event).await;
         if counts && answer.is_ok() {
             self.starts.event();
         }
         answer
+    }
+
+    /// One event more of its account, if there may be one.
+    fn enter(&self, counts: bool) -> Result<Option<Inside>, Refusal> {
+        let crowd = self.crowd.as_ref().filter(|_| counts);
+        crowd.map(Crowd::enter).transpose().map_err(Refusal::Fault)
     }
 
     /// Events will come: has an isolate started, if there is none and there is room. Returns at once.

@@ -517,9 +517,8 @@ impl Slot {
                 }
             };
         }
-        let Job { ctx, event, reply } = job;
-        let reply = reply.count(&[&self.in_flight, &self.tenant.in_flight]);
-        let waker = state.push(Job { ctx, event, reply }, self.shared.now());
+        job.reply.count(&[&self.in_flight, &self.tenant.in_flight]);
+        let waker = state.push(job, self.shared.now());
         let wants = waker.is_none() && state.wants_isolate();
         // Those that are at it may take long.
         let watch = waker.is_none() && !state.watched && state.has_ready();

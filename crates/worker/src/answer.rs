@@ -78,7 +78,9 @@ impl Future for AnswerReceiver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut shared = lock(&self.0);
-        if let Some(answer) = shared.answer.take() {
+        if shared.answer.is_some()
+            && let Some(answer) = shared.answer.take()
+        {
             return Poll::Ready(Ok(answer));
         }
         if shared.sent {
@@ -97,7 +99,12 @@ impl Drop for AnswerReceiver {
         let unread = {
             let mut shared = lock(&self.0);
             shared.receiver_gone = true;
-            (shared.answer.take(), shared.waker.take())
+            // Mostly it has been read, and is too large to be moved for nothing.
+            let answer = match shared.answer {
+                None => None,
+                Some(_) => shared.answer.take(),
+            };
+            (answer, shared.waker.take())
         };
         drop(unread);
     }

@@ -13,18 +13,21 @@
 use crate::answer::{self, AnswerReceiver, AnswerSender};
 use crate::binding::Environment;
 use crate::{CpuGauge, Event, EventContext, Fault, FaultKind, Outcome};
-use async_trait::async_trait;
 use atoll_model::{WorkerName, WorkerVersion};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 
+/// The outcome of an event, when it comes.
+pub type Dispatched<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Fault>> + Send + 'a>>;
+
 /// What the front calls.
-#[async_trait]
 pub trait Dispatch: Send + Sync + 'static {
-    /// Runs `event` in `worker` and returns its outcome. Dropping the future cancels nothing by itself: cancel
-    /// `ctx.cancel`.
-    async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault>;
+    /// Runs `event` in `worker` and returns its outcome. It may begin at once, before the future is polled. Dropping the
+    /// future cancels nothing by itself: cancel `ctx.cancel`.
+    fn dispatch<'a>(&'a self, worker: &WorkerName, ctx: EventContext, event: Event) -> Dispatched<'a>;
 }
 
 /// Makes instances of one kind of runtime.
@@ -225,17 +228,17 @@ impl Reply {
     /// answer, also when the receiver is long gone.
     pub fn counted(in_flight: &[&Arc<AtomicU32>]) -> (Self, AnswerReceiver) {
         let (reply, rx) = Self::channel();
-        (reply.count(in_flight), rx)
+        reply.count(in_flight);
+        (reply, rx)
     }
 
     /// Has the counters (at most two), which count the job already, go down by one with the answer.
-    pub fn count(self, in_flight: &[&Arc<AtomicU32>]) -> Self {
+    pub fn count(&self, in_flight: &[&Arc<AtomicU32>]) {
         if let Some(owed) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             for (place, counter) in owed.in_flight.iter_mut().zip(in_flight) {
                 *place = Some(Arc::clone(counter));
             }
         }
-        self
     }
 
     /// Whether the job was answered by another way.

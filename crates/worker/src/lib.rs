@@ -52,7 +52,7 @@ pub use code_cache::{CodeCache, CodeKey};
 pub use connection::{ConnectError, ConnectErrorKind, ConnectRequest, Connection, SecureTransport, StartTls};
 pub use context::{EventContext, VersionChoice};
 pub use engine::{
-    AnswerSink, Dispatch, Engine, Instance, InstanceState, Interrupt, Job, Prepared, Reply, ReplyInstead,
+    AnswerSink, Dispatch, Dispatched, Engine, Instance, InstanceState, Interrupt, Job, Prepared, Reply, ReplyInstead,
 };
 pub use event::{Event, Export, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
 pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};

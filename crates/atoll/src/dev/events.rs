@@ -4,12 +4,11 @@
 //! emptied before a request is told. Everything is bounded; what a slow reader misses is counted and told to it.
 
 use crate::platform::told;
-use async_trait::async_trait;
 use atoll_cli::target::DevEvent;
 use atoll_edge::{AccessLog, AccessRecord};
 use atoll_host::{Host, LogEvent, LogTail};
 use atoll_model::WorkerName;
-use atoll_worker::{Dispatch, Event, EventContext, Fault, JsException, LogLevel, Outcome};
+use atoll_worker::{Dispatch, Dispatched, Event, EventContext, JsException, LogLevel};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
@@ -182,21 +181,23 @@ impl AccessLog for Events {
     }
 }
 
-#[async_trait]
 impl Dispatch for Events {
-    async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
-        let outcome = self.host.dispatch(worker, ctx, event).await;
-        if let Err(fault) = &outcome {
-            match &fault.exception {
-                Some(exception) => self.publish(thrown(exception)),
-                None => {
-                    if let Some((level, message)) = told(fault) {
-                        self.publish(DevEvent::Log { level, message });
+    fn dispatch<'a>(&'a self, worker: &WorkerName, ctx: EventContext, event: Event) -> Dispatched<'a> {
+        let outcome = self.host.dispatch(worker, ctx, event);
+        Box::pin(async move {
+            let outcome = outcome.await;
+            if let Err(fault) = &outcome {
+                match &fault.exception {
+                    Some(exception) => self.publish(thrown(exception)),
+                    None => {
+                        if let Some((level, message)) = told(fault) {
+                            self.publish(DevEvent::Log { level, message });
+                        }
                     }
                 }
             }
-        }
-        outcome
+            outcome
+        })
     }
 }
 

@@ -34,9 +34,9 @@ use atoll_cli::serve::{Deployment, Isolated, Isolation, Listening, Phase, ServeL
 use atoll_cli::target::{Failure, ListenError};
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeLimits, EdgeOptions, ErrorDetail};
 use atoll_host::{Cordon, Crons, Host, LogEvent, LogTail, Tick, TickEnd, Triggers, check_cron};
-use atoll_model::{TenantId, WorkerName};
+use atoll_model::{RequestId, TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
-use atoll_worker::{Dispatch, Event, EventContext, Fault, FaultKind, LogLevel, Outcome, StartKind};
+use atoll_worker::{Dispatch, Dispatched, Event, EventContext, Fault, FaultKind, LogLevel, StartKind};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -440,6 +440,18 @@ impl AccessLog for Recorder {
 }
 
 impl Recorder {
+    /// An event ended in a fault.
+    fn failed(&self, worker: WorkerName, id: RequestId, fault: &Fault) {
+        match &fault.exception {
+            Some(exception) => {
+                let exception = exception.clone();
+                self.journal.record(Record::Exception(worker, Some(id), exception));
+            }
+            None if matches!(fault.kind, FaultKind::Canceled | FaultKind::Draining) => {}
+            None => self.journal.record(Record::Fault(worker, id, fault.clone())),
+        }
+    }
+
     pub(crate) fn tick(&self, tick: &Tick, end: &TickEnd) {
         self.meters.tick(tick, end);
         if self.recorded.requests {
@@ -470,25 +482,21 @@ fn crons(deployment: &Deployment) -> Result<Vec<Crons>, Failure> {
         .collect()
 }
 
-#[async_trait]
 impl Dispatch for Recorder {
-    async fn dispatch(&self, worker: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+    fn dispatch<'a>(&'a self, worker: &WorkerName, ctx: EventContext, event: Event) -> Dispatched<'a> {
         let id = ctx.request_id;
-        let outcome = self.host.dispatch(worker, ctx, event).await;
-        if self.recorded.faults
-            && let Err(fault) = &outcome
-        {
-            match &fault.exception {
-                Some(exception) => {
-                    let exception = exception.clone();
-                    self.journal
-                        .record(Record::Exception(worker.clone(), Some(id), exception));
-                }
-                None if matches!(fault.kind, FaultKind::Canceled | FaultKind::Draining) => {}
-                None => self.journal.record(Record::Fault(worker.clone(), id, fault.clone())),
-            }
+        if !self.recorded.faults {
+            return self.host.dispatch(worker, ctx, event);
         }
-        outcome
+        let worker = worker.clone();
+        let outcome = self.host.dispatch(&worker, ctx, event);
+        Box::pin(async move {
+            let outcome = outcome.await;
+            if let Err(fault) = &outcome {
+                self.failed(worker, id, fault);
+            }
+            outcome
+        })
     }
 }
 

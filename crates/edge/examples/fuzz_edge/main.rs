@@ -7,7 +7,6 @@
 
 mod reading;
 
-use async_trait::async_trait;
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeOptions, Site, Sites};
 use atoll_model::{TenantId, WorkerName};
 use atoll_stdx::fuzz::{self, Inputs, Target, Verdict, Wrong, agree, hold};
@@ -66,9 +65,14 @@ impl Record {
     }
 }
 
-#[async_trait]
 impl Dispatch for Record {
-    async fn dispatch(&self, _: &WorkerName, _: EventContext, event: Event) -> Result<Outcome, Fault> {
+    fn dispatch<'a>(&'a self, _: &WorkerName, _: EventContext, event: Event) -> atoll_worker::Dispatched<'a> {
+        Box::pin(self.answer(event))
+    }
+}
+
+impl Record {
+    async fn answer(&self, event: Event) -> Result<Outcome, Fault> {
         let Event::Fetch(request) = event else {
             return Err(Fault::new(FaultKind::Internal, "the front makes no such events"));
         };

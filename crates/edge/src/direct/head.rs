@@ -1,6 +1,6 @@
 //! The head of a plain request.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Uri, Version};
@@ -19,81 +19,58 @@ pub(super) enum Parsed {
     Plain(Box<Parts>),
 }
 
-#[derive(Clone, Copy)]
-struct Line {
-    name: (usize, usize),
-    value: (usize, usize),
-}
-
 /// Takes a plain request's head off the buffer.
 pub(super) fn parse(buffer: &mut BytesMut) -> Parsed {
     if buffer.is_empty() {
         return Parsed::Partial;
     }
-    let mut lines = [Line {
-        name: (0, 0),
-        value: (0, 0),
-    }; LINES_MAX];
-    let (length, count, method, target) = {
-        let mut headers = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; LINES_MAX];
-        let mut request = httparse::Request::new(&mut []);
-        let length = match request.parse_with_uninit_headers(buffer, &mut headers) {
-            Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) => return Parsed::Partial,
-            Err(_) => return Parsed::Other,
-        };
-        let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
-            return Parsed::Other;
-        };
-        let Ok(method) = Method::from_bytes(method.as_bytes()) else {
-            return Parsed::Other;
-        };
-        if method == Method::CONNECT || !ends_lines_well(&buffer[..length]) {
-            return Parsed::Other;
-        }
-        let base = buffer.as_ptr() as usize;
-        let range = |bytes: &[u8]| {
-            let start = bytes.as_ptr() as usize - base;
-            (start, start + bytes.len())
-        };
-        let mut count = 0;
-        for header in request.headers.iter() {
-            if !is_plain(header.name, header.value) {
-                return Parsed::Other;
-            }
-            lines[count] = Line {
-                name: range(header.name.as_bytes()),
-                value: range(header.value),
-            };
-            count += 1;
-        }
-        (length, count, method, range(target.as_bytes()))
+    let mut headers = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; LINES_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(buffer, &mut headers) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Parsed::Partial,
+        Err(_) => return Parsed::Other,
     };
-    let head = buffer.split_to(length).freeze();
-    match assemble(&head, method, target, &lines[..count]) {
-        Some(parts) => Parsed::Plain(Box::new(parts)),
-        None => {
-            let mut whole = BytesMut::from(&head[..]);
-            whole.extend_from_slice(buffer);
-            *buffer = whole;
-            Parsed::Other
-        }
-    }
+    let Some(parts) = assemble(&buffer[..length], &request) else {
+        return Parsed::Other;
+    };
+    buffer.advance(length);
+    Parsed::Plain(parts)
 }
 
-fn assemble(head: &Bytes, method: Method, target: (usize, usize), lines: &[Line]) -> Option<Parts> {
-    let part = |(start, end): (usize, usize)| head.slice(start..end);
-    let mut headers = HeaderMap::with_capacity(lines.len() + SPARE_HEADERS);
-    for line in lines {
-        let name = HeaderName::from_bytes(&head[line.name.0..line.name.1]).ok()?;
-        headers.append(name, HeaderValue::from_maybe_shared(part(line.value)).ok()?);
+/// A plain request's parts; `None` if it is not plain. `request` was parsed from the bytes.
+fn assemble(bytes: &[u8], request: &httparse::Request<'_, '_>) -> Option<Box<Parts>> {
+    let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
+        return None;
+    };
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    if method == Method::CONNECT || !ends_lines_well(bytes) {
+        return None;
+    }
+    // A copy, for which a head is small: the buffer stays the connection's own and need not be made anew for each request.
+    let head = Bytes::copy_from_slice(bytes);
+    let base = bytes.as_ptr() as usize;
+    let part = |of: &[u8]| match of.len() {
+        0 => Bytes::new(),
+        length => {
+            let start = of.as_ptr() as usize - base;
+            head.slice(start..start + length)
+        }
+    };
+    let mut headers = HeaderMap::with_capacity(request.headers.len() + SPARE_HEADERS);
+    for header in request.headers.iter() {
+        if !is_plain(header.name, header.value) {
+            return None;
+        }
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_maybe_shared(part(header.value)).ok()?);
     }
     let mut parts = Request::new(()).into_parts().0;
     parts.method = method;
-    parts.uri = Uri::from_maybe_shared(part(target)).ok()?;
+    parts.uri = Uri::from_maybe_shared(part(target.as_bytes())).ok()?;
     parts.version = Version::HTTP_11;
     parts.headers = headers;
-    Some(parts)
+    Some(Box::new(parts))
 }
 
 /// Headers that the front adds.
@@ -116,14 +93,9 @@ fn is_plain(name: &str, value: &[u8]) -> bool {
 
 /// Whether every line feed follows a carriage return.
 fn ends_lines_well(head: &[u8]) -> bool {
-    let mut last = 0;
-    for byte in head {
-        if *byte == b'\n' && last != b'\r' {
-            return false;
-        }
-        last = *byte;
-    }
-    true
+    // Looks at all of it, whatever it finds: so it is many bytes at a time.
+    let bare = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
+    head.first() != Some(&b'\n') && !head.windows(2).fold(false, |any, pair| any | bare(pair))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use http::{Method, StatusCode};
 use outbox::Outbox;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Bytes that are read at a time. Heads of browsers fit.
 const READ_BYTES: usize = 4 * 1024;
+/// Bytes that are taken of what a client sends before it has its answer, to see whether it is still there.
+const AHEAD_BYTES: usize = 256;
 /// A head that has not ended after so many bytes is the library's.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -79,7 +82,7 @@ where
             }
         };
         let head_only = parts.method == Method::HEAD;
-        let mut handling = pin!(route::handle(connection.clone(), *parts, None));
+        let mut handling = pin!(route::handle(&connection, parts, None));
         let answered = poll_fn(|cx| {
             if let Poll::Ready(response) = handling.as_mut().poll(cx) {
                 return Poll::Ready(Some(response));
@@ -147,9 +150,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
         if !self.buffer.is_empty() {
             return Poll::Pending;
         }
-        match self.poll_read(cx) {
-            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
-            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        // Nearly always there is nothing: no room is made for it before there is.
+        let mut space = [MaybeUninit::uninit(); AHEAD_BYTES];
+        let mut read = ReadBuf::uninit(&mut space);
+        match Pin::new(&mut self.io).poll_read(cx, &mut read) {
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+                self.buffer.extend_from_slice(read.filled());
+                Poll::Pending
+            }
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
         }
     }
 

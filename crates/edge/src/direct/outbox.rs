@@ -41,12 +41,20 @@ impl Outbox {
 
     /// Copies.
     pub(super) fn copy(&mut self, bytes: &[u8]) {
-        self.copied.extend_from_slice(bytes);
-        self.length += bytes.len();
+        self.append(|copied| copied.extend_from_slice(bytes));
+    }
+
+    /// Copies what `put` appends: many short pieces, counted once.
+    pub(super) fn append<T>(&mut self, put: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let before = self.copied.len();
+        let value = put(&mut self.copied);
+        let bytes = self.copied.len() - before;
+        self.length += bytes;
         match self.pieces.back_mut() {
-            Some(Piece::Copied(count)) => *count += bytes.len(),
-            _ => self.pieces.push_back(Piece::Copied(bytes.len())),
+            Some(Piece::Copied(count)) => *count += bytes,
+            _ => self.pieces.push_back(Piece::Copied(bytes)),
         }
+        value
     }
 
     pub(super) fn push(&mut self, bytes: Bytes) {

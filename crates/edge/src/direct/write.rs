@@ -4,6 +4,7 @@ use super::outbox::Outbox;
 use crate::body::EdgeBody;
 use bytes::Bytes;
 use http::header;
+use http::response::Parts;
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
@@ -41,64 +42,36 @@ pub(super) fn head(
     now_ms: u64,
 ) -> (bool, Option<Streaming>) {
     let (parts, body) = response.into_parts();
-    let status = parts.status;
-    let reason = parts.extensions.get::<ReasonPhrase>();
-    if status == StatusCode::OK && reason.is_none() {
-        out.copy(b"HTTP/1.1 200 OK\r\n");
-    } else {
-        out.copy(b"HTTP/1.1 ");
-        out.copy(status.as_str().as_bytes());
-        out.copy(b" ");
-        match reason {
-            Some(reason) => out.copy(reason.as_bytes()),
-            None => out.copy(status.canonical_reason().unwrap_or("<none>").as_bytes()),
-        }
-        out.copy(b"\r\n");
-    }
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let (mut dated, mut sized, mut last) = (false, false, leaving);
-    let mut says_last = false;
-    for (name, value) in &parts.headers {
-        match *name {
-            header::DATE => dated = true,
-            header::CONTENT_LENGTH => sized = true,
-            header::CONNECTION => {
-                says_last = value.as_bytes().eq_ignore_ascii_case(b"close");
-                last |= says_last;
-            }
-            header::TRAILER if head_only || bodiless => continue,
-            _ => {}
-        }
-        out.copy(name.as_str().as_bytes());
-        out.copy(b": ");
-        out.copy(value.as_bytes());
-        out.copy(b"\r\n");
-    }
-    if leaving && !says_last {
-        out.copy(b"connection: close\r\n");
-    }
+    let bodiless = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let length = if body.is_end_stream() {
         Some(0)
     } else {
         body.size_hint().exact()
     };
-    if !sized && !bodiless {
-        match length {
-            Some(0) if head_only => {}
-            Some(length) => {
-                let mut digits = [0; 20];
-                out.copy(b"content-length: ");
-                out.copy(decimal(length, &mut digits));
-                out.copy(b"\r\n");
-            }
-            None if head_only => {}
-            None => out.copy(b"transfer-encoding: chunked\r\n"),
+    let last = out.append(|out| {
+        let said = lines(out, &parts, head_only || bodiless);
+        if leaving && !said.close {
+            out.extend_from_slice(b"connection: close\r\n");
         }
-    }
-    if !dated {
-        date(out, now_ms);
-    }
-    out.copy(b"\r\n");
+        if !said.length && !bodiless {
+            match length {
+                Some(0) if head_only => {}
+                Some(length) => {
+                    let mut digits = [0; 20];
+                    out.extend_from_slice(b"content-length: ");
+                    out.extend_from_slice(decimal(length, &mut digits));
+                    out.extend_from_slice(b"\r\n");
+                }
+                None if head_only => {}
+                None => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            }
+        }
+        if !said.date {
+            date(out, now_ms);
+        }
+        out.extend_from_slice(b"\r\n");
+        leaving || said.close
+    });
     if head_only || bodiless || length == Some(0) {
         return (last, None);
     }
@@ -122,6 +95,49 @@ pub(super) fn head(
             (last, Some(streaming))
         }
     }
+}
+
+/// What a response's own headers say.
+#[derive(Default)]
+struct Said {
+    date: bool,
+    length: bool,
+    /// This is the connection's last answer.
+    close: bool,
+}
+
+/// The status line, and the response's own headers.
+fn lines(out: &mut Vec<u8>, parts: &Parts, without_trailers: bool) -> Said {
+    let status = parts.status;
+    let reason = parts.extensions.get::<ReasonPhrase>();
+    if status == StatusCode::OK && reason.is_none() {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        let reason = match reason {
+            Some(reason) => reason.as_bytes(),
+            None => status.canonical_reason().unwrap_or("<none>").as_bytes(),
+        };
+        for piece in [&b"HTTP/1.1 "[..], status.as_str().as_bytes(), b" ", reason, b"\r\n"] {
+            out.extend_from_slice(piece);
+        }
+    }
+    let mut said = Said::default();
+    for (name, value) in &parts.headers {
+        match *name {
+            header::DATE => said.date = true,
+            header::CONTENT_LENGTH => said.length = true,
+            header::CONNECTION => said.close |= value.as_bytes().eq_ignore_ascii_case(b"close"),
+            header::TRAILER if without_trailers => continue,
+            _ => {}
+        }
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        out.reserve(name.len() + value.len() + 4);
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    said
 }
 
 fn chunk(out: &mut Outbox, bytes: Bytes) {
@@ -155,7 +171,7 @@ thread_local! {
     static DATE: RefCell<(u64, [u8; DATE_BYTES])> = const { RefCell::new((u64::MAX, [0; DATE_BYTES])) };
 }
 
-fn date(out: &mut Outbox, now_ms: u64) {
+fn date(out: &mut Vec<u8>, now_ms: u64) {
     let second = now_ms / 1000;
     DATE.with_borrow_mut(|(of, line)| {
         if *of != second {
@@ -164,7 +180,7 @@ fn date(out: &mut Outbox, now_ms: u64) {
             // An IMF-fixdate is as long as the array has room for.
             let _ = write!(&mut line[..], "date: {}\r\n", httpdate::fmt_http_date(time));
         }
-        out.copy(line);
+        out.extend_from_slice(line);
     });
 }
 
@@ -228,7 +244,7 @@ mod tests {
         assert_eq!(decimal(u64::MAX, &mut digits), b"18446744073709551615");
         for _ in 0..2 {
             let mut line = [0; DATE_BYTES];
-            let mut out = Outbox::default();
+            let mut out = Vec::new();
             date(&mut out, 784_111_777_999);
             assert_eq!(out.len(), DATE_BYTES);
             DATE.with_borrow(|(_, cached)| line.copy_from_slice(cached));

@@ -1,6 +1,5 @@
 //! A front with a fake dispatcher, and a raw HTTP/1 client.
 
-use async_trait::async_trait;
 use atoll_edge::assets::AssetServer;
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeError, EdgeOptions, ErrorDetail, Site, SiteFailure, Sites};
 use atoll_model::{TenantId, WorkerName};
@@ -99,9 +98,14 @@ fn kind(name: &str) -> FaultKind {
     }
 }
 
-#[async_trait]
 impl Dispatch for Fake {
-    async fn dispatch(&self, _: &WorkerName, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
+    fn dispatch<'a>(&'a self, _: &WorkerName, ctx: EventContext, event: Event) -> atoll_worker::Dispatched<'a> {
+        Box::pin(self.answer(ctx, event))
+    }
+}
+
+impl Fake {
+    async fn answer(&self, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
         match event {
             Event::Rpc(_) | Event::Tail(_) | Event::Test | Event::Describe => {
                 Err(Fault::new(FaultKind::Internal, "the front makes no such events"))
