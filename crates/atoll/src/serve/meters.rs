@@ -4,6 +4,7 @@ use atoll_edge::{AccessRecord, STATUS_CLIENT_GONE};
 use atoll_host::{Skipped, Tick, TickEnd};
 use atoll_model::{TenantId, WorkerName};
 use atoll_worker::FaultKind;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -109,9 +110,31 @@ fn meter_of<K: Hash + Eq + Clone>(meters: &RwLock<HashMap<K, Arc<Meter>>>, most:
     Some(known.entry(key.clone()).or_default().clone())
 }
 
-/// All workers' requests.
-#[derive(Debug, Default)]
+/// The worker whose request a thread has counted last: it is mostly the next one's, too.
+struct Last {
+    /// The number of its [`Meters`].
+    of: u64,
+    owner: Owner,
+    meter: Arc<Meter>,
+}
+
+impl Last {
+    fn is(&self, of: u64, record: &AccessRecord, worker: &WorkerName) -> bool {
+        self.of == of && self.owner.1 == *worker && self.owner.0 == record.tenant
+    }
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+static NEXT_METERS: AtomicU64 = AtomicU64::new(0);
+
+/// All workers' requests. A worker's meter is there for good.
+#[derive(Debug)]
 pub(crate) struct Meters {
+    /// No other has it, in this process.
+    number: u64,
     workers: RwLock<HashMap<Owner, Arc<Meter>>>,
     routes: RwLock<HashMap<Route, Arc<Meter>>>,
     rest: Meter,
@@ -120,22 +143,45 @@ pub(crate) struct Meters {
     ticks: Mutex<BTreeMap<(Owner, String), u64>>,
 }
 
+impl Default for Meters {
+    fn default() -> Self {
+        Self {
+            number: NEXT_METERS.fetch_add(1, Relaxed),
+            workers: RwLock::default(),
+            routes: RwLock::default(),
+            rest: Meter::default(),
+            without: Meter::default(),
+            ticks: Mutex::default(),
+        }
+    }
+}
+
 impl Meters {
     /// Counts a request.
     pub(crate) fn request(&self, record: &AccessRecord) {
         let Some(worker) = &record.worker else {
             return self.without.add(record);
         };
-        let owner = (record.tenant.clone(), worker.clone());
-        if let Some(route) = &record.route
-            && let Some(meter) = meter_of(&self.routes, ROUTES_MAX, &(owner.clone(), route.clone()))
-        {
-            meter.add(record);
+        if let Some(route) = &record.route {
+            let owner = (record.tenant.clone(), worker.clone());
+            if let Some(meter) = meter_of(&self.routes, ROUTES_MAX, &(owner, route.clone())) {
+                meter.add(record);
+            }
         }
-        match meter_of(&self.workers, WORKERS_MAX, &owner) {
-            Some(meter) => meter.add(record),
-            None => self.rest.add(record),
-        }
+        LAST.with_borrow_mut(|last| match last {
+            Some(last) if last.is(self.number, record, worker) => last.meter.add(record),
+            _ => {
+                let owner = (record.tenant.clone(), worker.clone());
+                match meter_of(&self.workers, WORKERS_MAX, &owner) {
+                    Some(meter) => {
+                        meter.add(record);
+                        let of = self.number;
+                        *last = Some(Last { of, owner, meter });
+                    }
+                    None => self.rest.add(record),
+                }
+            }
+        });
     }
 
     /// Counts a cron tick.
