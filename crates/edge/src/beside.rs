@@ -43,6 +43,15 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
     use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    /// Whoever waits. Wakers of one are known by their address; those that the libraries have for nobody need not be.
+    struct Waiter;
+
+    impl Wake for Waiter {
+        fn wake(self: Arc<Self>) {}
+    }
 
     #[test]
     fn a_wait_is_asked_again_when_it_may_be_over_or_another_waits() {
@@ -52,8 +61,9 @@ mod tests {
             if asked < 4 { Poll::Pending } else { Poll::Ready(()) }
         }));
         let mut beside = Beside::default();
-        let mut one = Context::from_waker(Waker::noop());
-        let mut other = Context::from_waker(futures_util::task::noop_waker_ref());
+        let wakers = [Waker::from(Arc::new(Waiter)), Waker::from(Arc::new(Waiter))];
+        let mut one = Context::from_waker(&wakers[0]);
+        let mut other = Context::from_waker(&wakers[1]);
         for _ in 0..3 {
             assert!(beside.poll(wait.as_mut(), false, &mut one).is_pending());
         }
