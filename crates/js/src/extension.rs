@@ -1,6 +1,7 @@
 //! The extension: ops and scripts. The same list, in the same order, makes the startup snapshot and runs on it.
 
 use crate::ops;
+use crate::unused::without_unused;
 use deno_core::Extension;
 use std::sync::Arc;
 
@@ -224,10 +225,26 @@ pub(crate) fn extensions() -> Vec<Extension> {
     let blobs: Arc<dyn deno_web::BlobStoreTrait> = Arc::new(deno_web::BlobStore::default());
     vec![
         deno_webidl::deno_webidl::init(),
-        deno_web::deno_web::init(blobs, None, false, deno_web::InMemoryBroadcastChannel::default()),
+        without_unused(deno_web::deno_web::init(
+            blobs,
+            None,
+            false,
+            deno_web::InMemoryBroadcastChannel::default(),
+        )),
         deno_crypto::deno_crypto::init(None),
         atoll_node::extension(),
         atoll_node::crypto_extension(),
         atoll_js::init(),
     ]
+}
+
+/// The same for isolates of the startup snapshot, without the scripts: it holds them, evaluated.
+pub(crate) fn extensions_of_snapshot() -> Vec<Extension> {
+    let mut extensions = extensions();
+    for extension in &mut extensions {
+        extension.js_files = (&[]).into();
+        extension.lazy_loaded_js_files = (&[]).into();
+        extension.lazy_loaded_esm_files = (&[]).into();
+    }
+    extensions
 }

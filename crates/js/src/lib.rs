@@ -31,6 +31,7 @@ mod prepare;
 mod snapshot;
 mod state;
 mod text;
+mod unused;
 mod wasm;
 
 pub use engine::{JsEngine, JsEngineOptions};

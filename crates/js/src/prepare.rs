@@ -6,7 +6,7 @@
 
 use crate::engine::JsEngine;
 use crate::exception::from_js_error;
-use crate::extension::extensions;
+use crate::extension::{extensions, extensions_of_snapshot};
 use crate::instance::{JsInstance, internal};
 use crate::interrupt::{JsInterrupt, MainContext};
 use crate::memory::{self, Buffers};
@@ -61,7 +61,10 @@ impl JsPrepared {
         let loader = Rc::new(Loader::new(options.conformance));
         let mut runtime = JsRuntime::try_new(RuntimeOptions {
             module_loader: Some(loader.clone()),
-            extensions: extensions(),
+            extensions: match options.startup_snapshot {
+                Some(_) => extensions_of_snapshot(),
+                None => extensions(),
+            },
             startup_snapshot: options.startup_snapshot,
             // The snapshot has them. Binding a thousand functions anew takes half a millisecond.
             skip_op_registration: options.startup_snapshot.is_some(),

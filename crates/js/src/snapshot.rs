@@ -6,6 +6,7 @@
 use crate::extension::extensions;
 use crate::prepare::call;
 use crate::state::IsolateState;
+use crate::unused;
 use async_trait::async_trait;
 use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::SystemClock;
@@ -17,6 +18,7 @@ use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
 use deno_core::{JsRuntime, v8};
 use futures_util::FutureExt as _;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -28,21 +30,45 @@ use tokio_util::sync::CancellationToken;
 pub fn create_startup_snapshot(cargo_manifest_dir: &'static str) -> Result<Box<[u8]>, String> {
     let warmed = Rc::new(RefCell::new(Err("the scripts were not warmed up".to_owned())));
     let result = warmed.clone();
+    let mut extensions = extensions();
+    if let Some(first) = extensions.first_mut() {
+        first.global_object_middleware = Some(leave_open);
+    }
+    let mut texts = Vec::new();
+    for source in extensions
+        .iter()
+        .flat_map(|extension| extension.lazy_loaded_js_files.iter())
+    {
+        let text = source
+            .load()
+            .map_err(|error| format!("{}: {error}", source.specifier))?;
+        texts.push((source.specifier, text));
+    }
     let options = CreateSnapshotOptions {
         cargo_manifest_dir,
         startup_snapshot: None,
         skip_op_registration: false,
-        extensions: extensions(),
+        extensions,
         extension_transpiler: None,
         with_runtime_cb: Some(Box::new(move |runtime| {
-            *result.borrow_mut() = warm_up(runtime);
+            *result.borrow_mut() = warm_up(runtime).and_then(|()| leave_out(runtime));
         })),
     };
-    let output = create_snapshot(options, None)
-        .map(|snapshot| snapshot.output)
-        .map_err(|error| error.to_string())?;
+    let snapshot = create_snapshot(options, None).map_err(|error| error.to_string())?;
     warmed.borrow().clone()?;
-    Ok(output)
+    for (name, text) in &texts {
+        if snapshot
+            .consumed_lazy_specifiers
+            .iter()
+            .any(|consumed| consumed == name)
+        {
+            unused::check(name, text.as_str())?;
+        }
+    }
+    for (name, text) in atoll_node::texts() {
+        unused::check(name, text)?;
+    }
+    Ok(snapshot.output)
 }
 
 /// Has the scripts handle two requests, as a worker's isolate would.
@@ -78,6 +104,48 @@ fn warm_up(runtime: &mut JsRuntime) -> Result<(), String> {
     // Nothing of it may be left: the isolates of the snapshot are other workers'.
     runtime.op_state().borrow_mut().try_take::<Rc<IsolateState>>();
     Ok(())
+}
+
+/// Runs before the engine's first script, which makes the primordials and freezes them: a frozen object keeps its 1,500 functions,
+/// and everything holds that object. This once it stays open, until [`leave_out`] has taken away what no script looks up any more.
+fn leave_open<'s>(scope: &mut v8::PinScope<'s, '_>, _global: v8::Local<'s, v8::Object>) {
+    const SCRIPT: &str = "{ const { freeze } = Object; \
+        const put = (value) => Object.defineProperty(Object, 'freeze', { value, writable: true, enumerable: false, configurable: true }); \
+        put({ freeze(object) { \
+            if (object?.indirectEval === undefined || object.SafePromiseAll === undefined) return freeze(object); \
+            put(freeze); \
+            return object; \
+        } }.freeze); }";
+    // What fails here, `leave_out` tells: its script then finds frozen primordials.
+    let _ = v8::String::new(scope, SCRIPT)
+        .and_then(|source| v8::Script::compile(scope, source, None))
+        .and_then(|script| script.run(scope));
+}
+
+/// Takes away what only the evaluation of scripts needs: every script has run, and holds what it uses of these.
+///
+/// - the primordials, of which scripts took what they use;
+/// - the engine's view of `__bootstrap` for scripts that are loaded later: there are none;
+/// - names of ops, but those that Node's modules name.
+fn leave_out(runtime: &mut JsRuntime) -> Result<(), String> {
+    let words = atoll_node::texts().flat_map(|(_, text)| unused::words(text));
+    let kept: HashSet<&str> = words.filter(|word| word.starts_with("op_")).collect();
+    let kept = serde_json::to_string(&kept).map_err(|error| error.to_string())?;
+    // Some of the primordials cannot be deleted; they stay.
+    let script = format!(
+        "(() => {{ \"use strict\"; const kept = new Set({kept}); const {{ ops }} = Deno.core; \
+         ops.op_set_captured_bootstrap({{ __proto__: null, core: {{ __proto__: null, ops: {{ __proto__: null }} }} }}); \
+         for (const name of Object.keys(ops)) if (!kept.has(name)) delete ops[name]; \
+         const {{ primordials }} = __bootstrap; \
+         if (Object.isFrozen(primordials)) throw new Error(\"the primordials are frozen\"); \
+         for (const name of Reflect.ownKeys(primordials)) Reflect.deleteProperty(primordials, name); \
+         Object.freeze(primordials); \
+         delete globalThis.__bootstrap; }})()"
+    );
+    runtime
+        .execute_script("ext:atoll_js/leave_out.js", script)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 fn version() -> Arc<WorkerVersion> {

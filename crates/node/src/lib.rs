@@ -18,7 +18,7 @@ mod ops;
 mod source;
 mod zlib;
 
-pub use source::{exports, is_public, public_modules};
+pub use source::{exports, is_public, public_modules, texts};
 
 deno_core::extension!(
     atoll_node,

@@ -46,6 +46,11 @@ pub fn public_modules() -> impl Iterator<Item = &'static str> {
         .filter(|name| !name.starts_with("internal/"))
 }
 
+/// Name and text of every module, internal ones included, as they are part of the binary.
+pub fn texts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SOURCES.iter().copied()
+}
+
 /// The names that a module exports beside `default`, from its `// exports:` lines; `None` if there is no such module.
 pub fn exports(name: &str) -> Option<Vec<String>> {
     let text = match text(name)? {
