@@ -17,13 +17,13 @@
 mod manifest;
 #[path = "campaign/progress.rs"]
 mod progress;
+#[path = "campaign/untried.rs"]
+mod untried;
 
 use anyhow::{Context, Result, bail, ensure};
-use async_trait::async_trait;
 use atoll_control::audit::Link;
 use atoll_control::catalog::{Caller, Catalog, NewToken, TokenRights};
 use atoll_control::fleet::RecordedPops;
-use atoll_control::preflight::{Preflight, PreflightError, PreflightFacts, Trial};
 use atoll_control::secrets::Vault;
 use atoll_control::state::{Addresses, ControlState};
 use atoll_control::telemetry::MemoryTelemetry;
@@ -52,6 +52,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use untried::Untried;
 
 /// How many cycles one store lives.
 const CYCLES_PER_STORE: u64 = 10;
@@ -100,17 +101,6 @@ fn main() -> ExitCode {
 
 fn account() -> TenantId {
     TenantId::new("acme")
-}
-
-/// Tries nothing.
-#[derive(Debug)]
-struct Untried;
-
-#[async_trait]
-impl Preflight for Untried {
-    async fn check(&self, _: Trial<'_>) -> Result<PreflightFacts, PreflightError> {
-        Ok(PreflightFacts::default())
-    }
 }
 
 /// The stores in a directory, as the control plane has them.

@@ -6,3 +6,4 @@ pub mod platform;
 pub mod processes;
 pub mod progress;
 pub mod traffic;
+pub mod untried;

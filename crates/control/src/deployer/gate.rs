@@ -20,7 +20,7 @@
 //! a few seconds has had none late, whatever its way is. While it is not known what becomes of requests the bake goes on, up to
 //! [`BAKE_HANGING_MAX_MS`].
 
-use super::lanes::{LATENCY_BOUNDS_MS, LATENCY_BUCKETS, Tally};
+use super::lanes::{LATE_MS, LATENCY_BOUNDS_MS, LATENCY_BUCKETS, Tally};
 use super::statistics::{binomial, fisher};
 
 /// A bake lasts at least this long, milliseconds.
@@ -231,7 +231,7 @@ fn unanimous(evidence: &Evidence) -> Option<String> {
         return None;
     }
     let (from, bound) = slow_from(evidence)?;
-    if above(new, from) == n && rate(above(old, from), above(old, 0)) < USUAL_ERRORS {
+    if above(new, from) == n && rate(slow_before(old, from), timed_before(old)) < USUAL_ERRORS {
         return Some(format!("all {n} requests took more than {bound} ms"));
     }
     None
@@ -333,7 +333,7 @@ fn slow_from(evidence: &Evidence) -> Option<(usize, u64)> {
     } else {
         (old, SLOW_BUCKETS_ELSEWHERE)
     };
-    let all = above(old, 0);
+    let all = timed_before(old);
     if all < REQUESTS_MIN {
         return None;
     }
@@ -354,6 +354,17 @@ fn above(tally: &Tally, from: usize) -> u64 {
         .fold(0, |sum: u64, count| sum.saturating_add(*count))
 }
 
+/// Of the old version's requests, those whose time is known: of one that is late and has no end it is known that it is long.
+fn timed_before(old: &Tally) -> u64 {
+    above(old, 0).saturating_add(old.hanging())
+}
+
+/// Of these, the slow ones. Without those that have no end, a past that is shorter than long requests take would know of none.
+fn slow_before(old: &Tally, from: usize) -> u64 {
+    let is_late = LATENCY_BOUNDS_MS[from - 1] <= LATE_MS;
+    above(old, from).saturating_add(if is_late { old.hanging() } else { 0 })
+}
+
 /// A comparison of a high quantile: how many of the new version's requests are slow, where few of the old one's were. It does not
 /// care for the shape of either distribution, nor how slow the slow ones are (a quantile test in the sense of W. J. Conover,
 /// Practical Nonparametric Statistics, chapter 4).
@@ -365,9 +376,9 @@ fn slower(evidence: &Evidence, alpha: f64) -> Option<String> {
     } else {
         old
     };
-    let (slow, slow_before) = (above(new, from), above(old, from));
-    let (now, before) = (rate(slow, new.requests), rate(slow_before, old.requests));
-    if now < before + SLOW_RISE_MIN || fisher(slow, new.requests, slow_before, old.requests) > alpha {
+    let (slow, slow_before, all_before) = (above(new, from), slow_before(old, from), timed_before(old));
+    let (now, before) = (rate(slow, new.requests), rate(slow_before, all_before));
+    if now < before + SLOW_RISE_MIN || fisher(slow, new.requests, slow_before, all_before) > alpha {
         return None;
     }
     Some(format!(
@@ -644,6 +655,29 @@ mod tests {
             BAKE_MIN_MS - 1,
             "50 of 280 requests have no end",
         );
+    }
+
+    /// Of a past of some seconds, long requests have not come to an end yet.
+    #[test]
+    fn who_still_waited_when_the_past_ended_was_slow() {
+        let with = |tally: Tally, ended: u64, hanging: u64| {
+            let mut tally = Tally {
+                late: ended + hanging,
+                late_settled: ended,
+                ..tally
+            };
+            tally.requests += ended;
+            tally.latency[LATENCY_BUCKETS - 1] += ended;
+            tally
+        };
+        let new = with(tally(200, 0, 3), 80, 0);
+        check(
+            new,
+            with(tally(146, 0, 3), 4, 0),
+            BAKE_MIN_MS,
+            "80 of 280 requests took more than",
+        );
+        check(new, with(tally(146, 0, 3), 4, 21), BAKE_MIN_MS, "pass");
     }
 
     #[test]

@@ -135,6 +135,11 @@ impl Lanes {
 }
 
 impl Way {
+    /// The hash of what it leads to.
+    pub fn root(&self) -> Digest {
+        self.publication.config.root()
+    }
+
     /// The message. What many PoPs are sent is encoded once, where it may block.
     pub async fn message(self) -> Config {
         let Publication {

@@ -19,6 +19,7 @@ mod server;
 mod session;
 
 pub use lanes::PUBLICATIONS_KEPT;
+pub use server::Service;
 pub use session::{KV_WINDOW, PINGS_MISSED_MAX};
 
 use crate::authority::{Authority, AuthorityError};
@@ -26,7 +27,7 @@ use crate::catalog::Catalog;
 use crate::deployer::{self, Lane, Publication, Report};
 use crate::telemetry::Telemetry;
 use atoll_api::peer::{OwnCertificate, Trust, accept};
-use atoll_api::pop::control_server::ControlServer;
+use atoll_api::pop::control_server::{Control, ControlServer};
 use atoll_api::pop::{Fleet, HotWorker, Pop as PopOnWire};
 use atoll_api::rest;
 use atoll_model::PopName;
@@ -239,12 +240,23 @@ impl Sessions {
 
     /// Serves PoPs on a listener until the group stops.
     pub fn serve(self: &Arc<Self>, listener: TcpListener) -> Result<(), AuthorityError> {
+        self.serve_through(listener, |service| service)
+    }
+
+    /// The same, with something of the caller's between PoPs and what answers them: for who wants to see what they do with other
+    /// answers.
+    pub fn serve_through<S: Control>(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        between: impl FnOnce(Service) -> S,
+    ) -> Result<(), AuthorityError> {
         // A PoP that joins has no certificate yet; every other call asks for one.
         let config = self.own.server_config(&self.trust, true).map_err(tls)?;
         let incoming = accept(listener, Arc::new(config), &self.tasks);
         let (sessions, stop) = (self.clone(), self.tasks.stopping());
+        let service = between(Service::new(self.clone()));
         self.tasks.spawn(async move {
-            let service = ControlServer::new(server::Service::new(sessions.clone()))
+            let service = ControlServer::new(service)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX);
             let served = Server::builder()

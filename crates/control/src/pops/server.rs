@@ -29,7 +29,8 @@ const HELLO_MAX: Duration = Duration::from_secs(10);
 /// The most acknowledgements of shipments that wait for the way down.
 const ACKNOWLEDGED_MAX: usize = 16;
 
-pub(super) struct Service {
+/// Answers PoPs, for [`Sessions`].
+pub struct Service {
     sessions: Arc<Sessions>,
 }
 
@@ -69,7 +70,7 @@ fn caller<T>(request: &Request<T>) -> Result<(String, PeerCertificate, Caller), 
 }
 
 impl Service {
-    pub fn new(sessions: Arc<Sessions>) -> Self {
+    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
         Self { sessions }
     }
 

@@ -14,6 +14,7 @@ use atoll_api::pop::{
     self, Fleet, FromPop, Hello, Hot, HotWorker, KvChange, KvItem, NodeHealth, TailStart, TailStop, ToPop, Welcome,
     from_pop, to_pop,
 };
+use atoll_model::edge::Digest;
 use atoll_model::{BlobHash, DeploymentId, PopName, Revision, TenantId, VersionId, WorkerName};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -38,11 +39,19 @@ const TAKEN_MAX: Duration = Duration::from_secs(30);
 /// The pause after the catalog could not be read.
 const CATALOG_PAUSE: Duration = Duration::from_secs(1);
 
+/// What a PoP was sent and has not answered yet.
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    publication: Revision,
+    root: Digest,
+    is_delta: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
     held: Option<Held>,
-    /// The publication that is on its way, and whether as a delta.
-    in_flight: Option<(Revision, bool)>,
+    /// The publication that is on its way.
+    in_flight: Option<InFlight>,
     /// The next one goes whole.
     whole: bool,
     rejected: Option<Revision>,
@@ -394,6 +403,7 @@ impl Running {
             lanes.way(&self.session.name, state.held, state.whole)
         };
         let Some(way) = way else { return Ok(()) };
+        let root = way.root();
         let message = way.message().await;
         let counters = &self.sessions.counters;
         let (is_delta, bytes) = match &message.form {
@@ -405,7 +415,11 @@ impl Running {
         count.fetch_add(1, Ordering::Relaxed);
         counters.config_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.session.canary.store(message.canary, Ordering::Relaxed);
-        self.session.state().in_flight = Some((Revision(message.publication), is_delta));
+        self.session.state().in_flight = Some(InFlight {
+            publication: Revision(message.publication),
+            root,
+            is_delta,
+        });
         self.say(to_pop::Message::Config(message)).await
     }
 
@@ -475,9 +489,8 @@ impl Running {
             let mut state = self.session.state();
             // It may also tell of a configuration that another session brought, or that what it could not start has started
             // since: then what this one sent is still under way.
-            let answers = |(publication, _): &mut (Revision, bool)| {
-                !applied.rejected.is_empty() || publication.0 == applied.publication
-            };
+            let answers =
+                |sent: &mut InFlight| !applied.rejected.is_empty() || sent.publication.0 == applied.publication;
             let sent = state.in_flight.take_if(answers);
             state.held = root(&applied.root)
                 .filter(|_| applied.publication > 0)
@@ -485,11 +498,16 @@ impl Running {
                     publication: Revision(applied.publication),
                     root,
                 });
-            let rejected = (!applied.rejected.is_empty()).then(|| applied.rejected.clone());
+            let mut rejected = (!applied.rejected.is_empty()).then(|| applied.rejected.clone());
+            // Sent again and again it would not become right.
+            let is_other = |sent: InFlight| root(&applied.root) != Some(sent.root);
+            if rejected.is_none() && sent.is_some_and(is_other) {
+                rejected = Some("it has taken another configuration under this number than it was sent".to_owned());
+            }
             match (&rejected, sent) {
                 // It may only be that it does not fit what is there.
-                (Some(_), Some((_, true))) => state.whole = true,
-                (Some(_), Some((publication, false))) => {
+                (Some(_), Some(InFlight { is_delta: true, .. })) => state.whole = true,
+                (Some(_), Some(InFlight { publication, .. })) => {
                     state.rejected = Some(publication);
                     state.whole = false;
                 }
@@ -500,7 +518,10 @@ impl Running {
             }
             (rejected, sent)
         };
-        if let (Some(reason), Some((publication, is_delta))) = (&rejected, sent) {
+        if let (Some(reason), Some(sent)) = (&rejected, sent) {
+            let InFlight {
+                publication, is_delta, ..
+            } = sent;
             self.sessions.counters.rejected.fetch_add(1, Ordering::Relaxed);
             if is_delta {
                 tracing::warn!(pop = self.session.name, %publication, reason, "a delta was refused; the whole follows");
@@ -525,7 +546,7 @@ impl Running {
         };
         // A refusal is of what was sent, not of what the PoP holds.
         let publication = match (&rejected, sent) {
-            (Some(_), Some((publication, _))) => publication,
+            (Some(_), Some(sent)) => sent.publication,
             _ => Revision(applied.publication),
         };
         let applied = Applied {

@@ -163,18 +163,27 @@ impl Ground {
 impl Plane {
     /// Starts a control plane, on the address that it had before if it had one.
     pub async fn start(ground: &Arc<Ground>) -> Self {
+        Self::start_with(ground, |sessions, listener| sessions.serve(listener).unwrap()).await
+    }
+
+    /// The same, with whatever serves PoPs.
+    pub async fn start_with(ground: &Arc<Ground>, serve: impl FnOnce(&Arc<Sessions>, TcpListener)) -> Self {
         let before = *ground.address.lock().unwrap();
-        let plane = Self::start_at(ground, before).await;
+        let plane = Self::start_at(ground, before, serve).await;
         *ground.address.lock().unwrap() = Some(plane.address);
         plane
     }
 
     /// Another one over the same ground, which leads from now on.
     pub async fn start_beside(ground: &Arc<Ground>) -> Self {
-        Self::start_at(ground, None).await
+        Self::start_at(ground, None, |sessions, listener| sessions.serve(listener).unwrap()).await
     }
 
-    async fn start_at(ground: &Arc<Ground>, before: Option<SocketAddr>) -> Self {
+    async fn start_at(
+        ground: &Arc<Ground>,
+        before: Option<SocketAddr>,
+        serve: impl FnOnce(&Arc<Sessions>, TcpListener),
+    ) -> Self {
         let tasks = TaskGroup::new();
         let (catalog, epoch) = ground.catalog.lead(&caller(), "test".into()).await.unwrap();
         *ground.epoch.lock().unwrap() = epoch;
@@ -194,7 +203,7 @@ impl Plane {
             .await
             .unwrap();
         let address = listener.local_addr().unwrap();
-        sessions.serve(listener).unwrap();
+        serve(&sessions, listener);
         let (sender, applied) = watch::channel(Vec::new());
         let lanes = sessions.clone();
         let stop = tasks.stopping();
