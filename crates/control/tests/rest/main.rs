@@ -6,4 +6,5 @@ mod deploying;
 mod door;
 mod fleet;
 mod keeping;
+mod poisoned;
 mod table;
