@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// How many alarms are remembered.
 const ALARMS_MAX: usize = 64;
@@ -107,6 +107,8 @@ pub struct Agent {
     pub(crate) ticks: crate::ticks::Ledger,
     pub(crate) last_good: Mutex<LastGood>,
     pub(crate) counters: Counters,
+    /// A configuration is being taken over: what is only started ahead waits.
+    pub(crate) applying: watch::Sender<bool>,
     /// Some entry stays as it was because something was not reached.
     pub(crate) unreached: AtomicBool,
     pub(crate) joined: Notify,
@@ -206,9 +208,10 @@ impl Agent {
             objects,
             secrets,
             hot: Hot::new(hot.unwrap_or_default()),
-            ticks: crate::ticks::Ledger::default(),
+            ticks: crate::ticks::Ledger::open(&directory.join("ticks"))?,
             last_good: Mutex::new(last_good),
             counters: Counters::default(),
+            applying: watch::Sender::new(false),
             unreached: AtomicBool::new(false),
             joined: Notify::new(),
             drained: Notify::new(),

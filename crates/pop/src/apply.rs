@@ -32,6 +32,8 @@ const FETCH_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration:
 pub const AGAIN_EVERY: Duration = Duration::from_secs(15);
 /// How many versions are started at a time.
 pub const PREPARE_AT_ONCE: usize = 4;
+/// How many of those that are only started ahead, because they had traffic.
+pub const WARM_AT_ONCE: usize = 2;
 /// If more workers than this changed at once (a PoP that was away), only those with traffic are started ahead.
 pub const PREPARE_ALL_MAX: usize = 64;
 /// From so many workers on (accounts, routes, domains, workers with names), a configuration that leaves less than half of them is
@@ -150,6 +152,22 @@ fn named(worker: &EdgeWorker) -> impl Iterator<Item = &Share> {
     worker.shares.iter().chain(aliases).chain(&worker.recent)
 }
 
+/// A configuration is being taken over for as long as this lives.
+struct Applying<'a>(&'a Agent);
+
+impl<'a> Applying<'a> {
+    fn begin(agent: &'a Agent) -> Self {
+        agent.applying.send_replace(true);
+        Self(agent)
+    }
+}
+
+impl Drop for Applying<'_> {
+    fn drop(&mut self) {
+        self.0.applying.send_replace(false);
+    }
+}
+
 /// A version that has to be started before its worker's entry is taken over.
 struct Task {
     key: EdgeKey,
@@ -183,7 +201,10 @@ impl Agent {
                 };
             }
         };
-        let (refused, kept, started) = self.prepare(&have.head, &serving, &changes).await;
+        let (refused, kept, started) = {
+            let _applying = Applying::begin(self);
+            self.prepare(&have.head, &serving, &changes).await
+        };
         // A session may have begun meanwhile.
         let (now, _) = self.configs();
         let stored = Stored {
@@ -493,7 +514,8 @@ impl Agent {
             .keep_only(sealed.map(|(account, worker, share)| (account, worker, &share.version)));
     }
 
-    /// Starts the workers that had traffic, as far as they are in the configuration. For the start, and for [`Hot`] lists.
+    /// Starts the workers that had traffic, as far as they are in the configuration. For the start, and for [`Hot`] lists. It waits
+    /// while a configuration is being taken over: a PoP that has just joined may have much to fetch, and so may many of them.
     ///
     /// [`Hot`]: atoll_api::pop::Hot
     pub(crate) async fn warm(self: &Arc<Self>, list: Vec<(TenantId, WorkerName)>) {
@@ -506,13 +528,15 @@ impl Agent {
         let entries: Vec<_> = entries.collect();
         let starts = futures_util::stream::iter(entries).map(|(account, worker, entry)| async move {
             for share in &entry.shares {
+                // Its sender is the agent's own.
+                let _ = self.applying.subscribe().wait_for(|applying| !applying).await;
                 // It starts with its first request, or fails then, as everybody may see.
                 if let Err(error) = self.start_version(&account, &worker, &entry, share).await {
                     tracing::info!(%worker, version = %share.version, %error, "a worker with traffic could not be started ahead");
                 }
             }
         });
-        starts.buffer_unordered(PREPARE_AT_ONCE).collect::<()>().await;
+        starts.buffer_unordered(WARM_AT_ONCE).collect::<()>().await;
     }
 }
 

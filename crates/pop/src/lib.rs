@@ -22,6 +22,7 @@ mod error;
 pub mod fleet;
 mod hot;
 mod identity;
+mod journal;
 mod last_good;
 mod links;
 mod neighbour;
@@ -34,7 +35,7 @@ pub mod ticks;
 mod version;
 
 pub use agent::{Agent, Options, Status};
-pub use apply::{EMPTIED_FROM, PREPARE_ALL_MAX, PREPARE_AT_ONCE, PREPARE_MAX, Rejected};
+pub use apply::{EMPTIED_FROM, PREPARE_ALL_MAX, PREPARE_AT_ONCE, PREPARE_MAX, Rejected, WARM_AT_ONCE};
 pub use connection::PAUSE_MAX;
 pub use error::AgentError;
 pub use objects::ObjectLimits;

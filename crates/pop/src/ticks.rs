@@ -12,11 +12,18 @@
 //!
 //! So a tick is fired at least once while one of three PoPs lives, with or without a control plane, and twice if its owner dies
 //! before anybody could ask whether it was over, or if PoPs do not reach each other. Its id is the same each time. What is
-//! remembered is bounded and does not outlive the process: an owner that was started again knows nothing of it.
+//! remembered is bounded.
+//!
+//! What begins is written down ([`journal`](crate::journal)). A PoP that was started again says of a tick that it had not come to the
+//! end of that it runs; it asks those next in rank whether they have fired it meanwhile, and fires it again if not. One that is
+//! alone so fires what it died of, up to three times ([`BEGUN_MAX`]).
 
 use crate::Agent;
 use crate::fleet::{Member, SUCCESSOR_DELAY, Tick, rendezvous};
+pub use crate::journal::BEGUN_MAX;
+use crate::journal::{Journal, LEFT_OVER_MAX_MS};
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -29,6 +36,8 @@ pub const LEDGER_MAX: usize = 20_000;
 pub const ASKED_MAX: usize = 64;
 /// How long a tick that runs is looked after: longer than one may run.
 pub const WATCHED_FOR: Duration = Duration::from_secs(20 * 60);
+/// A PoP that was started again gives itself this long before it looks after what it had left.
+pub const LEFT_OVER_AFTER: Duration = Duration::from_secs(5);
 /// Who does not answer is asked again after this long, before it counts as dead.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -87,6 +96,7 @@ pub struct Successor {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     state: Mutex<State>,
+    journal: Mutex<Option<Journal>>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +107,55 @@ struct State {
 }
 
 impl Ledger {
+    /// With what a process before this one had written down. What it had not come to the end of runs here, as far as others are
+    /// told.
+    pub(crate) fn open(path: &Path) -> Result<Self, crate::AgentError> {
+        let journal = Journal::open(path)?;
+        let ledger = Self::default();
+        for (tick, _) in journal.unfinished() {
+            ledger.note(tick.id(), false);
+        }
+        *ledger.journal.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal);
+        Ok(ledger)
+    }
+
+    /// What a process before this one left and is to be fired again; what is not is let go, with the reason.
+    fn left_over(&self, now_ms: u64) -> (Vec<Tick>, Vec<String>) {
+        let (mut again, mut not) = (Vec::new(), Vec::new());
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(journal) = &mut *journal else {
+            return (again, not);
+        };
+        let all: Vec<(Tick, u32)> = journal
+            .unfinished()
+            .map(|(tick, times)| (tick.clone(), times))
+            .collect();
+        for (tick, times) in all {
+            let is_old = now_ms.saturating_sub(tick.due_ms) > LEFT_OVER_MAX_MS;
+            if times < BEGUN_MAX && !is_old {
+                again.push(tick);
+                continue;
+            }
+            let why = if is_old {
+                "it was due more than a day ago".to_owned()
+            } else {
+                format!("this PoP went down {times} times while it ran")
+            };
+            let Tick {
+                account,
+                worker,
+                cron,
+                due_ms,
+            } = &tick;
+            not.push(format!(
+                "the tick of cron \"{cron}\" of worker {worker} of account {account} that was due at {due_ms} is not fired again: {why}"
+            ));
+            journal.over(&tick.id());
+            self.note(tick.id(), true);
+        }
+        (again, not)
+    }
+
     fn note(&self, id: String, over: bool) {
         // Map operations only: a panic elsewhere cannot leave them half-done.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,11 +201,54 @@ impl Agent {
     /// The tick is fired here.
     pub fn tick_begins(&self, tick: &Tick) {
         self.ticks.note(tick.id(), false);
+        let mut journal = self.ticks.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(journal) = &mut *journal {
+            journal.begins(tick);
+        }
     }
 
     /// The tick that was fired here is over, however it ended.
     pub fn tick_is_over(&self, tick: &Tick) {
-        self.ticks.note(tick.id(), true);
+        let id = tick.id();
+        let mut journal = self.ticks.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(journal) = &mut *journal {
+            journal.over(&id);
+        }
+        drop(journal);
+        self.ticks.note(id, true);
+    }
+
+    /// The ticks that this PoP had fired before it was started again, and not come to the end of: each may be to be fired again, as
+    /// [`Self::is_left_over`] says. What is not fired again in any case is alarmed and left out.
+    pub fn left_over(&self) -> Vec<Tick> {
+        let (again, not) = self.ticks.left_over(self.options.clock.now_ms());
+        for what in not {
+            self.alarm(what);
+        }
+        again
+    }
+
+    /// Looks whether others have fired a tick that this PoP had left. True: they have not, and it is to be fired here. Takes
+    /// [`LEFT_OVER_AFTER`] at least, and [`WATCHED_FOR`] and a little at most.
+    pub async fn is_left_over(&self, tick: &Tick) -> bool {
+        sleep(LEFT_OVER_AFTER).await;
+        let live = self.live();
+        let ranked = rendezvous(tick, live.iter().map(String::as_str));
+        let others: Vec<String> = ranked
+            .into_iter()
+            .filter(|name| *name != self.name())
+            .take(SUCCESSORS_MAX)
+            .map(str::to_owned)
+            .collect();
+        let ask = || {
+            let asked = others.iter().map(|name| self.ask_about(name, tick));
+            futures_util::future::join_all(asked)
+        };
+        let mine = follow(Duration::ZERO, SUCCESSOR_DELAY, WATCHED_FOR, ask).await;
+        if !mine {
+            self.tick_is_over(tick);
+        }
+        mine && !self.is_draining()
     }
 
     /// Looks after a tick for as long as those who come before this PoP may still fire it or be at it. True: they are dead, and it

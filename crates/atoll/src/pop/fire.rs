@@ -76,6 +76,17 @@ pub(crate) fn start(runtime: &Arc<PopRuntime>, agent: &Arc<Agent>, recorder: Arc
         Box::new(on_tick),
         Box::new(Owner(agent.clone())),
     );
+    // What it had not come to the end of before it was started again.
+    for tick in agent.left_over() {
+        let left = Tick {
+            tenant: tick.account.clone(),
+            worker: tick.worker.clone(),
+            cron: tick.cron.clone(),
+            scheduled_ms: tick.due_ms,
+        };
+        let agent = agent.clone();
+        triggers.again(left, Box::pin(async move { agent.is_left_over(&tick).await }));
+    }
     // Set once, as this is called once.
     let _ = runtime.triggers.set(triggers);
 }

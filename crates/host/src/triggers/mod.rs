@@ -143,6 +143,12 @@ impl Triggers {
         refused
     }
 
+    /// A tick that was fired before this process began, and may not have come to its end: it is fired again when the future says so,
+    /// if its worker has that cron then.
+    pub fn again(&self, tick: Tick, mine: BoxFuture<'static, bool>) {
+        self.inner.later(tick, mine, &self.stop);
+    }
+
     /// Fires nothing more. What was fired goes on.
     pub fn stop(&self) {
         self.stop.cancel();
@@ -168,6 +174,16 @@ impl Inner {
         (self.on_tick)(&tick, &end);
     }
 
+    /// Has a tick be followed, if there is room.
+    fn later(self: &Arc<Self>, tick: Tick, mine: BoxFuture<'static, bool>, stop: &CancellationToken) {
+        if self.followed.fetch_add(1, Ordering::Relaxed) < FOLLOWED_MAX {
+            let followed = self.clone().follow(tick, mine, stop.clone());
+            self.tasks.spawn(followed);
+        } else {
+            self.followed.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Another process' tick: waits whether it comes to be this one's.
     async fn follow(self: Arc<Self>, tick: Tick, mine: BoxFuture<'static, bool>, stop: CancellationToken) {
         let mine = stop.run_until_cancelled(mine).await.unwrap_or(false);
@@ -181,7 +197,7 @@ impl Inner {
         if stop.is_cancelled() || !self.lock().has(&tick) {
             return;
         }
-        tracing::info!(worker = %tick.worker, cron = tick.cron, "a cron's tick is taken over from a process that is gone");
+        tracing::info!(worker = %tick.worker, cron = tick.cron, "a cron's tick is fired in the place of a process that is gone");
         let end = self.dispatch(&tick).await;
         (self.on_tick)(&tick, &end);
     }
@@ -226,12 +242,7 @@ async fn run(inner: &Arc<Inner>, stop: &CancellationToken) {
                     Turn::Never => inner.lock().done(&tick),
                     Turn::Later(mine) => {
                         inner.lock().done(&tick);
-                        if inner.followed.fetch_add(1, Ordering::Relaxed) < FOLLOWED_MAX {
-                            let followed = inner.clone().follow(tick, mine, stop.clone());
-                            inner.tasks.spawn(followed);
-                        } else {
-                            inner.followed.fetch_sub(1, Ordering::Relaxed);
-                        }
+                        inner.later(tick, mine, stop);
                     }
                 },
                 Do::Skip(tick, why) => (inner.on_tick)(&tick, &TickEnd::Skipped(why)),
@@ -372,5 +383,18 @@ mod tests {
         while triggers.inner.followed.load(Ordering::Relaxed) > 0 {
             tokio::task::yield_now().await;
         }
+        // What a process before this one had left: one that is still to be fired, and one that another one has fired.
+        let left = |minute: u64| Tick {
+            tenant: TenantId::new("t"),
+            worker: WorkerName::new("w"),
+            cron: "* * * * *".to_owned(),
+            scheduled_ms: minute * MINUTE,
+        };
+        triggers.again(left(991), Box::pin(std::future::ready(false)));
+        triggers.again(left(990), Box::pin(std::future::ready(true)));
+        while triggers.inner.followed.load(Ordering::Relaxed) > 0 || ends.load(Ordering::Relaxed) < 12 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(second.begun.lock().unwrap()[11..], [990]);
     }
 }

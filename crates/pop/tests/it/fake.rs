@@ -7,13 +7,16 @@ use atoll_pop::{Runtime, StartError, StartFault, StartedFacts, Surroundings, Tai
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 #[derive(Debug, Default)]
 pub struct Fake {
     /// Versions that do not start.
     pub bad: Mutex<BTreeSet<VersionId>>,
     pub prepared: Mutex<Vec<VersionId>>,
+    /// Starts wait for one of these, if it is set; and what begins and ends: the version, and whether it ended.
+    pub hold: Mutex<Option<Arc<Semaphore>>>,
+    pub starts: Mutex<Vec<(VersionId, bool)>>,
     /// What the started versions had for secrets.
     pub secrets: Mutex<HashMap<VersionId, Vec<(String, String)>>>,
     pub served: watch::Sender<(Arc<EdgeConfig>, Surroundings)>,
@@ -47,6 +50,12 @@ impl Fake {
 impl Runtime for Fake {
     async fn prepare(&self, worker: WorkerToStart) -> Result<StartedFacts, StartError> {
         let id = worker.loaded.share.version.clone();
+        self.starts.lock().unwrap().push((id.clone(), false));
+        let hold = self.hold.lock().unwrap().clone();
+        if let Some(hold) = hold {
+            hold.acquire().await.unwrap().forget();
+        }
+        self.starts.lock().unwrap().push((id.clone(), true));
         let version = worker.loaded.version.as_ref().unwrap();
         let secret = |(name, spec): &(String, BindingSpec)| match spec {
             BindingSpec::Secret { value } => Some((name.clone(), value.clone())),

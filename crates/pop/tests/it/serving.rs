@@ -1,20 +1,23 @@
 //! Configurations, objects, secrets, KV, with control planes that come and go.
 
+use crate::fake::Fake;
 use crate::plane::{Ground, Plane, account, caller};
 use crate::{Pop, options, until};
 use atoll_api::pop::{LogRecord, VersionHealth};
 use atoll_control::fleet::{KvEdit, KvPair, Pops as _, TailAsk, TailItem};
 use atoll_control::telemetry::{LogQuery, Telemetry as _};
 use atoll_model::edge::Change;
-use atoll_model::{EdgeConfig, EdgeEntry, EdgeKey, NamespaceId, Revision, WorkerName};
+use atoll_model::{EdgeConfig, EdgeEntry, EdgeKey, NamespaceId, Revision, VersionId, WorkerName};
+use atoll_pop::WARM_AT_ONCE;
 use atoll_pop::fleet::Tick;
 use atoll_pop::ticks::{Successor, Turn, Word};
-use atoll_stdx::SystemClock;
+use atoll_stdx::{Clock as _, SystemClock};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tempfile::{TempDir, tempdir};
+use tokio::sync::Semaphore;
 
 async fn begin() -> (TempDir, Arc<Ground>, Plane) {
     let directory = tempdir().unwrap();
@@ -241,6 +244,107 @@ async fn poisoned_configurations_are_refused_whole_and_the_last_good_serves() {
     assert_eq!(version(&served, "w0"), None);
     pop.stop().await;
     plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_only_started_ahead_waits_while_a_configuration_is_taken_over() {
+    let (_temp, ground, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    for at in 0..10 {
+        ground.deploy(&format!("w{at}"), "1").await;
+    }
+    let config = plane.publish().await;
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    pop.runtime.serves(config.revision()).await;
+    for at in 0..10 {
+        pop.agent.touched(&account(), &WorkerName::new(format!("w{at}")));
+    }
+    pop.stop().await;
+
+    let runtime = Arc::<Fake>::default();
+    let hold = Arc::new(Semaphore::new(0));
+    *runtime.hold.lock().unwrap() = Some(hold.clone());
+    let clock = ground.clock.clone();
+    let options = options(directory.path(), "a", plane.address.to_string(), clock);
+    let pop = Pop::start_with(options, runtime.clone()).await;
+    let begun = |runtime: &Fake| runtime.starts.lock().unwrap().len();
+    until("workers with traffic are started ahead", || {
+        begun(&runtime) == WARM_AT_ONCE
+    })
+    .await;
+    let two = ground.deploy("shop", "two").await;
+    let config = plane.publish().await;
+    let is_two = |(id, over): &(VersionId, bool), ended: bool| *id == two && *over == ended;
+    let has = |ended| runtime.starts.lock().unwrap().iter().any(|start| is_two(start, ended));
+    until("the new one is started", || has(false)).await;
+    // Those that were under way end. What comes after them has to wait, and has the time to show that it does not.
+    hold.add_permits(WARM_AT_ONCE);
+    until("they end", || begun(&runtime) > 2 * WARM_AT_ONCE).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    hold.add_permits(100);
+    pop.runtime.serves(config.revision()).await;
+    until("all are started", || begun(&runtime) == 2 * 11).await;
+    let starts = runtime.starts.lock().unwrap().clone();
+    let at = |ended| starts.iter().position(|start| is_two(start, ended)).unwrap();
+    let meanwhile = &starts[at(false) + 1..at(true)];
+    assert!(meanwhile.iter().all(|(_, over)| *over), "{starts:?}");
+    pop.stop().await;
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_that_a_pop_died_of_is_fired_again_by_it() {
+    let (_temp, ground, plane) = begin().await;
+    let directory = tempdir().unwrap();
+    let tick = |due_ms: u64| Tick {
+        account: account(),
+        worker: WorkerName::new("shop"),
+        cron: "* * * * *".to_owned(),
+        due_ms,
+    };
+    let now_ms = SystemClock.now_ms();
+    let (died_of, done, old) = (tick(now_ms - 60_000), tick(now_ms - 120_000), tick(now_ms - 86_500_000));
+    let pop = Pop::join(&plane, directory.path(), "a").await;
+    for tick in [&died_of, &done, &old] {
+        pop.agent.tick_begins(tick);
+    }
+    pop.agent.tick_is_over(&done);
+    // As after a kill: what is in memory is gone, what was written is there.
+    pop.stop().await;
+    plane.stop().await;
+    let address = ground.address.lock().unwrap().unwrap().to_string();
+    let again = async || {
+        let clock = ground.clock.clone();
+        Pop::start(options(directory.path(), "a", address.clone(), clock)).await
+    };
+    let pop = again().await;
+    assert_eq!(pop.agent.left_over(), std::slice::from_ref(&died_of));
+    assert!(
+        pop.agent
+            .status()
+            .alarms
+            .iter()
+            .any(|(_, alarm)| alarm.contains("more than a day ago"))
+    );
+    // It is alone, and nobody else can have fired it.
+    assert!(pop.agent.is_left_over(&died_of).await);
+    pop.agent.tick_begins(&died_of);
+    pop.stop().await;
+    let pop = again().await;
+    assert_eq!(pop.agent.left_over(), std::slice::from_ref(&died_of));
+    pop.agent.tick_begins(&died_of);
+    pop.stop().await;
+    // Three times are enough.
+    let pop = again().await;
+    assert_eq!(pop.agent.left_over(), []);
+    assert!(
+        pop.agent
+            .status()
+            .alarms
+            .iter()
+            .any(|(_, alarm)| alarm.contains("went down 3 times"))
+    );
+    pop.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
