@@ -6,6 +6,7 @@ const { op_crypto_job_start } = core.ops;
 const { helped } = core.loadExtScript("ext:atoll_js/04_helpers.js");
 const { env } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
+const { later } = core.loadExtScript("ext:atoll_js/02_later.js");
 const context = core.loadExtScript("ext:atoll_js/00_context.js");
 
 // What every module's function gets as `internal`.
@@ -15,8 +16,8 @@ const internal = {
   ops: Object.create(core.ops, {
     op_crypto_job_start: { value: (job) => helped(() => op_crypto_job_start(job)) },
   }),
-  // The scripts of the extensions, e.g. load("ext:deno_web/06_streams.js"); those that the startup snapshot holds.
-  load: core.loadExtScript,
+  // The scripts of the extensions, e.g. load("ext:deno_web/06_streams.js").
+  load: later,
   // The worker's bindings.
   env,
   // 00_context.js: currentEvent(), assertInHandler(), Frame, ...

@@ -4,7 +4,6 @@ const { core } = __bootstrap;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { Event, setIsTrusted, setTarget } = core.loadExtScript("ext:deno_web/02_event.js");
 const { Performance, performance } = core.loadExtScript("ext:deno_web/15_performance.js");
-const broadcast = core.loadExtScript("ext:deno_web/01_broadcast_channel.js");
 
 // DOM Standard, "inner event creation steps". Taken at the first look: the clock stands still during a turn, so that what
 // is read in the turn that made the event is exact, and the ordinary event costs no look at the clock.
@@ -90,34 +89,4 @@ Object.defineProperty(Performance.prototype, "measure", {
   enumerable: true,
   configurable: true,
 });
-
-// A channel reaches the other channels of its isolate. Listening alone is no work: it keeps no event and no isolate alive.
-class BroadcastChannel extends broadcast.BroadcastChannel {
-  constructor(name) {
-    webidl.requiredArguments(arguments.length, 1, "Failed to construct 'BroadcastChannel'");
-    super(name);
-    this[broadcast.refBroadcastChannel](false);
-  }
-}
-webidl.configureInterface(BroadcastChannel);
-
-// File API: there are no file inputs here, so that nothing makes one; code asks whether a value is one.
-const ILLEGAL = Symbol("illegal constructor");
-class FileList {
-  constructor(key = undefined) {
-    if (key !== ILLEGAL) throw new TypeError("Illegal constructor");
-  }
-  get length() {
-    webidl.assertBranded(this, FileList.prototype);
-    return 0;
-  }
-  item(_index) {
-    webidl.assertBranded(this, FileList.prototype);
-    webidl.requiredArguments(arguments.length, 1, "Failed to execute 'item' on 'FileList'");
-    return null;
-  }
-}
-webidl.configureInterface(FileList);
-
-return { BroadcastChannel, FileList };
 })();

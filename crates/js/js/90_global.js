@@ -16,7 +16,6 @@ const performance = load("ext:deno_web/15_performance.js");
 const streams = load("ext:deno_web/06_streams.js");
 const { clearTimeout, setInterval, setTimeout } = load("ext:deno_web/02_timers.js");
 const url = load("ext:deno_web/00_url.js");
-const urlPattern = load("ext:deno_web/01_urlpattern.js");
 const { DOMException } = load("ext:deno_web/01_dom_exception.js");
 
 const { assertInHandler, AsyncLocalStorage } = load("ext:atoll_js/00_context.js");
@@ -33,13 +32,10 @@ const { FixedLengthStream, IdentityTransformStream } = load("ext:atoll_js/16_str
 const { freeze: freezeClock, inOwnTime } = load("ext:atoll_js/19_clock.js");
 const { WebSocket, WebSocketPair } = load("ext:atoll_js/20_websocket.js");
 const { Cache, caches, CacheStorage } = load("ext:atoll_js/40_cache.js");
-const { HTMLRewriter } = load("ext:atoll_js/41_html.js");
-const { EventSource } = load("ext:atoll_js/42_eventsource.js");
 const { install: installCryptoExtras } = load("ext:atoll_js/29_crypto_extras.js");
 const { console } = load("ext:atoll_js/22_console.js");
-const { BroadcastChannel, FileList } = load("ext:atoll_js/29_web.js");
-const { FileReaderSync } = load("ext:atoll_js/30_filereader_sync.js");
-const { FileReader } = load("ext:deno_web/10_filereader.js");
+load("ext:atoll_js/29_web.js");
+const { laterGlobal } = load("ext:atoll_js/02_later.js");
 
 // The one that routes what a callback throws to the global error event.
 const enqueueMicrotask = globalThis.queueMicrotask;
@@ -182,7 +178,6 @@ const classes = {
   AbortSignal: abort.AbortSignal,
   Blob: blob.Blob,
   Body,
-  BroadcastChannel,
   ByteLengthQueuingStrategy: streams.ByteLengthQueuingStrategy,
   Cache,
   CacheStorage,
@@ -196,18 +191,13 @@ const classes = {
   DOMException,
   ErrorEvent: event.ErrorEvent,
   Event: event.Event,
-  EventSource,
   EventTarget: event.EventTarget,
   ExtendableEvent,
   FetchEvent,
   File: blob.File,
-  FileList,
-  FileReader,
-  FileReaderSync,
   FixedLengthStream,
   FormData,
   Headers,
-  HTMLRewriter,
   IdentityTransformStream,
   MessageChannel: messagePort.MessageChannel,
   MessageEvent: event.MessageEvent,
@@ -243,7 +233,6 @@ const classes = {
   TransformStream: streams.TransformStream,
   TransformStreamDefaultController: streams.TransformStreamDefaultController,
   URL: url.URL,
-  URLPattern: urlPattern.URLPattern,
   URLSearchParams: url.URLSearchParams,
   WebSocket,
   WebSocketPair,
@@ -252,6 +241,23 @@ const classes = {
   WritableStream: streams.WritableStream,
   WritableStreamDefaultController: streams.WritableStreamDefaultController,
   WritableStreamDefaultWriter: streams.WritableStreamDefaultWriter,
+};
+
+// Classes by the script that is loaded when they are first looked at.
+const later = {
+  __proto__: null,
+  EventSource: "ext:atoll_js/42_eventsource.js",
+  HTMLRewriter: "ext:atoll_js/41_html.js",
+  URLPattern: "ext:deno_web/01_urlpattern.js",
+};
+
+// Those of browsers' workers, which the platform does not have. The Web Platform Tests ask for some.
+const browsers = {
+  __proto__: null,
+  BroadcastChannel: "ext:atoll_js/29_browsers.js",
+  FileList: "ext:atoll_js/29_browsers.js",
+  FileReader: "ext:deno_web/10_filereader.js",
+  FileReaderSync: "ext:atoll_js/30_filereader_sync.js",
 };
 
 const functions = {
@@ -306,5 +312,13 @@ function install() {
   freezeClock();
 }
 
-return { AsyncLocalStorage, install };
+// Runs when an isolate is made: such properties cannot stand in a snapshot. Functions that every start calls stand in parentheses
+// (91_dispatch.js).
+const installLater = (function installLater(conformance) {
+  for (const name in later) laterGlobal(name, later[name]);
+  if (!conformance) return;
+  for (const name in browsers) laterGlobal(name, browsers[name]);
+});
+
+return { AsyncLocalStorage, install, installLater };
 })();

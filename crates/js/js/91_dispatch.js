@@ -44,7 +44,7 @@ const { beginOutbound, clonedBinding, loaderBinding } = core.loadExtScript("ext:
 const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
 const { beginTracing, tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
 const { mirrorConsole } = core.loadExtScript("ext:atoll_js/37_inspect.js");
-const { install } = core.loadExtScript("ext:atoll_js/90_global.js");
+const { install, installLater } = core.loadExtScript("ext:atoll_js/90_global.js");
 const { hideInternals } = core.loadExtScript("ext:atoll_js/43_surface.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
@@ -62,6 +62,7 @@ const entries = new Map();
 // What is the same for every worker. Runs when an isolate is made, before it is known whose it will be.
 const prepare = (function prepare(conformance) {
   if (conformance) liftClock();
+  installLater(conformance);
   hideInternals(conformance);
   // The engine keeps this handler outside of the snapshot.
   core.setHandledPromiseRejectionHandler((promise, reason) => {

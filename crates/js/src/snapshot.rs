@@ -4,6 +4,7 @@
 //! taken, and functions that every start calls are marked in the scripts (`js/91_dispatch.js`).
 
 use crate::extension::extensions;
+use crate::ops::later;
 use crate::prepare::call;
 use crate::state::IsolateState;
 use crate::unused;
@@ -65,7 +66,21 @@ pub fn create_startup_snapshot(cargo_manifest_dir: &'static str) -> Result<Box<[
             unused::check(name, text.as_str())?;
         }
     }
-    for (name, text) in atoll_node::texts() {
+    for name in later::LATER {
+        if !texts.iter().any(|(known, _)| *known == name) {
+            return Err(format!("no extension has {name}"));
+        }
+        if snapshot
+            .consumed_lazy_specifiers
+            .iter()
+            .any(|consumed| consumed == name)
+        {
+            return Err(format!(
+                "{name} is to be loaded later, but a script of the snapshot loads it"
+            ));
+        }
+    }
+    for (name, text) in atoll_node::texts().chain(later::texts()) {
         unused::check(name, text)?;
     }
     Ok(snapshot.output)
@@ -107,13 +122,21 @@ fn warm_up(runtime: &mut JsRuntime) -> Result<(), String> {
 }
 
 /// Runs before the engine's first script, which makes the primordials and freezes them: a frozen object keeps its 1,500 functions,
-/// and everything holds that object. This once it stays open, until [`leave_out`] has taken away what no script looks up any more.
+/// and everything holds that object. This once they stay open, until [`leave_out`] has taken away what no script looks up any more.
 fn leave_open<'s>(scope: &mut v8::PinScope<'s, '_>, _global: v8::Local<'s, v8::Object>) {
-    const SCRIPT: &str = "{ const { freeze } = Object; \
-        const put = (value) => Object.defineProperty(Object, 'freeze', { value, writable: true, enumerable: false, configurable: true }); \
-        put({ freeze(object) { \
-            if (object?.indirectEval === undefined || object.SafePromiseAll === undefined) return freeze(object); \
-            put(freeze); \
+    const SCRIPT: &str = "{ \
+        const { freeze } = Object; \
+        const { defineProperty } = Reflect; \
+        let open = true; \
+        const put = (holder, name, value) => defineProperty(holder, name, { value, writable: true, enumerable: false, configurable: true }); \
+        put(Reflect, 'defineProperty', { defineProperty(target, key, attributes) { \
+            return defineProperty(target, key, open ? { ...attributes, configurable: true } : attributes); \
+        } }.defineProperty); \
+        put(Object, 'freeze', { freeze(object) { \
+            if (!open || object?.indirectEval === undefined || object.SafePromiseAll === undefined) return freeze(object); \
+            open = false; \
+            put(Reflect, 'defineProperty', defineProperty); \
+            put(Object, 'freeze', freeze); \
             return object; \
         } }.freeze); }";
     // What fails here, `leave_out` tells: its script then finds frozen primordials.
@@ -124,28 +147,44 @@ fn leave_open<'s>(scope: &mut v8::PinScope<'s, '_>, _global: v8::Local<'s, v8::O
 
 /// Takes away what only the evaluation of scripts needs: every script has run, and holds what it uses of these.
 ///
-/// - the primordials, of which scripts took what they use;
-/// - the engine's view of `__bootstrap` for scripts that are loaded later: there are none;
-/// - names of ops, but those that Node's modules name.
+/// - the primordials, of which scripts took what they use, but those that scripts that are loaded later name;
+/// - names of ops, but those that scripts that are loaded later and Node's modules name;
+/// - `__bootstrap`: what is loaded later gets it otherwise, and of the engine's own view of it only the ops are looked at, which
+///   get their fast calls in it.
 fn leave_out(runtime: &mut JsRuntime) -> Result<(), String> {
-    let words = atoll_node::texts().flat_map(|(_, text)| unused::words(text));
-    let kept: HashSet<&str> = words.filter(|word| word.starts_with("op_")).collect();
+    let names = "JSON.stringify([...Object.keys(Deno.core.ops), \
+         ...Object.getOwnPropertyNames(__bootstrap.primordials)])";
+    let names = evaluate(runtime, names.to_owned())?;
+    let names: Vec<&str> = serde_json::from_str(&names).map_err(|error| error.to_string())?;
+    let texts = atoll_node::texts().chain(later::texts());
+    let words: HashSet<&str> = texts.flat_map(|(_, text)| unused::words(text)).collect();
+    // Each name that stands in this script is a string of every isolate: those that are kept are there anyway.
+    let kept: Vec<&&str> = names.iter().filter(|name| words.contains(**name)).collect();
     let kept = serde_json::to_string(&kept).map_err(|error| error.to_string())?;
-    // Some of the primordials cannot be deleted; they stay.
     let script = format!(
-        "(() => {{ \"use strict\"; const kept = new Set({kept}); const {{ ops }} = Deno.core; \
-         ops.op_set_captured_bootstrap({{ __proto__: null, core: {{ __proto__: null, ops: {{ __proto__: null }} }} }}); \
-         for (const name of Object.keys(ops)) if (!kept.has(name)) delete ops[name]; \
+        "(() => {{ \"use strict\"; \
+         const kept = new Set({kept}); \
          const {{ primordials }} = __bootstrap; \
+         const {{ ops }} = Deno.core.loadExtScript(\"ext:atoll_js/02_later.js\"); \
+         Deno.core.ops.op_set_captured_bootstrap({{ __proto__: null, core: {{ __proto__: null, ops }} }}); \
          if (Object.isFrozen(primordials)) throw new Error(\"the primordials are frozen\"); \
-         for (const name of Reflect.ownKeys(primordials)) Reflect.deleteProperty(primordials, name); \
+         for (const object of [Deno.core.ops, ops, primordials]) {{ \
+             for (const name of Object.getOwnPropertyNames(object)) if (!kept.has(name)) delete object[name]; \
+         }} \
          Object.freeze(primordials); \
-         delete globalThis.__bootstrap; }})()"
+         delete globalThis.__bootstrap; \
+         return \"\"; }})()"
     );
-    runtime
+    evaluate(runtime, script).map(drop)
+}
+
+/// What a script of the snapshot's making gives, as text.
+fn evaluate(runtime: &mut JsRuntime, script: String) -> Result<String, String> {
+    let value = runtime
         .execute_script("ext:atoll_js/leave_out.js", script)
-        .map(drop)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    deno_core::scope!(scope, runtime);
+    Ok(v8::Local::new(scope, value).to_rust_string_lossy(scope))
 }
 
 fn version() -> Arc<WorkerVersion> {

@@ -11,6 +11,7 @@ pub(crate) mod event;
 pub(crate) mod fetch;
 pub(crate) mod html;
 pub(crate) mod kv;
+pub(crate) mod later;
 pub(crate) mod limits;
 pub(crate) mod loader;
 pub(crate) mod log;

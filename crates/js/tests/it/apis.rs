@@ -278,3 +278,40 @@ fn nothing_blocks_the_thread() {
         r#""TypeError""#,
     );
 }
+
+#[test]
+fn classes_that_are_loaded_later_look_like_the_others() {
+    // The first look is at what the property is.
+    check(
+        "const d = Object.getOwnPropertyDescriptor(globalThis, 'HTMLRewriter'); \
+         return [Object.keys(d).sort(), typeof d.value, d.writable, d.enumerable, d.configurable, d.value === HTMLRewriter]",
+        r#"[["configurable","enumerable","value","writable"],"function",true,false,true,true]"#,
+    );
+    check(
+        "const names = Object.getOwnPropertyNames(globalThis); \
+         return ['EventSource', 'HTMLRewriter', 'URLPattern', 'FileReader'].map((name) => [names.includes(name), name in globalThis])",
+        "[[true,true],[true,true],[true,true],[false,false]]",
+    );
+    check(
+        "URLPattern = 1; const had = delete globalThis.EventSource; return [URLPattern, had, typeof EventSource]",
+        r#"[1,true,"undefined"]"#,
+    );
+    // Whatever a worker does to the prototypes: what is loaded then works.
+    check(
+        "Map.prototype.get = Map.prototype.set = Array.prototype.map = Object.prototype.toString = undefined; \
+         Object.freeze(globalThis); \
+         const pattern = new URLPattern({ pathname: '/a/:b' }); \
+         const page = new HTMLRewriter().on('p', { element(e) { e.setInnerContent('x') } }).transform(new Response('<p>y</p>')); \
+         return [pattern.exec('http://h/a/c').pathname.groups.b, await page.text(), URLPattern === globalThis.URLPattern]",
+        r#"["c","<p>x</p>",true]"#,
+    );
+}
+
+#[test]
+fn every_isolate_loads_its_own() {
+    let code = "HTMLRewriter.mark ??= 0; HTMLRewriter.mark += 1; return [HTMLRewriter.mark, new URLPattern({ pathname: '/*' }).test('http://h/a')]";
+    // The second has the code of the first, and nothing else of it.
+    for _ in 0..2 {
+        check(code, "[1,true]");
+    }
+}
