@@ -63,13 +63,16 @@ pub struct UpArgs {
 /// `atoll config`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
-    /// Check a configuration file of `atoll control` or `atoll pop`.
+    /// Check a configuration file of `atoll control` or `atoll pop`, with what the environment says over it.
     Check {
         /// The file.
         file: PathBuf,
         /// For which role [default: what the file's `role` says].
         #[arg(long, value_enum)]
         role: Option<Role>,
+        /// Print one JSON object, for machines.
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -4,6 +4,7 @@ use crate::DeployError;
 use crate::bindings::analytics::AnalyticsSource;
 use crate::bindings::cache::CacheSource;
 use crate::bindings::rate_limit::RateLimits;
+use crate::counted;
 use crate::loader::{LoaderBinding, Loaders, Origin};
 use crate::logs::{LogHub, LogOrigin};
 use crate::services::Services;
@@ -63,7 +64,15 @@ pub(crate) fn environment(
 ) -> Result<Environment, DeployError> {
     check_size(version)?;
     let tracer = reach.tracer.as_ref();
-    let way_out = || spans::outbound(tracer, version, reach.outbound.open(version));
+    let origin = LogOrigin {
+        tenant: version.tenant.clone(),
+        worker: version.name.clone(),
+    };
+    let sink = logs.sink_within(origin, &version.id, account);
+    let way_out = || {
+        let opened = spans::outbound(tracer, version, reach.outbound.open(version));
+        counted::outbound(opened, &sink)
+    };
     let loads = version
         .bindings
         .iter()
@@ -97,17 +106,13 @@ pub(crate) fn environment(
         tenant: version.tenant.clone(),
         worker: version.name.clone(),
     };
-    let origin = LogOrigin {
-        tenant: version.tenant.clone(),
-        worker: version.name.clone(),
-    };
     Ok(Environment {
         bindings,
         own: ServiceStub::new(services.itself(version)),
         outbound: way_out(),
         outbound_route: OutboundRoute::Network,
-        cache: reach.cache.open(scope),
-        logs: logs.sink_within(origin, &version.id, account),
+        cache: counted::cache(reach.cache.open(scope), &sink),
+        logs: sink,
         clock: reach.clock.clone(),
     })
 }

@@ -9,7 +9,7 @@ use crate::logs::LogHub;
 use crate::running::{Place, Running, UnderWay};
 use crate::services::Services;
 use crate::spans;
-use crate::starts::StartCounts;
+use crate::starts::{StartCounts, UsageCounts};
 use crate::tail::{Consumer, traced};
 use crate::versions::{Chosen, Fetched, VersionSource, Versions, VersionsOptions};
 use crate::watch::{self, EventEnd, EventWatch};
@@ -478,6 +478,11 @@ impl Host {
     /// How events met their workers: every worker that ever ran here or in a child, in no order.
     pub fn starts(&self) -> Vec<(TenantId, WorkerName, StartCounts)> {
         self.logs.starts().all()
+    }
+
+    /// What every worker that ever ran here or in a child has used, in no order.
+    pub fn usage(&self) -> Vec<(TenantId, WorkerName, UsageCounts)> {
+        self.logs.starts().usage()
     }
 
     /// How an event met its worker; told once.

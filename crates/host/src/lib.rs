@@ -11,6 +11,7 @@ mod bindings;
 mod bucket;
 mod code_store;
 mod cordon;
+mod counted;
 mod crowd;
 mod entrypoints;
 mod environment;
@@ -42,9 +43,9 @@ pub use environment::{KvSource, OutboundSource, Reach};
 pub use error::DeployError;
 pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
-pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX, TraceTap};
+pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX, TraceTap, UsageWatch};
 pub use services::absent as absent_worker;
-pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts};
+pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts, UsageCounts};
 pub use triggers::{
     CRONS_MAX, Crons, LATE_MAX as CRON_LATE_MAX, OnTick, Ownership, Skipped, TICKS_AT_ONCE_MAX, Tick, TickEnd,
     Triggers, Turn, WARM_AHEAD, check_cron,

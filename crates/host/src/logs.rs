@@ -7,13 +7,14 @@
 use crate::bucket::{Bucket, Taken};
 use crate::starts::{Starts, WorkerStarts};
 use atoll_model::{AccountLimits, Limit, RequestId, TenantId, WorkerName};
-use atoll_worker::{JsException, LimitCounts, LimitHit, LogLevel, LogRecord, LogSink, StartNote};
+use atoll_worker::{JsException, LimitCounts, LimitHit, LogLevel, LogRecord, LogSink, StartNote, Usage};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio_util::sync::CancellationToken;
 
 /// The most records that may wait in a tail.
 pub const TAIL_DEPTH_MAX: usize = 65_536;
@@ -67,12 +68,17 @@ impl Tail {
 
 /// Is told what events of some workers did: the platform's trace items.
 pub trait TraceTap: std::fmt::Debug + Send + Sync + 'static {
-    /// Whether it wants those of this worker. Asked when an isolate starts: who changes its mind has the worker's versions
-    /// start anew ([`crate::Versions::renew`]).
+    /// Whether it wants those of this worker. Asked for every event, so it must be cheap.
     fn wants(&self, tenant: &TenantId, worker: &WorkerName) -> bool;
 
     /// What an event of a version did, as JSON. On the isolate's thread: it must not block.
     fn item(&self, origin: &LogOrigin, version: &str, item: &str);
+}
+
+/// Is told what versions use.
+pub trait UsageWatch: std::fmt::Debug + Send + Sync + 'static {
+    /// A version has used so much since this was last called of it. From any thread: it must not block.
+    fn used(&self, version: &str, usage: &Usage);
 }
 
 /// Gives every event to every tail.
@@ -80,6 +86,7 @@ pub trait TraceTap: std::fmt::Debug + Send + Sync + 'static {
 pub struct LogHub {
     tails: RwLock<Vec<Tail>>,
     tap: OnceLock<Arc<dyn TraceTap>>,
+    usage: OnceLock<Arc<dyn UsageWatch>>,
     limits: LimitCounts,
     starts: Starts,
     buckets: Mutex<HashMap<TenantId, Arc<Mutex<Bucket>>>>,
@@ -136,6 +143,12 @@ impl LogHub {
         let _ = self.tap.set(tap);
     }
 
+    /// The one that is told what versions use. Given once; who comes later is not told.
+    pub fn watch_usage(&self, watch: Arc<dyn UsageWatch>) {
+        // Whoever came first stays.
+        let _ = self.usage.set(watch);
+    }
+
     /// The sink of a version of one worker, whose account has these limits.
     pub fn sink_within(
         self: &Arc<Self>,
@@ -190,6 +203,15 @@ impl LogTail {
         let event = self.queue.recv().await?;
         self.bytes.fetch_sub(event.size(), Ordering::Relaxed);
         Some(event)
+    }
+
+    /// The next event; once `stopping`, only what is there already, then `None`.
+    pub async fn next_until(&mut self, stopping: &CancellationToken) -> Option<Arc<LogEvent>> {
+        tokio::select! {
+            biased;
+            event = self.next() => event,
+            () = stopping.cancelled() => self.try_next(),
+        }
     }
 
     /// The next event if one is there already.
@@ -275,6 +297,13 @@ impl LogSink for Sink {
 
     fn start(&self, note: StartNote) {
         self.hub.starts.note(&self.starts, note);
+    }
+
+    fn used(&self, usage: Usage) {
+        self.starts.used(&usage);
+        if let Some(watch) = self.hub.usage.get() {
+            watch.used(&self.version, &usage);
+        }
     }
 
     fn traces(&self) -> bool {

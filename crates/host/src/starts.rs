@@ -1,11 +1,11 @@
-//! How events met their worker: warm, cold, pre-warmed. Counted by worker, across versions; for an event that was not warm
-//! the record of its request is told as well.
+//! How events met their worker: warm, cold, pre-warmed; and what the worker has used. Counted by worker, across versions; for an
+//! event that was not warm the record of its request is told as well.
 //!
 //! Where a worker runs, here or in a child process, tells of the events that were not warm ([`atoll_worker::LogSink::start`]),
 //! before they can be answered. All others were.
 
 use atoll_model::{RequestId, TenantId, WorkerName};
-use atoll_worker::{StartKind, StartNote};
+use atoll_worker::{StartKind, StartNote, Usage};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -26,15 +26,39 @@ pub struct StartCounts {
     pub prewarmed: u64,
 }
 
+/// What a worker has used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UsageCounts {
+    /// CPU, microseconds.
+    pub cpu_us: u64,
+    /// Requests and connections to the network.
+    pub subrequests: u64,
+}
+
 /// One worker's counters.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerStarts {
     events: AtomicU64,
     cold: AtomicU64,
     prewarmed: AtomicU64,
+    cpu_us: AtomicU64,
+    subrequests: AtomicU64,
 }
 
 impl WorkerStarts {
+    /// The worker has used so much more.
+    pub(crate) fn used(&self, usage: &Usage) {
+        self.cpu_us.fetch_add(usage.cpu_us, Ordering::Relaxed);
+        self.subrequests.fetch_add(usage.subrequests, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usage(&self) -> UsageCounts {
+        UsageCounts {
+            cpu_us: self.cpu_us.load(Ordering::Relaxed),
+            subrequests: self.subrequests.load(Ordering::Relaxed),
+        }
+    }
+
     /// An event was accepted.
     pub(crate) fn event(&self) {
         self.events.fetch_add(1, Ordering::Relaxed);
@@ -101,6 +125,14 @@ impl Starts {
         let note = at.and_then(|at| recent.remove(at));
         self.recent_count.store(recent.len(), Ordering::Release);
         note.map_or(StartKind::Warm, |note| note.kind)
+    }
+
+    /// What every worker that ever ran has used, in no order.
+    pub(crate) fn usage(&self) -> Vec<(TenantId, WorkerName, UsageCounts)> {
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = workers.iter();
+        rows.map(|((tenant, worker), starts)| (tenant.clone(), worker.clone(), starts.usage()))
+            .collect()
     }
 
     /// Every worker that ever ran, in no order.

@@ -6,7 +6,9 @@
 
 use atoll_model::{RequestId, TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
-use atoll_worker::{Entry, Event, EventContext, JsException, LimitHit, LogRecord, LogSink, ServiceStub, StartNote};
+use atoll_worker::{
+    Entry, Event, EventContext, JsException, LimitHit, LogRecord, LogSink, ServiceStub, StartNote, Usage,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
@@ -96,6 +98,10 @@ impl LogSink for Traced {
 
     fn start(&self, note: StartNote) {
         self.logs.start(note);
+    }
+
+    fn used(&self, usage: Usage) {
+        self.logs.used(usage);
     }
 
     fn traces(&self) -> bool {

@@ -24,6 +24,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 /// How long a version that could not be had is not asked for again.
 pub const FAILED_FOR: Duration = Duration::from_secs(2);
@@ -114,6 +116,8 @@ pub struct Versions {
     source: Arc<dyn VersionSource>,
     options: VersionsOptions,
     host: Weak<Host>,
+    /// The runtime that serves. Whoever asks may be on an isolate's thread, whose own has no network.
+    runtime: Handle,
     begun: Instant,
     live: RwLock<Table>,
     flights: Mutex<HashMap<Key, Flight>>,
@@ -123,12 +127,23 @@ pub struct Versions {
     gone: AtomicU64,
 }
 
+/// Takes a flight off the list.
+struct Lands(Arc<Versions>, Key);
+
+impl Drop for Lands {
+    fn drop(&mut self) {
+        let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.remove(&self.1);
+    }
+}
+
 impl Versions {
     pub(crate) fn new(source: Arc<dyn VersionSource>, options: VersionsOptions, host: Weak<Host>) -> Arc<Self> {
         Arc::new(Self {
             source,
             options,
             host,
+            runtime: Handle::current(),
             begun: Instant::now(),
             live: RwLock::default(),
             flights: Mutex::default(),
@@ -191,10 +206,19 @@ impl Versions {
                     let Some(host) = self.host.upgrade() else {
                         return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
                     };
-                    let flight = self.clone().fly(key.clone(), ahead).boxed().shared();
-                    flights.insert(key, flight.clone());
+                    let (done, outcome) = oneshot::channel();
+                    let flying = self.clone().fly(key.clone(), ahead);
                     // Driven to its end also when everybody who waits has gone.
-                    host.tasks().spawn(flight.clone().map(drop));
+                    host.tasks().spawn_on(&self.runtime, async move {
+                        // Nobody waits any more.
+                        let _ = done.send(flying.await);
+                    });
+                    let outcome = outcome.map(|outcome| {
+                        let lost = || Fault::new(FaultKind::Internal, "the start of the version was lost");
+                        outcome.unwrap_or_else(|_| Err(lost()))
+                    });
+                    let flight = outcome.boxed().shared();
+                    flights.insert(key, flight.clone());
                     flight
                 }
             }
@@ -203,6 +227,8 @@ impl Versions {
     }
 
     async fn fly(self: Arc<Self>, key: Key, ahead: bool) -> Result<Arc<Running>, Fault> {
+        // However it ends: who comes after a panic begins anew.
+        let _lands = Lands(self.clone(), key.clone());
         let outcome = self.fetch(&key, ahead).await;
         match &outcome {
             Ok(_) => self.fetched.fetch_add(1, Ordering::Relaxed),
@@ -216,7 +242,6 @@ impl Versions {
                 self.failed.fetch_add(1, Ordering::Relaxed)
             }
         };
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         outcome
     }
 
@@ -303,12 +328,6 @@ impl Versions {
         for (_, entry) in gone {
             self.retire(entry.running.clone());
         }
-    }
-
-    /// The worker's versions finish what they have and go; whoever comes next starts them anew. Must be called inside a tokio
-    /// runtime.
-    pub fn renew(&self, tenant: &TenantId, worker: &WorkerName) {
-        self.keep(tenant, worker, |_| false);
     }
 
     /// Looks for versions that nobody needs, for as long as the table is there.
@@ -452,6 +471,8 @@ mod tests {
 
         async fn fetch(&self, _: &TenantId, _: &WorkerName, id: &VersionId) -> Result<Fetched, Fault> {
             self.fetches.fetch_add(1, Ordering::Relaxed);
+            // As a fetch does: it needs a runtime with a network.
+            drop(tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap());
             if let Some(holds) = &self.holds {
                 holds.notified().await;
             }
@@ -589,7 +610,7 @@ mod tests {
         let (tenant, worker) = (TenantId::new("t"), WorkerName::new("w"));
         for round in 0..50 {
             shelf.choose(if round % 2 == 0 { "2" } else { "1" });
-            versions.renew(&tenant, &worker);
+            versions.keep(&tenant, &worker, |_| false);
             for _ in 0..20 {
                 tokio::task::yield_now().await;
             }
@@ -600,6 +621,20 @@ mod tests {
         }
         versions.keep(&tenant, &worker, |version| version.as_str() == "2");
         assert!(!versions.has(&tenant, &worker, &VersionId::new("1")));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn who_asks_on_an_isolates_thread_needs_no_network_there() {
+        let (host, _shelf, _versions) = table(Shelf::of(&["1"]), VersionsOptions::default());
+        let asked = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap();
+            runtime.block_on(answered(&host, context()))
+        });
+        let asked = tokio::task::spawn_blocking(move || asked.join().unwrap());
+        assert_eq!(asked.await.unwrap(), "1");
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 // What an event did, gathered while it lasts, for workers that are told of it: the platform's TraceItem. Nothing is gathered
-// unless somebody wants it.
+// unless somebody wants it, which the host says with each event.
 (function () {
 const { core } = __bootstrap;
 const { op_event_cpu, op_trace, op_trace_begin, op_trace_name } = core.ops;
@@ -12,15 +12,14 @@ const { setPrintHook } = core.loadExtScript("ext:atoll_js/22_console.js");
 const LOG_CHARACTERS_MAX = 256 * 1024;
 const LEVELS = ["debug", "log", "info", "warn", "error"];
 
-// The worker's name while events are traced; null otherwise.
+// The worker's name, once an event was traced; null before.
 let scriptName = null;
 // ExecutionContext -> its item.
 const items = new WeakMap();
 
-// Before the worker's first line.
-const beginTracing = (function beginTracing() {
+// Before the first event that is traced. The hooks stay: they look for an item, which an event that is not traced has not.
+function beginTracing() {
   scriptName = op_trace_name();
-  if (scriptName === null) return;
   setPrintHook(traceLog);
   setWaitHook((error, ctx) => traceException(error, false, ctx));
   setTracer({
@@ -32,15 +31,16 @@ const beginTracing = (function beginTracing() {
       traceException(error, true, ctx);
     },
   });
-});
+}
 
-// describe(): what the event is, or null for one that is not traced.
-function traceEvent(ctx, entrypoint, describe) {
-  if (scriptName === null) return;
+// info: as the bridge is given it, with whether the event is traced. describe(): what the event is.
+function traceEvent(ctx, info, describe) {
+  if (info === undefined || info[3] !== true) return;
+  if (scriptName === null) beginTracing();
   const started = Date.now();
   const item = {
     scriptName,
-    entrypoint: entrypoint ?? undefined,
+    entrypoint: info[0] ?? undefined,
     event: describe(),
     eventTimestamp: started,
     logs: [],
@@ -125,5 +125,5 @@ function tailItems(text) {
   return list;
 }
 
-return { beginTracing, tailItems, traceEvent, traceException, traceResponse };
+return { tailItems, traceEvent, traceException, traceResponse };
 })();

@@ -42,7 +42,7 @@ const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:at
 const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:atoll_js/33_script.js");
 const { beginOutbound, clonedBinding, loaderBinding } = core.loadExtScript("ext:atoll_js/35_loader.js");
 const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
-const { beginTracing, tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
+const { tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
 const { mirrorConsole } = core.loadExtScript("ext:atoll_js/37_inspect.js");
 const { install, installLater } = core.loadExtScript("ext:atoll_js/90_global.js");
 const { hideInternals } = core.loadExtScript("ext:atoll_js/43_surface.js");
@@ -121,7 +121,6 @@ const bootstrap = (function bootstrap(bindings, date) {
   }
   beginOutbound();
   readLimits();
-  beginTracing();
   applyCompat();
   installNode(date);
   performance.setTimeOrigin();
@@ -149,7 +148,7 @@ function isEntrypoint(value) {
   return value === WorkerEntrypoint || value.prototype instanceof WorkerEntrypoint;
 }
 
-// info: undefined for an event of the default entrypoint from outside, or [name or null, props, depth].
+// info: undefined for an event of the default entrypoint from outside that is not traced, or [name or null, props, depth, traced].
 function contextOf(id, info) {
   return info === undefined ? newEvent(id, {}, 0) : newEvent(id, decodeProps(info[1]), info[2]);
 }
@@ -187,7 +186,7 @@ function dispatchFetch(id, source, method, url, hasBody, info) {
   setAsyncContext(frameOf(ctx));
   try {
     const request = requestFromNative(source, method, url, hasBody ? Body.native(source) : null, id);
-    traceEvent(ctx, info?.[0], () => ({
+    traceEvent(ctx, info, () => ({
       request: { url: request.url, method: request.method, headers: Object.fromEntries(request.headers), cf: request.cf },
     }));
     let result;
@@ -307,7 +306,7 @@ function dispatchScheduled(id, cron, scheduledTime, info) {
   const outer = getAsyncContext();
   setAsyncContext(frameOf(ctx));
   try {
-    traceEvent(ctx, info?.[0], () => ({ cron, scheduledTime }));
+    traceEvent(ctx, info, () => ({ cron, scheduledTime }));
     const scheduled = handler("scheduled", ctx, entryOf(info));
     if (scheduled === null) {
       fail(id, NO_HANDLER, new Error(noHandler("scheduled")), ctx);
@@ -405,7 +404,7 @@ function dispatchRpc(id, link, info) {
   const outer = getAsyncContext();
   setAsyncContext(frameOf(ctx));
   try {
-    traceEvent(ctx, info?.[0], () => ({ rpcMethod: "" }));
+    traceEvent(ctx, info, () => ({ rpcMethod: "" }));
     const entry = entryOf(info);
     if (entry === undefined || entry === null) throw new NoEntrypoint("The worker's main module has no default export.");
     const target = typeof entry === "function" ? new entry(ctx, env) : new HandlerObject(entry, env, ctx);

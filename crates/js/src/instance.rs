@@ -355,6 +355,7 @@ impl JsInstance {
     }
 
     fn run_fetch(&mut self, id: u32, ctx: atoll_worker::EventContext, request: Request) -> Result<(), JsException> {
+        let traced = self.state.env.logs.traces();
         let function = self.bridge.fetch.clone();
         deno_core::scope!(scope, self.runtime);
         let has_body = !matches!(request.body, Body::Empty);
@@ -363,7 +364,7 @@ impl JsInstance {
         let method = one_byte(scope, request.head.method.as_str());
         let url = one_byte(scope, &request.head.url);
         let has_body = v8::Boolean::new(scope, has_body).into();
-        let entry = entry_of(scope, &ctx.entry);
+        let entry = entry_of(scope, &ctx.entry, traced);
         self.wire.clear();
         let source = if plain_request(&request, &mut self.wire) {
             latin1(scope, &self.wire)
@@ -378,11 +379,12 @@ impl JsInstance {
     }
 
     fn run_rpc(&mut self, id: u32, entry: &Entry, link: RpcLink) -> Result<(), JsException> {
+        let traced = self.state.env.logs.traces();
         let function = self.bridge.rpc.clone();
         deno_core::scope!(scope, self.runtime);
         let id = v8::Integer::new_from_unsigned(scope, id).into();
         let link = deno_core::cppgc::make_cppgc_object(scope, Link::new(link)).into();
-        let entry = entry_of(scope, entry);
+        let entry = entry_of(scope, entry, traced);
         call(scope, &function, &[id, link, entry])
     }
 
@@ -393,7 +395,7 @@ impl JsInstance {
         let items = v8::String::new(scope, items)
             .unwrap_or_else(|| v8::String::empty(scope))
             .into();
-        let entry = entry_of(scope, entry);
+        let entry = entry_of(scope, entry, false);
         call(scope, &function, &[id, items, entry])
     }
 
@@ -401,7 +403,7 @@ impl JsInstance {
         let function = self.bridge.test.clone();
         deno_core::scope!(scope, self.runtime);
         let id = v8::Integer::new_from_unsigned(scope, id).into();
-        let entry = entry_of(scope, entry);
+        let entry = entry_of(scope, entry, false);
         call(scope, &function, &[id, entry])
     }
 
@@ -413,12 +415,13 @@ impl JsInstance {
     }
 
     fn run_scheduled(&mut self, id: u32, entry: &Entry, event: &ScheduledEvent) -> Result<(), JsException> {
+        let traced = self.state.env.logs.traces();
         let function = self.bridge.scheduled.clone();
         deno_core::scope!(scope, self.runtime);
         let id = v8::Integer::new_from_unsigned(scope, id).into();
         let cron = one_byte(scope, &event.cron);
         let time = v8::Number::new(scope, event.scheduled_ms as f64).into();
-        let entry = entry_of(scope, entry);
+        let entry = entry_of(scope, entry, traced);
         call(scope, &function, &[id, cron, time, entry])
     }
 
@@ -518,11 +521,11 @@ fn one_byte<'a>(scope: &mut v8::PinScope<'a, '_>, text: &str) -> v8::Local<'a, v
     v8::String::new(scope, text).map_or_else(|| v8::String::empty(scope).into(), Into::into)
 }
 
-/// An event's entry as the bridge takes it: undefined for the default one, else `[name or null, props, depth]` with props as
-/// JSON text, bytes of a structured clone, or null.
-fn entry_of<'a>(scope: &mut v8::PinScope<'a, '_>, entry: &Entry) -> v8::Local<'a, v8::Value> {
+/// An event's entry as the bridge takes it: undefined for the default one of an event that is not traced, else
+/// `[name or null, props, depth, traced]` with props as JSON text, bytes of a structured clone, or null.
+fn entry_of<'a>(scope: &mut v8::PinScope<'a, '_>, entry: &Entry, traced: bool) -> v8::Local<'a, v8::Value> {
     let Entry { name, props, depth } = entry;
-    if name.is_none() && props.is_none() && *depth == 0 {
+    if name.is_none() && props.is_none() && *depth == 0 && !traced {
         return v8::undefined(scope).into();
     }
     let null: v8::Local<'a, v8::Value> = v8::null(scope).into();
@@ -543,7 +546,8 @@ fn entry_of<'a>(scope: &mut v8::PinScope<'a, '_>, entry: &Entry) -> v8::Local<'a
         }
     };
     let depth = v8::Integer::new_from_unsigned(scope, *depth).into();
-    v8::Array::new_with_elements(scope, &[name, props, depth]).into()
+    let traced = v8::Boolean::new(scope, traced).into();
+    v8::Array::new_with_elements(scope, &[name, props, depth, traced]).into()
 }
 
 /// Gives the isolate a debugger and announces it.

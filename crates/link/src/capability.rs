@@ -7,6 +7,7 @@ use crate::convert::{self, connection_message, response_message, take_event};
 use crate::driver::{Answerer, Handler, Incoming};
 use crate::limits::CODES_MAX;
 use crate::message::{Attachment, Message, Received, decode};
+use crate::parent::SlotMeter;
 use crate::wire::{
     BindingCallWire, BoundWire, CallHead, CallWire, CommonCallWire, ContextWire, KvEntryWire, KvListWire, NoticeWire,
 };
@@ -16,7 +17,7 @@ use atoll_stdx::TaskGroup;
 use atoll_worker::{
     Binding, BindingError, BindingErrorKind, CacheKey, CodeSink, ConnectError, ConnectErrorKind, Entry, Environment,
     EventContext, KvEntry, KvListOptions, KvPut, LogRecord, NameError, NameErrorKind, NameRecord, OutboundRequest,
-    OutboundRoute, RateLimitAsk, Response, ResponseHead, ServiceStub, StartTls, TraceContext, VersionChoice,
+    OutboundRoute, RateLimitAsk, Response, ResponseHead, ServiceStub, StartTls, TraceContext, Usage, VersionChoice,
     WorkerLoader,
 };
 use futures_util::future::{AbortHandle, Abortable};
@@ -30,10 +31,18 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// A slot of the child, as the parent knows it.
+/// The most CPU that one notice may tell of, microseconds.
+const CPU_BELIEVED_MAX: u64 = 60_000_000;
+/// The most isolates of a version that a child may say it has.
+const ISOLATES_BELIEVED_MAX: u32 = 10_000;
+/// The most bytes that it may say these hold.
+const MEMORY_BELIEVED_MAX: u64 = 1 << 40;
+
 struct Held {
     tenant: TenantId,
     worker: WorkerName,
     environment: Environment,
+    meter: SlotMeter,
 }
 
 pub(crate) struct Capabilities {
@@ -62,12 +71,13 @@ impl Capabilities {
         }
     }
 
-    pub(crate) fn insert(&self, version: &WorkerVersion, environment: Environment) -> u64 {
+    pub(crate) fn insert(&self, version: &WorkerVersion, environment: Environment, meter: SlotMeter) -> u64 {
         let slot = self.next.fetch_add(1, Ordering::Relaxed);
         let held = Arc::new(Held {
             tenant: version.tenant.clone(),
             worker: version.name.clone(),
             environment,
+            meter,
         });
         // A panic under the lock cannot leave the table half-changed: it is one insert or remove.
         self.slots
@@ -450,6 +460,7 @@ impl Handler for Capabilities {
             | NoticeWire::Start { slot, .. }
             | NoticeWire::Trace { slot, .. }
             | NoticeWire::Point { slot, .. }
+            | NoticeWire::Used { slot, .. }
             | NoticeWire::Dropped { slot, .. }) => (slot, notice),
         };
         let Some(held) = self.slot(slot)? else { return Ok(()) };
@@ -473,6 +484,22 @@ impl Handler for Capabilities {
             NoticeWire::Limit { hit, .. } => logs.limit(hit),
             NoticeWire::Start { note, .. } => logs.start(note),
             NoticeWire::Trace { item, .. } => logs.trace(item.to_owned()),
+            NoticeWire::Used { usage, .. } => {
+                // A child may say what it likes, but not so that sums run over.
+                let told = usage.held.unwrap_or_default();
+                let meter = &held.meter;
+                meter
+                    .isolates
+                    .store(told.isolates.min(ISOLATES_BELIEVED_MAX), Ordering::Relaxed);
+                meter
+                    .memory_bytes
+                    .store(told.memory_bytes.min(MEMORY_BELIEVED_MAX), Ordering::Relaxed);
+                // What goes through this process is counted here.
+                logs.used(Usage {
+                    cpu_us: usage.cpu_us.min(CPU_BELIEVED_MAX),
+                    ..Usage::default()
+                });
+            }
             NoticeWire::Point { binding, point, .. } => match held.environment.bindings.get(binding as usize) {
                 Some((_, Binding::Analytics(dataset))) => dataset.write(point),
                 _ => {

@@ -26,7 +26,7 @@ use atoll_worker::{
 use futures_util::future::{AbortHandle, Abortable};
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -77,6 +77,8 @@ where
 struct Slot {
     version: Arc<WorkerVersion>,
     running: Arc<dyn Running>,
+    /// As its environment's sink has it.
+    traces: Arc<AtomicBool>,
 }
 
 /// What the child knows of a slot's number.
@@ -89,7 +91,8 @@ enum Known {
 }
 
 enum Early {
-    Event(EventContext, Event, Reply),
+    /// `true`: somebody takes trace items.
+    Event(bool, EventContext, Event, Reply),
     Retire(Duration, Answerer),
 }
 
@@ -144,13 +147,14 @@ impl Child {
             }
         };
         match (early, running) {
-            (Early::Event(mut ctx, event, reply), Some(running)) => {
+            (Early::Event(traces, mut ctx, event, reply), Some(running)) => {
+                running.traces.store(traces, Ordering::Relaxed);
                 ctx.tenant = running.version.tenant.clone();
                 ctx.worker = running.version.name.clone();
                 running.running.submit(Job { ctx, event, reply });
                 None
             }
-            (Early::Event(_, _, reply), None) => {
+            (Early::Event(_, _, _, reply), None) => {
                 let fault = Fault::new(FaultKind::Draining, "the worker's version was retired");
                 // Who does not wait any more has gone.
                 let _ = reply.send(Err(fault));
@@ -234,6 +238,7 @@ impl Child {
             created_ms: wire.created_ms,
             tag: String::new(),
         });
+        let traces = Arc::new(AtomicBool::new(wire.traces));
         let environment = Environment {
             bindings,
             outbound: Arc::new(way.clone()),
@@ -242,13 +247,17 @@ impl Child {
             cache: Arc::new(way.clone()),
             logs: Arc::new(Logs {
                 way,
-                traces: wire.traces,
+                traces: traces.clone(),
                 dropped: AtomicU64::new(0),
             }),
             clock: self.clock.clone(),
         };
         let running = self.runner.start(version.clone(), environment, wire.ahead);
-        let held = Arc::new(Slot { version, running });
+        let held = Arc::new(Slot {
+            version,
+            running,
+            traces,
+        });
         let early = self.slots().insert(slot, Known::Running(held.clone()));
         if let Some(Known::Early(early)) = early {
             for early in early {
@@ -279,7 +288,12 @@ impl Child {
                 let ready = async move { Message::of(&slot.running.ready().await) };
                 Ok(Some(self.later(ready, answerer)))
             }
-            CallWire::Event { slot, ctx, event } => {
+            CallWire::Event {
+                slot,
+                traces,
+                ctx,
+                event,
+            } => {
                 let event = match take_event(event, &mut message) {
                     Ok(event) => event,
                     Err(error) => return Err((answerer, error)),
@@ -287,7 +301,7 @@ impl Child {
                 let reply = Reply::to(Box::new(Sink(answerer)));
                 // Whose it is the slot knows.
                 let ctx = context(&ctx, TenantId::new(""), WorkerName::new(""), cancel);
-                Ok(self.bring(slot, Early::Event(ctx, event, reply)))
+                Ok(self.bring(slot, Early::Event(traces, ctx, event, reply)))
             }
             CallWire::Retire { slot, grace_ms } => {
                 let grace = Duration::from_millis(grace_ms);

@@ -86,7 +86,11 @@ impl ParentLink {
     /// it.
     pub fn start(&self, version: Arc<WorkerVersion>, environment: Environment, ahead: bool) -> RemoteSlot {
         let core = self.inner.core.clone();
-        let slot = self.inner.capabilities.insert(&version, environment.clone());
+        let meter = SlotMeter::default();
+        let slot = self
+            .inner
+            .capabilities
+            .insert(&version, environment.clone(), meter.clone());
         let ready = Arc::new(watch::Sender::new(None));
         let told = ready.clone();
         let closing = core.clone();
@@ -110,7 +114,7 @@ impl ParentLink {
             slot,
             version,
             logs: environment.logs,
-            meter: SlotMeter::default(),
+            meter,
             expecting: Arc::default(),
             closing: RwLock::new(false),
             ready,
@@ -211,6 +215,10 @@ pub struct SlotMeter {
     pub in_flight: Arc<AtomicU32>,
     /// Events accepted.
     pub submitted: Arc<AtomicU64>,
+    /// Isolates, as the child said last.
+    pub isolates: Arc<AtomicU32>,
+    /// What they hold, bytes, as the child said last.
+    pub memory_bytes: Arc<AtomicU64>,
 }
 
 /// How long the answer to an event may take, by this side's clock.
@@ -274,6 +282,16 @@ impl RemoteSlot {
         self.meter.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Isolates of it, as the child said last; 0: it has not said anything, or has none now.
+    pub fn isolates(&self) -> usize {
+        self.meter.isolates.load(Ordering::Relaxed) as usize
+    }
+
+    /// What these hold, bytes, as the child said last.
+    pub fn memory_bytes(&self) -> u64 {
+        self.meter.memory_bytes.load(Ordering::Relaxed)
+    }
+
     /// Its counters, which outlive it for as long as events are in flight.
     pub fn meter(&self) -> SlotMeter {
         self.meter.clone()
@@ -308,7 +326,11 @@ impl RemoteSlot {
         self.meter.submitted.fetch_add(1, Ordering::Relaxed);
         let counted = InFlight(in_flight.clone());
         let patience = Patience::of(&self.version.limits, &event);
-        let message = service::event_message(None, Some(self.slot), &ctx, event);
+        let to = service::To::Slot {
+            slot: self.slot,
+            traces: self.logs.traces(),
+        };
+        let message = service::event_message(to, &ctx, event);
         match Waiting::begin(core, message, Some(ctx.cancel.clone()), Some(counted)) {
             Ok(waiting) => Ok(RemoteAnswer {
                 core: core.clone(),

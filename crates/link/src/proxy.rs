@@ -18,12 +18,12 @@ use atoll_worker::{
     AnalyticsDataset, BindingError, Body, CacheKey, ConnectError, ConnectErrorKind, ConnectRequest, Connection,
     DataPoint, EventContext, Fetcher, JsException, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, LimitHit,
     LogRecord, LogSink, NameError, NameErrorKind, NameQuestion, NameRecord, Outbound, OutboundRequest, RateLimitAsk,
-    RateLimiter, Request, Response, ResponseCache, ResponseHead, StartNote,
+    RateLimiter, Request, Response, ResponseCache, ResponseHead, StartNote, Usage,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A slot's way to the parent.
 #[derive(Clone)]
@@ -292,7 +292,8 @@ impl ResponseCache for Way {
 /// Records on their way to the parent. What finds no room is dropped, and its number is told with the next that does.
 pub(crate) struct Logs {
     pub way: Way,
-    pub traces: bool,
+    /// As the last event said that came.
+    pub traces: Arc<AtomicBool>,
     pub dropped: AtomicU64,
 }
 
@@ -355,8 +356,15 @@ impl LogSink for Logs {
         });
     }
 
+    fn used(&self, usage: Usage) {
+        self.send(&NoticeWire::Used {
+            slot: self.way.slot,
+            usage,
+        });
+    }
+
     fn traces(&self) -> bool {
-        self.traces
+        self.traces.load(Ordering::Relaxed)
     }
 
     fn trace(&self, item: String) {

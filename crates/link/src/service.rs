@@ -36,20 +36,36 @@ impl Drop for PeerService {
 #[async_trait]
 impl Service for PeerService {
     async fn dispatch(&self, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
-        let message = event_message(Some(self.id), None, &ctx, event);
+        let message = event_message(To::Service(self.id), &ctx, event);
         let waiting = Waiting::begin(&self.core, message, Some(ctx.cancel.clone()), None);
         outcome(&self.core, waiting, &ctx, None).await
     }
 }
 
+/// To what of the other side an event goes.
+pub(crate) enum To {
+    /// A service, by the number of its export.
+    Service(u64),
+    /// A slot; `traces`: somebody takes trace items.
+    Slot { slot: u64, traces: bool },
+}
+
 /// The call that brings an event to a slot of the other side, or to a service of it.
-pub(crate) fn event_message(export: Option<u64>, slot: Option<u64>, ctx: &EventContext, event: Event) -> Message {
+pub(crate) fn event_message(to: To, ctx: &EventContext, event: Event) -> Message {
     let mut message = Message::default();
     let parts = EventParts::new(event, &mut message);
     let (ctx, event) = (convert::context(ctx), parts.wire());
-    let call = match slot {
-        Some(slot) => CallWire::Event { slot, ctx, event },
-        None => CallWire::Service { ctx, event },
+    let (export, call) = match to {
+        To::Slot { slot, traces } => {
+            let call = CallWire::Event {
+                slot,
+                traces,
+                ctx,
+                event,
+            };
+            (None, call)
+        }
+        To::Service(export) => (Some(export), CallWire::Service { ctx, event }),
     };
     message.head(&CallHead { export, call });
     message

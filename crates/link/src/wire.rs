@@ -12,7 +12,7 @@ use atoll_model::{Limits, ModuleKind, UnbuiltBinding};
 use atoll_worker::wire::{RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
     BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Export, Fault, JsException, KvKey, LimitHit,
-    LogLevel, NameQuestion, Redirect, StartNote, WsMessage,
+    LogLevel, NameQuestion, Redirect, StartNote, Usage, WsMessage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -212,6 +212,8 @@ pub(crate) enum CallWire<'a> {
     /// Parent: an event. Answered with `Result<OutcomeWire, Fault>`.
     Event {
         slot: u64,
+        /// Somebody takes trace items.
+        traces: bool,
         ctx: ContextWire<'a>,
         event: EventWire<'a>,
     },
@@ -551,5 +553,9 @@ pub(crate) enum NoticeWire<'a> {
     Start {
         slot: u64,
         note: StartNote,
+    },
+    Used {
+        slot: u64,
+        usage: Usage,
     },
 }

@@ -82,6 +82,7 @@ fn run_in(slot: &Arc<Slot>, id: u64, runtime: Runtime, helpers: Arc<Helpers>, pr
     let broken = !matches!(end, End::Finished);
     // The next isolate does not wait for what this one's helpers still do.
     slot.ended(id, end);
+    slot.tell_usage(slot.now(), true);
     if broken && helpers.count() > 0 {
         runtime.shutdown_timeout(TERMINATION_GRACE);
         if helpers.count() > 0 {
@@ -100,7 +101,7 @@ async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>, prepared: Optio
     let version = slot.version();
     let mut member = slot
         .permits()
-        .join(&version.tenant, &version.limits, Arc::downgrade(slot), id);
+        .join(&version.tenant, &version.limits, Arc::downgrade(slot), id, slot.cpu());
     member.acquire();
     let began = slot.now();
     let made = catch_unwind(AssertUnwindSafe(|| slot.instantiate(prepared)));
@@ -199,6 +200,7 @@ impl Drive {
                 }
             };
             let healthy = self.member.release();
+            self.slot.tell_usage(self.member.since(), false);
             if !healthy {
                 self.slot.stop_serving(self.id);
             }

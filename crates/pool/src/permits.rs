@@ -17,7 +17,7 @@ use crate::sys::{CpuClock, Priority, ThreadId, cpu_of_this_thread_ns};
 use atoll_model::{Limit, Limits, TenantId};
 use atoll_worker::{CpuGauge, Fault, FaultKind, Interrupt, Wakes};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -202,7 +202,14 @@ impl Permits {
     }
 
     /// Makes the calling thread a member, which was counted already.
-    pub(crate) fn join(self: &Arc<Self>, tenant: &TenantId, limits: &Limits, slot: Weak<Slot>, isolate: u64) -> Member {
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        limits: &Limits,
+        slot: Weak<Slot>,
+        isolate: u64,
+        cpu_ns: Arc<AtomicI64>,
+    ) -> Member {
         let clock = CpuClock::of_this_thread();
         let seat = Arc::new(Seat {
             thread: std::thread::current(),
@@ -257,6 +264,8 @@ impl Permits {
             held: false,
             settled_ns: clock.and_then(CpuClock::read_ns).unwrap_or(0),
             unsettled: Duration::ZERO,
+            helpers_ns: 0,
+            cpu_ns,
         }
     }
 
@@ -450,6 +459,10 @@ pub(crate) struct Member {
     settled_ns: u64,
     /// Wall time charged since.
     unsettled: Duration,
+    /// CPU of the helpers when it was last read.
+    helpers_ns: u64,
+    /// All that the worker's threads have used. What a turn was charged too much is taken back when the clock is read.
+    cpu_ns: Arc<AtomicI64>,
 }
 
 impl Member {
@@ -498,6 +511,7 @@ impl Member {
     pub(crate) fn release(&mut self) -> bool {
         let now = Instant::now();
         let cost_ns = self.cost(now.saturating_duration_since(self.since));
+        self.cpu_ns.fetch_add(cost_ns, Ordering::Relaxed);
         let mut healthy = true;
         self.held = false;
         let mut state = self.permits.lock();
@@ -534,7 +548,17 @@ impl Member {
         let cost_ns = used_ns.saturating_sub(ns(self.unsettled));
         self.settled_ns = cpu_ns;
         self.unsettled = Duration::ZERO;
+        let helpers_ns = self.seat.gauge.get().map_or(0, |gauge| gauge.helpers_ns());
+        let helped_ns = helpers_ns.saturating_sub(self.helpers_ns);
+        self.helpers_ns = helpers_ns;
+        self.cpu_ns
+            .fetch_add(i64::try_from(helped_ns).unwrap_or(i64::MAX), Ordering::Relaxed);
         cost_ns
+    }
+
+    /// When it got the permit of its last turn.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// The instance is made and its modules are evaluated from now on, under the start-up limit.

@@ -230,7 +230,13 @@ fn run(shared: &Arc<Shared>, engine: &Arc<dyn Engine>) {
         shared.ready.failed(false);
         return;
     };
-    let mut member = permits.join(&TenantId::new(NOBODY), &Limits::default(), Weak::new(), 0);
+    let mut member = permits.join(
+        &TenantId::new(NOBODY),
+        &Limits::default(),
+        Weak::new(),
+        0,
+        Arc::default(),
+    );
     member.acquire();
     let began = shared.now();
     let made = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { engine.prepare() })));

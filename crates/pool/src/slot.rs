@@ -20,18 +20,22 @@ use crate::queue::{Next, State, Taken, Why};
 use crate::worker::SlotStats;
 use atoll_model::{Limit, WorkerVersion};
 use atoll_worker::{
-    AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Interrupt,
-    Job, LimitHit, Outcome, Prepared, Reply, StartKind, StartNote,
+    AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Held, Instance, InstanceState,
+    Interrupt, Job, LimitHit, Outcome, Prepared, Reply, StartKind, StartNote, Usage,
 };
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
+/// CPU that is told as soon as it has gathered, nanoseconds.
+const TELL_CPU_NS: i64 = 10_000_000;
+/// After how long less is told as well, nanoseconds.
+const TELL_EVERY_NS: u64 = 1_000_000_000;
 /// How long a retired isolate may take to go after it was told to stop at once.
 const KILL_GRACE: Duration = Duration::from_millis(500);
 
@@ -76,6 +80,11 @@ pub(crate) struct Slot {
     ready: watch::Sender<Option<Result<(), Fault>>>,
     /// Isolates that are there or asked for.
     live: watch::Sender<usize>,
+    /// What its threads have used; what of it was told, and when, nanoseconds since `made`.
+    cpu_ns: Arc<AtomicI64>,
+    told_ns: AtomicI64,
+    told_at_ns: AtomicU64,
+    made: Instant,
 }
 
 impl fmt::Debug for Slot {
@@ -104,7 +113,49 @@ impl Slot {
             left: AtomicU32::new(0),
             ready: watch::Sender::new(None),
             live: watch::Sender::new(0),
+            cpu_ns: Arc::default(),
+            told_ns: AtomicI64::new(0),
+            told_at_ns: AtomicU64::new(0),
+            made: Instant::now(),
         })
+    }
+
+    /// Where the CPU of its threads is added up, nanoseconds.
+    pub(crate) fn cpu(&self) -> Arc<AtomicI64> {
+        self.cpu_ns.clone()
+    }
+
+    /// Tells what its isolates have used, if that is worth it; `last`: whatever it is.
+    pub(crate) fn tell_usage(&self, now: Instant, last: bool) {
+        let told_ns = self.told_ns.load(Ordering::Relaxed);
+        let news_ns = self.cpu_ns.load(Ordering::Relaxed).saturating_sub(told_ns).max(0);
+        let at_ns = u64::try_from(now.saturating_duration_since(self.made).as_nanos()).unwrap_or(u64::MAX);
+        let told_at_ns = self.told_at_ns.load(Ordering::Relaxed);
+        let due = at_ns.saturating_sub(told_at_ns) >= TELL_EVERY_NS || told_at_ns == 0;
+        if !last && news_ns < TELL_CPU_NS && (!due || news_ns == 0) {
+            return;
+        }
+        // Whole microseconds; the rest is told with what follows. Of two threads one tells.
+        let told_us = news_ns / 1_000;
+        let told = self.told_ns.compare_exchange(
+            told_ns,
+            told_ns.saturating_add(told_us * 1_000),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if told.is_err() && !last {
+            return;
+        }
+        self.told_at_ns.store(at_ns.max(1), Ordering::Relaxed);
+        let stats = self.stats();
+        self.environment.logs.used(Usage {
+            cpu_us: if told.is_ok() { told_us.unsigned_abs() } else { 0 },
+            held: Some(Held {
+                isolates: u32::try_from(stats.isolates).unwrap_or(u32::MAX),
+                memory_bytes: stats.memory_bytes,
+            }),
+            ..Usage::default()
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -612,6 +663,7 @@ impl Slot {
             in_flight: self.in_flight.load(Ordering::Relaxed),
             queued: state.queued(),
             isolates: state.isolates.len(),
+            memory_bytes: state.credit.bytes().saturating_mul(state.isolates.len() as u64),
         }
     }
 

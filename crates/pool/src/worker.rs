@@ -16,6 +16,8 @@ pub struct SlotStats {
     pub queued: usize,
     /// Isolates with a thread.
     pub isolates: usize,
+    /// What these hold, bytes, as far as it was measured.
+    pub memory_bytes: u64,
 }
 
 /// A worker version that runs. Dropping it retires it without waiting: what is in flight finishes.

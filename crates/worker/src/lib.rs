@@ -39,6 +39,7 @@ pub mod service;
 pub mod socket;
 pub mod start;
 pub mod trace;
+mod usage;
 pub mod wakes;
 pub mod wire;
 
@@ -70,4 +71,5 @@ pub use service::{Entry, Props, Service, ServiceStub};
 pub use socket::{WebSocketEnd, WsMessage};
 pub use start::{StartKind, StartNote};
 pub use trace::{OpenSpan, Span, SpanKind, SpanValue, TraceContext, Tracer};
+pub use usage::{Held, Usage};
 pub use wakes::Wakes;

@@ -1,6 +1,6 @@
 //! What a worker prints, on its way to a terminal or a log store.
 
-use crate::{LimitHit, StartNote};
+use crate::{LimitHit, StartNote, Usage};
 use atoll_model::RequestId;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,10 @@ pub trait LogSink: Send + Sync + 'static {
     /// An event met a worker that did not run, or was the first of one made ahead. For counting; warm events are not told.
     fn start(&self, _note: StartNote) {}
 
-    /// Whether somebody takes [`LogSink::trace`]'s items: gathering them costs.
+    /// What the version has used since this was last called. For counting; not for every event.
+    fn used(&self, _usage: Usage) {}
+
+    /// Whether somebody takes [`LogSink::trace`]'s items: gathering them costs. Asked for every event.
     fn traces(&self) -> bool {
         false
     }

@@ -299,6 +299,9 @@ pub struct VersionHealth {
     /// The route's pattern or the custom domain's name; in `Health.routes` alone.
     #[prost(string, tag = "27")]
     pub route: ::prost::alloc::string::String,
+    /// What isolates hold now.
+    #[prost(uint64, tag = "28")]
+    pub memory_bytes: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeHealth {

@@ -186,11 +186,14 @@ pub struct MetricPoint {
     pub crashes: u64,
     /// Starts of isolates that a request waited for.
     pub cold_starts: u64,
-    /// CPU, microseconds.
+    /// CPU, microseconds. By route it is not known.
     pub cpu_us: u64,
-    /// Subrequests.
+    /// The most bytes that isolates held at once, as far as it was measured. By route it is not known.
+    #[serde(default)]
+    pub memory_bytes: u64,
+    /// Requests and connections to the network. By route they are not known.
     pub subrequests: u64,
-    /// Answers from the cache.
+    /// Answers of the response cache. By route they are not known.
     pub cache_hits: u64,
     /// Questions that the cache could not answer.
     pub cache_misses: u64,

@@ -7,9 +7,9 @@
 use super::open::Open;
 use atoll_api::pop::VersionHealth;
 use atoll_edge::{AccessRecord, STATUS_CLIENT_GONE};
-use atoll_host::{EventEnd, EventWatch, Origin};
+use atoll_host::{EventEnd, EventWatch, Origin, UsageWatch};
 use atoll_model::{TenantId, VersionId, WorkerName, WorkerVersion};
-use atoll_worker::{Fault, FaultKind, Outcome, StartKind};
+use atoll_worker::{Fault, FaultKind, Outcome, StartKind, Usage};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -36,6 +36,10 @@ struct Meter {
     cold_starts: AtomicU64,
     abandoned: AtomicU64,
     calls: AtomicU64,
+    cpu_us: AtomicU64,
+    subrequests: AtomicU64,
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
     latency: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
     statuses: [AtomicU64; CLASSES],
     open: Mutex<Open>,
@@ -131,6 +135,10 @@ impl Meter {
             late_seconds: open.late_seconds,
             abandoned: taken(&self.abandoned),
             calls: taken(&self.calls),
+            cpu_us: taken(&self.cpu_us),
+            subrequests: taken(&self.subrequests),
+            cache_hits: taken(&self.cache_hits),
+            cache_misses: taken(&self.cache_misses),
             ..VersionHealth::default()
         };
         let silent = health.requests == 0
@@ -139,6 +147,10 @@ impl Meter {
             && health.crashes == 0
             && health.failed_starts == 0
             && health.calls == 0
+            && health.cpu_us == 0
+            && health.subrequests == 0
+            && health.cache_hits == 0
+            && health.cache_misses == 0
             && open.is_silent();
         (!silent).then_some(health)
     }
@@ -211,6 +223,24 @@ impl EventWatch for Meters {
             meter.open(|open| open.begin(since));
         }
         Some(Box::new(Under { meter, since, origin }))
+    }
+}
+
+impl UsageWatch for Meters {
+    fn used(&self, version: &str, usage: &Usage) {
+        let Some(meter) = self.of(&VersionId::new(version)) else {
+            return;
+        };
+        for (counter, more) in [
+            (&meter.cpu_us, usage.cpu_us),
+            (&meter.subrequests, usage.subrequests),
+            (&meter.cache_hits, usage.cache_hits),
+            (&meter.cache_misses, usage.cache_misses),
+        ] {
+            if more > 0 {
+                counter.fetch_add(more, Relaxed);
+            }
+        }
     }
 }
 
@@ -380,6 +410,18 @@ mod tests {
         assert_eq!(health.latency, [7, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(meters.take(), []);
         assert_eq!(meters.take_routes(), []);
+        let usage = Usage {
+            cpu_us: 7,
+            subrequests: 1,
+            cache_hits: 2,
+            cache_misses: 3,
+            held: None,
+        };
+        meters.used("v", &usage);
+        meters.used("other", &usage);
+        let used = &meters.take()[0];
+        assert_eq!((used.requests, used.cpu_us, used.subrequests), (0, 7, 1));
+        assert_eq!((used.cache_hits, used.cache_misses), (2, 3));
         let by_route = AccessRecord {
             route: Some("shop.example.com/*".into()),
             ..record(Some("v"), 200, None, 1)

@@ -187,6 +187,10 @@ impl Runtime for PopRuntime {
             }
         }
         let stats = self.host.workers();
+        for version in &mut versions {
+            let of = stats.iter().filter(|worker| worker.version == version.version);
+            version.memory_bytes = of.map(|worker| worker.slot.memory_bytes).sum();
+        }
         let usage = process::read();
         let load = std::fs::read_to_string("/proc/loadavg").ok();
         let load = load
@@ -207,10 +211,7 @@ impl Runtime for PopRuntime {
     }
 
     async fn tail_start(&self, tail: TailStart, sink: TailSink) {
-        let (account, worker) = (TenantId::new(&*tail.account), WorkerName::new(&*tail.worker));
-        if self.tails.start(tail, sink) {
-            self.versions.renew(&account, &worker);
-        }
+        self.tails.start(tail, sink);
     }
 
     async fn tail_stop(&self, session: &str) {

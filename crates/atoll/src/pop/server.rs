@@ -5,7 +5,7 @@ use super::sites::{Loads, PopSites};
 use super::tails::Tails;
 use super::{Meters, fire};
 use crate::platform::{self, Platform};
-use crate::roles::file::Settings;
+use crate::roles::file::{Settings, address};
 use crate::roles::running::Running;
 use crate::serve::meters::Meters as ServeMeters;
 use crate::serve::metrics::Sources;
@@ -39,7 +39,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Once the listener stops: how long a connection without a request is kept for the one that its client may be sending.
-const CLOSING_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSING_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What workers print waits here on its way to the journal, and to the control plane.
 const PRINTED_DEPTH: usize = 8_192;
 /// How often sites that nobody asks for are looked for.
@@ -104,9 +104,16 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>, recorded: Recorded) 
         Some(listener) => listener.local_addr().map_err(|error| format!("http.listen: {error}"))?,
         None => settings.address("http.listen"),
     };
-    let agent = Agent::open(options(settings, &data, listen)?)
-        .await
-        .map_err(|error| error.to_string())?;
+    let options = options(settings, &data, listen)?;
+    let token = options.join_token.is_some();
+    let agent = Agent::open(options).await.map_err(|error| error.to_string())?;
+    if !token && !agent.status().joined {
+        return Err(
+            "this PoP has not joined yet and has no join token: `atoll pops join-token` makes one; give it as \
+                    control.join_token_file, or in ATOLL_CONTROL_JOIN_TOKEN"
+                .to_owned(),
+        );
+    }
     let platform = make_platform(settings).await?;
     let opened = platform.stores.open_all(&data).await;
     opened.map_err(|failure| format!("{}: {}", failure.title, failure.detail))?;
@@ -114,6 +121,7 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>, recorded: Recorded) 
     let platform = Arc::new(platform);
     let meters = Arc::<Meters>::default();
     platform.host.watch(meters.clone());
+    platform.host.logs().watch_usage(meters.clone());
     let blobs = BlobReader::new(
         Arc::new(AssetObjects(agent.objects())),
         tokio::runtime::Handle::current(),
@@ -290,9 +298,10 @@ impl Server {
         let tasks = TaskGroup::new();
         if recorded.printed.is_some() || recorded.faults {
             let tail = platform.host.logs().tail(PRINTED_DEPTH);
-            tasks.spawn(printed(tail, journal.clone(), recorded));
+            tasks.spawn(printed(tail, journal.clone(), recorded, tasks.stopping()));
         }
-        tasks.spawn(ship(platform.host.logs().tail(PRINTED_DEPTH), agent.clone()));
+        let tail = platform.host.logs().tail(PRINTED_DEPTH);
+        tasks.spawn(ship(tail, agent.clone(), tasks.stopping()));
         let recorder = Arc::new(Recorder {
             host: platform.host.clone(),
             journal: journal.clone(),
@@ -300,7 +309,7 @@ impl Server {
             recorded,
             versions: Some(meters),
         });
-        let address = settings.address("http.listen");
+        let listen = settings.address("http.listen");
         let tls = match (settings.path("http.tls_certificates"), settings.path("http.tls_key")) {
             (Some(certificates), Some(key)) => Some(TlsOptions::Pem { certificates, key }),
             (None, None) => None,
@@ -308,7 +317,7 @@ impl Server {
         };
         let databases: Vec<PathBuf> = settings.list("http.geo_databases").iter().map(PathBuf::from).collect();
         let options = EdgeOptions {
-            geo: platform::geo(&databases, address).map_err(|error| format!("http.geo_databases: {error:?}"))?,
+            geo: platform::geo(&databases, listen).map_err(|error| format!("http.geo_databases: {error:?}"))?,
             tls,
             reuse_port: settings.flag("http.reuse_port") && inherited.is_none(),
             error_detail: ErrorDetail::Terse,
@@ -323,16 +332,16 @@ impl Server {
         let (sites, events) = (runtime.sites.clone(), recorder.clone());
         let edge = match inherited {
             Some(listener) => Edge::inherit(listener, options, sites, events, recorder.clone()),
-            None => Edge::bind(address, options, sites, events, recorder.clone()).await,
+            None => Edge::bind(listen, options, sites, events, recorder.clone()).await,
         };
-        let edge = edge.map_err(|error| format!("http.listen {address}: {error}"))?;
+        let edge = edge.map_err(|error| format!("http.listen {listen}: {error}"))?;
         // Set once: there is one listener.
         let _ = sources.edge.set(edge.handle());
         let admin = match settings.some_text("admin.listen") {
             None => None,
             Some(text) => {
                 let failed = |error: &dyn fmt::Display| format!("admin.listen {text}: {error}");
-                let address: SocketAddr = text.parse().map_err(|error| failed(&error))?;
+                let address = address(text).map_err(|error| failed(&error))?;
                 Some(TcpListener::bind(address).await.map_err(|error| failed(&error))?)
             }
         };
@@ -463,10 +472,10 @@ fn level(level: LogLevel) -> &'static str {
     }
 }
 
-/// Takes what workers print and throw to the control plane, for as long as there are workers.
-async fn ship(mut tail: LogTail, agent: Arc<Agent>) {
+/// Takes what workers print and throw to the control plane, until it is told to stop and all is taken.
+async fn ship(mut tail: LogTail, agent: Arc<Agent>, stopping: CancellationToken) {
     let shipper = agent.shipper();
-    while let Some(event) = tail.next().await {
+    while let Some(event) = tail.next_until(&stopping).await {
         let lost = tail.take_dropped();
         if lost > 0 {
             shipper.lost("tail", lost);

@@ -1,7 +1,8 @@
 //! Reading a role's configuration: file, environment, command line; in that order the later wins.
 //!
 //! A mistake is told with its line and, for a word that nearly is one, with the right one. All mistakes of a file are told at
-//! once. Nothing is half-read: who gets a [`Settings`] has checked values for every key.
+//! once. Nothing is half-read: who gets a [`Settings`] has checked values for every key, also against each other
+//! ([`super::sense`]).
 
 use super::keys::{self, Key, Kind};
 use atoll_cli::roles::Role;
@@ -10,7 +11,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Letters that may be wrong for a word to be taken for another.
@@ -42,6 +42,9 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// A file, a variable or a flag, and the line.
+pub(crate) type Place = (String, Option<usize>);
+
 /// A value that has been checked.
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
@@ -57,6 +60,8 @@ enum Value {
 pub(crate) struct Settings {
     role: Role,
     values: BTreeMap<(&'static str, &'static str), Value>,
+    /// Where each was read, if it is not the default.
+    places: BTreeMap<(&'static str, &'static str), Place>,
     /// What relative paths of the file are relative to.
     base: PathBuf,
 }
@@ -94,7 +99,24 @@ impl Settings {
             .and_then(Path::parent)
             .map(Path::to_owned)
             .unwrap_or_default();
-        reader.finish(base)
+        let settings = reader.finish(base)?;
+        match super::sense::mistakes(&settings) {
+            none if none.is_empty() => Ok(settings),
+            mistakes => Err(mistakes),
+        }
+    }
+
+    /// For which role.
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Where a key's value was read; `None`: it is the default.
+    pub(crate) fn place(&self, name: &str) -> Option<&Place> {
+        let (section, key) = name.split_once('.')?;
+        let mut places = self.places.iter();
+        let found = places.find(|((s, k), _)| *s == section && *k == key);
+        found.map(|(_, place)| place)
     }
 
     fn get(&self, name: &str) -> &Value {
@@ -162,18 +184,55 @@ impl Settings {
 }
 
 /// The role that a file says it is for.
-pub(crate) fn role_of(path: &Path) -> Result<Option<Role>, String> {
-    let text = text_of(path)?;
-    let Ok(table) = DeTable::parse(&text) else {
-        // What is wrong with it is told when it is read.
-        return Ok(None);
+pub(crate) fn role_of(path: &Path) -> Result<Role, Mistake> {
+    const HOW: &str = "write role = \"control\" or role = \"pop\" on its first line, or give --role";
+    let mistake = |line, what: String, hint: Option<String>| Mistake {
+        place: path.display().to_string(),
+        line,
+        what,
+        hint,
     };
-    let role = table.get_ref().get("role").map(Spanned::get_ref);
-    Ok(match role {
-        Some(DeValue::String(word)) if word == "control" => Some(Role::Control),
-        Some(DeValue::String(word)) if word == "pop" => Some(Role::Pop),
-        _ => None,
-    })
+    let text = text_of(path).map_err(|what| mistake(None, what, None))?;
+    let table = DeTable::parse(&text).map_err(|error| {
+        let line = error.span().map(|span| line_of(&text, span.start));
+        mistake(line, error.message().to_owned(), None)
+    })?;
+    let Some(role) = table.get_ref().get("role") else {
+        return Err(mistake(
+            None,
+            format!("it does not say for which role it is: {HOW}"),
+            None,
+        ));
+    };
+    let line = Some(line_of(&text, role.span().start));
+    match role.get_ref() {
+        DeValue::String(word) if word == "control" => Ok(Role::Control),
+        DeValue::String(word) if word == "pop" => Ok(Role::Pop),
+        DeValue::String(word) => {
+            let hint = near(word, ["control", "pop"].into_iter());
+            Err(mistake(line, format!("there is no role {word:?}: {HOW}"), hint))
+        }
+        _ => Err(mistake(line, format!("the role is a text: {HOW}"), None)),
+    }
+}
+
+/// Variables that look as if they were to be keys of the role, and are none.
+pub(crate) fn stray(role: Role, environment: &[(String, String)]) -> Vec<Mistake> {
+    let names: Vec<String> = keys::of(role).iter().map(keys::variable).collect();
+    let strays = environment.iter().filter(|(name, _)| {
+        let of_section = keys::of(role).iter().any(|key| {
+            let start = format!("ATOLL_{}_", key.section.to_uppercase());
+            name.starts_with(&start)
+        });
+        of_section && !names.contains(name)
+    });
+    let told = strays.map(|(name, _)| Mistake {
+        place: name.clone(),
+        line: None,
+        what: "it looks like a key of the configuration, and there is none of that name".to_owned(),
+        hint: near(name, names.iter().map(String::as_str)),
+    });
+    told.collect()
 }
 
 fn text_of(path: &Path) -> Result<String, String> {
@@ -187,6 +246,7 @@ fn text_of(path: &Path) -> Result<String, String> {
 struct Reader {
     role: Role,
     values: BTreeMap<(&'static str, &'static str), Value>,
+    places: BTreeMap<(&'static str, &'static str), Place>,
     mistakes: Vec<Mistake>,
 }
 
@@ -199,11 +259,13 @@ impl Reader {
         let mut reader = Self {
             role,
             values: BTreeMap::new(),
+            places: BTreeMap::new(),
             mistakes: Vec::new(),
         };
         for key in keys::of(role) {
             reader.text(key, key.default, "default", None);
         }
+        reader.places.clear();
         reader
     }
 
@@ -223,6 +285,7 @@ impl Reader {
         Ok(Settings {
             role: self.role,
             values: self.values,
+            places: self.places,
             base,
         })
     }
@@ -278,6 +341,7 @@ impl Reader {
                 return match texts.collect::<Option<Vec<_>>>() {
                     Some(list) => {
                         self.values.insert((key.section, key.name), Value::List(list));
+                        self.places.insert((key.section, key.name), (place.to_owned(), line));
                     }
                     None => {
                         let what = format!("{section}.{name} is a list of texts");
@@ -319,6 +383,7 @@ impl Reader {
         match value(key.kind, text) {
             Ok(value) => {
                 self.values.insert((key.section, key.name), value);
+                self.places.insert((key.section, key.name), (place.to_owned(), line));
             }
             Err(reason) => {
                 let what = format!("{}.{} = {text:?}: {reason}", key.section, key.name);
@@ -358,7 +423,8 @@ fn value(kind: Kind, text: &str) -> Result<Value, String> {
     })
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+/// `ADDRESS:PORT`.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let text = text
         .replacen("localhost:", "127.0.0.1:", 1)
         .replacen("*:", "0.0.0.0:", 1);

@@ -86,6 +86,13 @@ pub(crate) const CONTROL: &[Key] = &[
     ),
     key(
         "http",
+        "public_url",
+        Kind::Text,
+        "",
+        "How clients and other control planes reach the API, if not at http.listen: one that does not lead names it.",
+    ),
+    key(
+        "http",
         "tls_certificates",
         Kind::Path,
         "",
@@ -161,6 +168,13 @@ pub(crate) const CONTROL: &[Key] = &[
         Kind::Flag,
         "false",
         "The S3 service may be reached without TLS.",
+    ),
+    key(
+        "artifacts",
+        "conditional_writes",
+        Kind::Flag,
+        "true",
+        "The S3 service obeys If-None-Match. false for one that does not, as Garage: nothing is lost, blobs are known by their hash.",
     ),
     key(
         "platform",

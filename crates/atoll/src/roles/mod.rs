@@ -3,6 +3,7 @@
 pub(crate) mod file;
 pub(crate) mod keys;
 pub(crate) mod running;
+mod sense;
 
 use atoll_cli::args::LogLevel;
 use atoll_cli::roles::{ConfigCommand, Role, RoleArgs};
@@ -12,15 +13,22 @@ use std::process::ExitCode;
 
 /// The settings of a role; `Err` is for standard error.
 pub(crate) fn settings(role: Role, args: &RoleArgs) -> Result<Settings, String> {
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment = environment();
+    for stray in file::stray(role, &environment) {
+        eprintln!("warning: {stray}");
+    }
     let sources = Sources {
         file: args.config.as_deref(),
         environment: &environment,
         set: &args.set,
     };
     Settings::read(role, &sources).map_err(|mistakes| told(&mistakes))
+}
+
+fn environment() -> Vec<(String, String)> {
+    let all = std::env::vars_os();
+    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn told(mistakes: &[Mistake]) -> String {
@@ -41,39 +49,73 @@ pub(crate) fn level(word: &str) -> LogLevel {
 
 /// `atoll config`.
 pub(crate) fn config(command: &ConfigCommand) -> ExitCode {
-    let ConfigCommand::Check { file, role } = command;
+    let ConfigCommand::Check { file, role, json } = command;
+    let environment = environment();
     let role = match role {
-        Some(role) => Ok(Some(*role)),
-        None => file::role_of(file),
+        Some(role) => Ok(*role),
+        None => file::role_of(file).map_err(|mistake| vec![mistake]),
     };
-    let role = match role {
-        Ok(Some(role)) => role,
-        Ok(None) => {
-            let shown = file.display();
-            eprintln!(
-                "error: {shown}: it does not say for which role it is: write role = \"control\" or role = \"pop\" on its first line, or give --role"
-            );
-            return ExitCode::FAILURE;
+    // As the role would be started here: with the environment's words over the file's.
+    let read = role.and_then(|role| {
+        let sources = Sources {
+            file: Some(file),
+            environment: &environment,
+            ..Sources::default()
+        };
+        Settings::read(role, &sources).map(|settings| (role, settings))
+    });
+    let (role, mistakes) = match &read {
+        Ok((role, _)) => (Some(*role), [].as_slice()),
+        Err(mistakes) => (None, mistakes.as_slice()),
+    };
+    let warnings = role.map(|role| file::stray(role, &environment)).unwrap_or_default();
+    let overridden: Vec<(String, &str)> = read.as_ref().map_or_else(
+        |_| Vec::new(),
+        |(role, settings)| {
+            let named = keys::of(*role)
+                .iter()
+                .map(|key| format!("{}.{}", key.section, key.name));
+            named
+                .filter_map(|name| {
+                    let (place, line) = settings.place(&name)?;
+                    line.is_none().then_some((name, place.as_str()))
+                })
+                .collect()
+        },
+    );
+    if *json {
+        let shown = |mistakes: &[Mistake]| -> Vec<_> { mistakes.iter().map(shown).collect() };
+        let answer = serde_json::json!({
+            "file": file,
+            "role": role.map(word),
+            "sound": mistakes.is_empty(),
+            "mistakes": shown(mistakes),
+            "warnings": shown(&warnings),
+            "from_environment": overridden.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        });
+        println!("{answer}");
+    } else {
+        eprint!("{}", told(mistakes));
+        for warning in &warnings {
+            eprintln!("warning: {warning}");
         }
-        Err(error) => {
-            eprintln!("error: {}: {error}", file.display());
-            return ExitCode::FAILURE;
-        }
-    };
-    let sources = Sources {
-        file: Some(file),
-        ..Sources::default()
-    };
-    match Settings::read(role, &sources) {
-        Ok(_) => {
+        if let Some(role) = role {
             println!("{}: sound, for `atoll {}`", file.display(), word(role));
-            ExitCode::SUCCESS
-        }
-        Err(mistakes) => {
-            eprint!("{}", told(&mistakes));
-            ExitCode::FAILURE
+            for (name, variable) in overridden {
+                println!("  {name} is from {variable} in the environment");
+            }
         }
     }
+    match mistakes {
+        [] => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn shown(mistake: &Mistake) -> serde_json::Value {
+    serde_json::json!({
+        "place": mistake.place, "line": mistake.line, "what": mistake.what, "hint": mistake.hint,
+    })
 }
 
 fn word(role: Role) -> &'static str {

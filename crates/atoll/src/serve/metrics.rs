@@ -298,7 +298,7 @@ impl Page {
         workers.sort_by(|a, b| (&a.tenant, &a.worker, &a.version).cmp(&(&b.tenant, &b.worker, &b.version)));
         workers.truncate(ROWS_MAX);
         // Several versions of a worker may run.
-        let mut sums: BTreeMap<_, (u64, u64, u64)> = BTreeMap::new();
+        let mut sums: BTreeMap<_, (u64, u64, u64, u64)> = BTreeMap::new();
         for worker in &workers {
             let sum = sums
                 .entry((worker.tenant.as_str(), worker.worker.as_str()))
@@ -306,6 +306,7 @@ impl Page {
             sum.0 += u64::from(worker.slot.in_flight);
             sum.1 += worker.slot.queued as u64;
             sum.2 += worker.slot.isolates as u64;
+            sum.3 += worker.slot.memory_bytes;
         }
         let mut rows = family(encoder, "atoll_worker", "Running versions", MetricType::Gauge)?;
         for worker in &workers {
@@ -319,7 +320,7 @@ impl Page {
             "Events accepted and not answered",
             MetricType::Gauge,
         )?;
-        for ((account, worker), (in_flight, _, _)) in &sums {
+        for ((account, worker), (in_flight, ..)) in &sums {
             gauge_row(&mut rows, &self.worker_labels(account, worker), *in_flight as f64)?;
         }
         let mut rows = family(
@@ -328,7 +329,7 @@ impl Page {
             "Events that no isolate has taken yet",
             MetricType::Gauge,
         )?;
-        for ((account, worker), (_, queued, _)) in &sums {
+        for ((account, worker), (_, queued, ..)) in &sums {
             gauge_row(&mut rows, &self.worker_labels(account, worker), *queued as f64)?;
         }
         let mut starts = self.0.host.starts();
@@ -364,8 +365,41 @@ impl Page {
             counter_row(&mut rows, &labels, count)?;
         }
         let mut rows = family(encoder, "atoll_worker_isolates", "Isolates", MetricType::Gauge)?;
-        for ((account, worker), (_, _, isolates)) in &sums {
+        for ((account, worker), (_, _, isolates, _)) in &sums {
             gauge_row(&mut rows, &self.worker_labels(account, worker), *isolates as f64)?;
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_worker_memory_bytes",
+            "What the isolates hold: heap, buffers, WebAssembly; measured when one is made and when it rests",
+            MetricType::Gauge,
+        )?;
+        for ((account, worker), (.., bytes)) in &sums {
+            gauge_row(&mut rows, &self.worker_labels(account, worker), *bytes as f64)?;
+        }
+        let mut usage = self.0.host.usage();
+        usage.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        usage.truncate(ROWS_MAX);
+        let mut rows = family(
+            encoder,
+            "atoll_worker_cpu_seconds",
+            "CPU time of the isolates' threads and of those that help them",
+            MetricType::Counter,
+        )?;
+        for (account, worker, used) in &usage {
+            let labels = self.worker_labels(account.as_str(), worker.as_str());
+            let mut row = rows.encode_family(&labels)?;
+            row.encode_counter::<NoLabelSet, f64, u64>(&(used.cpu_us as f64 / 1e6), None)?;
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_worker_subrequests",
+            "Requests and connections to the network",
+            MetricType::Counter,
+        )?;
+        for (account, worker, used) in &usage {
+            let labels = self.worker_labels(account.as_str(), worker.as_str());
+            counter_row(&mut rows, &labels, used.subrequests)?;
         }
         Ok(())
     }
@@ -599,7 +633,7 @@ impl Page {
             }
         }
         let mut zones = self.0.cache.usage();
-        zones.sort_by(|a, b| a.0.worker.cmp(&b.0.worker));
+        zones.sort_by(|a, b| (&a.0.tenant, &a.0.worker).cmp(&(&b.0.tenant, &b.0.worker)));
         zones.truncate(ROWS_MAX);
         let mut rows = family(
             encoder,
@@ -616,7 +650,8 @@ impl Page {
                 ("evicted", usage.evicted),
             ];
             for (kind, count) in kinds {
-                let labels = [("worker", scope.worker.as_str()), ("kind", kind)];
+                let mut labels = self.worker_labels(scope.tenant.as_str(), scope.worker.as_str());
+                labels.push(("kind", kind));
                 counter_row(&mut rows, &labels, count)?;
             }
         }
@@ -627,7 +662,7 @@ impl Page {
             MetricType::Gauge,
         )?;
         for (scope, usage) in &zones {
-            let labels = [("worker", scope.worker.as_str())];
+            let labels = self.worker_labels(scope.tenant.as_str(), scope.worker.as_str());
             gauge_row(&mut rows, &labels, usage.bytes as f64)?;
         }
         Ok(())

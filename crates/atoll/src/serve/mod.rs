@@ -113,7 +113,8 @@ impl ServeServer {
         });
         if recorded.printed.is_some() || recorded.faults {
             let tail = platform.host.logs().tail(PRINTED_DEPTH);
-            tokio::spawn(printed(tail, journal.clone(), recorded));
+            // For as long as there are workers.
+            tokio::spawn(printed(tail, journal.clone(), recorded, CancellationToken::new()));
         }
         let recorder = Arc::new(Recorder {
             host: platform.host.clone(),
@@ -500,9 +501,9 @@ impl Dispatch for Recorder {
     }
 }
 
-/// Moves what workers print to the journal, for as long as there are workers.
-pub(crate) async fn printed(mut tail: LogTail, journal: Arc<Journal>, recorded: Recorded) {
-    while let Some(event) = tail.next().await {
+/// Moves what workers print to the journal, until it is told to stop and all is moved.
+pub(crate) async fn printed(mut tail: LogTail, journal: Arc<Journal>, recorded: Recorded, stopping: CancellationToken) {
+    while let Some(event) = tail.next_until(&stopping).await {
         journal.lost(tail.take_dropped());
         match &*event {
             LogEvent::Record(from, record) => {

@@ -15,6 +15,7 @@ use atoll_cli::roles::UpArgs;
 use child::{Kept, Plan};
 use lines::Lines;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -148,12 +149,30 @@ fn lock(directory: &Path) -> Result<File, String> {
 
 /// Before anything is started: a port in use is told at once, with the flag that chooses another.
 fn look_at_ports(args: &UpArgs) -> Result<(), String> {
-    let control = [
-        ("--control-port", args.control_port),
-        ("--control-port", args.control_port.saturating_add(1)),
-    ];
-    let pops = (0..args.pops).map(|number| ("--port", args.port.saturating_add(number)));
-    for (flag, port) in control.into_iter().chain(pops).filter(|(_, port)| *port != 0) {
+    // Port 0 is whichever is free.
+    let row = |flag: &'static str, first: u16, count: u16| {
+        let numbers = if first == 0 { 0 } else { count };
+        (0..numbers).map(move |number| {
+            let port = first.checked_add(number);
+            let beyond = || {
+                format!(
+                    "{flag} {first}: {count} ports in a row are needed, and the last there is is {}",
+                    u16::MAX
+                )
+            };
+            port.map(|port| (flag, port)).ok_or_else(beyond)
+        })
+    };
+    let control = row("--control-port", args.control_port, 2);
+    let all = control.chain(row("--port", args.port, args.pops));
+    let mut taken: BTreeMap<u16, &str> = BTreeMap::new();
+    for port in all {
+        let (flag, port) = port?;
+        if let Some(other) = taken.insert(port, flag) {
+            return Err(format!(
+                "port {port} is wanted by {other} and by {flag}: choose others with one of them"
+            ));
+        }
         let address = SocketAddr::new(args.host, port);
         if let Err(error) = TcpListener::bind(address) {
             let what = match error.kind() {

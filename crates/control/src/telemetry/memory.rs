@@ -89,6 +89,8 @@ struct Counts {
     subrequests: u64,
     cache_hits: u64,
     cache_misses: u64,
+    /// The most at once.
+    memory_bytes: u64,
     latency: [u64; LATENCY_BOUNDS_MS.len() + 1],
 }
 
@@ -149,6 +151,7 @@ impl Counts {
         self.subrequests += health.subrequests;
         self.cache_hits += health.cache_hits;
         self.cache_misses += health.cache_misses;
+        self.memory_bytes = self.memory_bytes.max(health.memory_bytes);
         let pairs = self.statuses.iter_mut().zip(&health.statuses);
         pairs.for_each(|(sum, more)| *sum += more);
         let pairs = self.latency.iter_mut().zip(&health.latency);
@@ -321,6 +324,8 @@ impl Telemetry for MemoryTelemetry {
                 query.by_route.then(|| key.route.clone()),
                 query.by_pop.then(|| key.pop.clone()),
             );
+            // Of one series the most at once, of several the sum.
+            let mut most: BTreeMap<u64, u64> = BTreeMap::new();
             for (at, counts) in steps.iter().filter(|(at, _)| (query.from_ms..query.to_ms).contains(at)) {
                 let step = (at - query.from_ms) / query.step_ms.max(1);
                 let time_ms = query.from_ms + step * query.step_ms.max(1);
@@ -330,6 +335,10 @@ impl Telemetry for MemoryTelemetry {
                     ..rest::MetricPoint::default()
                 });
                 counts.add_to(point);
+                let most = most.entry(time_ms).or_default();
+                let more = counts.memory_bytes.saturating_sub(*most);
+                *most += more;
+                point.memory_bytes += more;
             }
         }
         let series = series

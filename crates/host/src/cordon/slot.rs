@@ -120,7 +120,9 @@ impl CordonSlot {
         let workers = children.iter().filter_map(|child| child.running(self.number));
         workers.fold(SlotStats::default(), |sum, worker| SlotStats {
             in_flight: sum.in_flight + worker.in_flight(),
-            isolates: sum.isolates + 1,
+            // Where the child has not said it yet, one is being made.
+            isolates: sum.isolates + worker.isolates().max(1),
+            memory_bytes: sum.memory_bytes.saturating_add(worker.memory_bytes()),
             ..sum
         })
     }

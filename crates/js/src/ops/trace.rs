@@ -4,12 +4,11 @@ use crate::ops::isolate;
 use atoll_worker::Outcome;
 use deno_core::{OpState, op2};
 
-/// The worker's name if somebody wants to know what its events do; null otherwise.
+/// The worker's name, as items have it.
 #[op2]
 #[string]
-pub(crate) fn op_trace_name(state: &OpState) -> Option<String> {
-    let isolate = isolate(state);
-    isolate.env.logs.traces().then(|| isolate.version.name.to_string())
+pub(crate) fn op_trace_name(state: &OpState) -> String {
+    isolate(state).version.name.to_string()
 }
 
 /// What is known of an event at its beginning, as JSON: told if the isolate does not live to tell more.
