@@ -1,7 +1,8 @@
 //! A store of objects in a service that speaks S3.
 //!
-//! Conditional writes are the service's own (`If-None-Match: *`, `If-Match`): without them a service is of no use here, so
-//! [`S3Store::open`] tries them and refuses one that ignores them. The service's etags are opaque; content that is known by
+//! Conditional writes are the service's own (`If-None-Match: *`, `If-Match`): [`S3Store::open`] tries them and refuses a service
+//! that ignores them, unless it is told that this one has none ([`S3Options::conditional_writes`]). Then the store is good for
+//! what is known by its hash alone, where two writers write the same. The service's etags are opaque; content that is known by
 //! its hash is verified when it is read ([`atoll_store::blob::get_blob`]).
 
 use atoll_store::blob::{
@@ -39,6 +40,9 @@ pub struct S3Options {
     pub access_key: Option<(String, String)>,
     /// Without TLS, too: for services on this machine or in a trusted network.
     pub allow_http: bool,
+    /// The service obeys `If-None-Match` and `If-Match` where something is written. Without, [`Expect::Absent`] is looked at
+    /// before the write, so of two writers both may succeed, and [`Expect::Etag`] is refused.
+    pub conditional_writes: bool,
 }
 
 impl std::fmt::Debug for S3Options {
@@ -52,6 +56,9 @@ impl std::fmt::Debug for S3Options {
 #[derive(Debug)]
 pub struct S3Store {
     store: AmazonS3,
+    conditions: bool,
+    /// The service knows its etags in `If-Match` without their quotes alone, as Ceph's gateway does.
+    bare_etags: bool,
 }
 
 impl S3Store {
@@ -77,22 +84,31 @@ impl S3Store {
         if let Some((id, secret)) = &options.access_key {
             builder = builder.with_access_key_id(id).with_secret_access_key(secret);
         }
-        let store = Self {
+        let mut store = Self {
             store: builder.build().map_err(|error| failed(&options.bucket, &error))?,
+            conditions: options.conditional_writes,
+            bare_etags: false,
         };
         store.probe().await?;
         Ok(store)
     }
 
-    async fn probe(&self) -> Result<(), BlobError> {
-        let ignored = |what: &str| BlobError::Failed {
-            key: PROBE_KEY.to_owned(),
-            cause: format!(
-                "the service ignores {what}: it cannot be used, because two writers could overwrite each other"
-            )
-            .into(),
+    async fn probe(&mut self) -> Result<(), BlobError> {
+        let ignored = |what: &str| {
+            let cause = format!(
+                "the service ignores {what}: two writers could overwrite each other. If it has no conditional writes, as \
+                 Garage, say so (artifacts.conditional_writes = false)"
+            );
+            let key = PROBE_KEY.to_owned();
+            BlobError::Failed {
+                key,
+                cause: cause.into(),
+            }
         };
-        self.put(PROBE_KEY, Bytes::from_static(b"1"), Expect::Anything).await?;
+        let own = self.put(PROBE_KEY, Bytes::from_static(b"1"), Expect::Anything).await?;
+        if !self.conditions {
+            return self.delete(PROBE_KEY).await;
+        }
         match self.put(PROBE_KEY, Bytes::from_static(b"2"), Expect::Absent).await {
             Err(BlobError::Conflict { .. }) => {}
             Ok(_) => return Err(ignored("If-None-Match")),
@@ -100,9 +116,31 @@ impl S3Store {
         }
         let other = Etag("\"00000000000000000000000000000000\"".into());
         match self.put(PROBE_KEY, Bytes::from_static(b"2"), Expect::Etag(other)).await {
-            Err(BlobError::Conflict { .. }) => self.delete(PROBE_KEY).await,
-            Ok(_) => Err(ignored("If-Match")),
-            Err(other) => Err(other),
+            Err(BlobError::Conflict { .. }) => {}
+            Ok(_) => return Err(ignored("If-Match")),
+            Err(other) => return Err(other),
+        }
+        let again = Bytes::from_static(b"3");
+        if let Err(BlobError::Conflict { .. }) = self.put(PROBE_KEY, again.clone(), Expect::Etag(own.clone())).await {
+            self.bare_etags = true;
+            self.put(PROBE_KEY, again, Expect::Etag(own)).await?;
+        }
+        self.delete(PROBE_KEY).await
+    }
+
+    /// What is left of an expectation once it was looked at, for a service that obeys none.
+    async fn look_before(&self, key: &str, expect: Expect) -> Result<Expect, BlobError> {
+        match expect {
+            Expect::Anything => Ok(expect),
+            Expect::Absent => match self.head(key).await {
+                Ok(_) => Err(BlobError::Conflict { key: key.to_owned() }),
+                Err(BlobError::NotFound { .. }) => Ok(Expect::Anything),
+                Err(error) => Err(error),
+            },
+            Expect::Etag(_) => Err(BlobError::Failed {
+                key: key.to_owned(),
+                cause: "the service has no conditional writes, and this write needs one".into(),
+            }),
         }
     }
 
@@ -156,11 +194,19 @@ impl BlobStore for S3Store {
     async fn put(&self, key: &str, bytes: Bytes, expect: Expect) -> Result<Etag, BlobError> {
         let path = Self::path(key)?;
         check_size(&bytes)?;
+        let expect = if self.conditions {
+            expect
+        } else {
+            self.look_before(key, expect).await?
+        };
         let mode = match expect {
             Expect::Anything => PutMode::Overwrite,
             Expect::Absent => PutMode::Create,
             Expect::Etag(etag) => PutMode::Update(UpdateVersion {
-                e_tag: Some(etag.0.to_string()),
+                e_tag: Some(match self.bare_etags {
+                    true => etag.0.trim_matches('"').to_owned(),
+                    false => etag.0.to_string(),
+                }),
                 version: None,
             }),
         };

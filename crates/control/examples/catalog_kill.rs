@@ -170,6 +170,7 @@ async fn child_main(directory: &Path) -> Result<()> {
     let (_leading, leading) = watch::channel(Some(plane.catalog.clone()));
     let state = ControlState {
         leading,
+        reading: plane.catalog.clone(),
         blobs: Arc::new(plane.blobs),
         trusted: TrustedKeys::new([plane.key.public()]),
         signing: Arc::new(plane.key),

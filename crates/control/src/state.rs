@@ -16,9 +16,11 @@ use tokio::sync::watch;
 
 /// See the module. Shared as an `Arc`.
 pub struct ControlState {
-    /// The catalog while this control plane leads, as the handle that belongs to its epoch; `None`: another one leads, and every
-    /// request is answered 503. A request uses the handle that it found when it began.
+    /// The catalog while this control plane leads, as the handle that belongs to its epoch; `None`: another one leads, and what
+    /// needs a leader is answered 503. A request uses the handle that it found when it began.
     pub leading: watch::Receiver<Option<Catalog>>,
+    /// The catalog to read from, whoever leads. Of no epoch: nothing is changed through it.
+    pub reading: Catalog,
     /// Modules, assets, manifests, signatures.
     pub blobs: Arc<dyn BlobStore>,
     /// Signs artifacts.
@@ -57,6 +59,20 @@ impl fmt::Debug for ControlState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this control plane does not lead; another one does, or none has begun to yet")]
 pub struct NotLeading;
+
+/// A leader's name in the catalog: its address, if it has one that others can use, and its process.
+pub fn leader_name(url: Option<&str>, listens: &dyn fmt::Display, pid: u32) -> String {
+    match url {
+        Some(url) => format!("{url} (process {pid})"),
+        None => format!("{listens} (process {pid})"),
+    }
+}
+
+/// The address in a leader's name.
+pub fn leader_url(name: &str) -> Option<&str> {
+    let url = name.split(' ').next()?;
+    (url.starts_with("https://") || url.starts_with("http://")).then_some(url)
+}
 
 impl ControlState {
     /// The catalog, if this control plane leads.

@@ -77,7 +77,7 @@ pub struct PutValueQuery {
     pub expiration_ttl: Option<u64>,
 }
 
-/// `POST /v1/accounts/{account}/namespaces/{namespace}/values`: many edits at once, in one step on every PoP.
+/// `POST /v1/accounts/{account}/namespaces/{namespace}/values`: many edits at once, accepted whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KvEdits {

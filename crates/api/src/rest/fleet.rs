@@ -163,8 +163,9 @@ pub struct Status {
     pub staged: u64,
     /// Domains below which workers are reached.
     pub domains: Vec<String>,
-    /// How many PoPs are in which state.
-    pub pops: PopCounts,
+    /// How many PoPs are in which state. Told to the platform's own tokens alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pops: Option<PopCounts>,
     /// What needs somebody's attention.
     pub alarms: Vec<Alarm>,
 }

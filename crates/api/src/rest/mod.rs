@@ -66,6 +66,9 @@ pub struct ErrorDetail {
     /// With `missing_blobs`: the SHA-256 of what has to be uploaded first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// With `not_leading`: where the control plane is that leads, if it is known: `https://control.example.com:7070`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
 }
 
 /// A part of a list.

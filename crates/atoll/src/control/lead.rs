@@ -9,6 +9,7 @@ use atoll_backends::{Candidate, Term};
 use atoll_control::authority::Authority;
 use atoll_control::deployer::{self, Board, SteadyClock};
 use atoll_control::pops::{Options, PING, Sessions};
+use atoll_control::state::leader_name;
 use atoll_control::telemetry::Telemetry;
 use atoll_control::{Caller, Catalog};
 use atoll_stdx::{Clock, TaskGroup};
@@ -97,7 +98,13 @@ impl Leading {
     }
 
     async fn term(&self, mut term: Option<Term>, told: &mut bool) -> Result<(), String> {
-        let name = format!("{}:{}", self.running.http, self.running.pid);
+        let url = match self.settings.some_text("http.public_url") {
+            Some(url) => Some(url.trim_end_matches('/').to_owned()),
+            // An address of all addresses is nowhere.
+            None if self.running.http.ip().is_unspecified() => None,
+            None => Some(format!("{}://{}", self.running.scheme, self.running.http)),
+        };
+        let name = leader_name(url.as_deref(), &self.running.http, self.running.pid);
         let failed = |what: &dyn std::fmt::Display| format!("this control plane cannot lead: {what}");
         let (catalog, epoch) = self
             .catalog

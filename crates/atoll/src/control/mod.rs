@@ -141,6 +141,7 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>) -> Result<(), String
     });
     let state = Arc::new(ControlState {
         leading: leading.clone(),
+        reading: catalog.clone(),
         blobs: blobs.clone(),
         trusted: TrustedKeys::new([signing.public()]),
         signing: signing.clone(),

@@ -68,6 +68,7 @@ pub(crate) async fn blobs(settings: &Settings, data: &Path) -> Result<Arc<dyn Bl
                 _ => return Err("artifacts.access_key and artifacts.secret_key go together".to_owned()),
             },
             allow_http: settings.flag("artifacts.allow_http"),
+            conditional_writes: settings.flag("artifacts.conditional_writes"),
         };
         let opened = S3Store::open(&options).await;
         return Ok(Arc::new(opened.map_err(|error| format!("artifacts.url: {error}"))?));

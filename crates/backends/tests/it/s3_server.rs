@@ -67,6 +67,7 @@ impl Server {
             bucket: BUCKET.into(),
             access_key: Some((ACCESS_KEY.into(), SECRET_KEY.into())),
             allow_http: true,
+            conditional_writes: true,
         }
     }
 }

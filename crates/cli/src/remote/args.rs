@@ -165,7 +165,7 @@ pub struct UploadArgs {
     /// Write the modules into this directory.
     #[arg(long, value_name = "DIR")]
     pub outdir: Option<PathBuf>,
-    /// A file of secrets that the version gets: JSON ({\"NAME\": \"value\"}) or lines NAME=value.
+    /// A file of secrets that the version gets: JSON ({"NAME": "value"}) or lines NAME=value.
     #[arg(long, value_name = "FILE")]
     pub secrets_file: Option<PathBuf>,
     /// Let the version have these secrets of the one before and no others; may be repeated. Without it, it has all of them.

@@ -15,6 +15,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The most bytes of an answer that is read whole.
@@ -168,6 +169,8 @@ pub(crate) struct Client {
     http: reqwest::Client,
     place: Place,
     retries: Retries,
+    /// The control plane that leads, once another one has named it.
+    leader: Arc<Mutex<Option<Url>>>,
 }
 
 /// How a request that got no answer ended.
@@ -202,7 +205,12 @@ impl Client {
         let http = builder.build().map_err(|error| {
             CommandError::new("internal", format!("the HTTP client cannot be made: {}", chain(&error)))
         })?;
-        Ok(Self { http, place, retries })
+        Ok(Self {
+            http,
+            place,
+            retries,
+            leader: Arc::default(),
+        })
     }
 
     pub fn place(&self) -> &Place {
@@ -220,13 +228,27 @@ impl Client {
 
     /// Sends it, and asks again as long as [`Retries`] says. Gives back an answer that is no error.
     pub async fn send(&self, request: &Request) -> Result<Response> {
-        let url = self.url(request)?;
         let mut wait = self.retries.first;
         let mut attempt = 1;
         loop {
             let last = attempt >= self.retries.attempts;
+            let (url, followed) = self.url(request)?;
             let pause = match self.once(request, &url).await {
                 Ok(response) if response.status().is_success() => return Ok(response),
+                // It has done nothing, and says who would.
+                Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE && !last => {
+                    let after = retry_after(response.headers());
+                    let (status, headers) = (response.status(), response.headers().clone());
+                    let bytes = self.body(response).await?;
+                    if after.is_some_and(|after| after > self.retries.longest) {
+                        return Err(self.refused(status, &headers, &bytes, request, after));
+                    }
+                    if self.follow(&bytes, &url) {
+                        attempt += 1;
+                        continue;
+                    }
+                    after
+                }
                 Ok(response) => {
                     let status = response.status();
                     let later = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
@@ -235,6 +257,11 @@ impl Client {
                         return Err(self.refusal(response, request, after).await);
                     }
                     after
+                }
+                // Who led may be gone: the one that was named first is asked who does now.
+                Err(Lost::NotConnected(_)) if followed && !last => {
+                    self.lead(None);
+                    None
                 }
                 Err(Lost::NotConnected(error)) if last => return Err(self.unreachable(&error)),
                 Err(Lost::Midway(error)) if last || error.is_timeout() => return Err(self.no_answer(&error, request)),
@@ -248,19 +275,49 @@ impl Client {
 
     /// Sends it once, and gives back what a worker answered, whatever its status.
     pub async fn exchange(&self, request: &Request) -> Result<Response> {
-        let url = self.url(request)?;
+        let (url, followed) = self.url(request)?;
         match self.once(request, &url).await {
             Ok(response) if response.headers().contains_key(INVOKED) => Ok(response),
-            Ok(response) if !response.status().is_success() => Err(self.refusal(response, request, None).await),
+            Ok(response) if !response.status().is_success() => {
+                let (status, headers) = (response.status(), response.headers().clone());
+                let bytes = self.body(response).await?;
+                if status == StatusCode::SERVICE_UNAVAILABLE && !followed && self.follow(&bytes, &url) {
+                    return Box::pin(self.exchange(request)).await;
+                }
+                Err(self.refused(status, &headers, &bytes, request, None))
+            }
             Ok(_) => Err(self.malformed(b"", "no worker is said to have answered", request)),
             Err(Lost::NotConnected(error)) => Err(self.unreachable(&error)),
             Err(Lost::Midway(error)) => Err(self.no_answer(&error, request)),
         }
     }
 
-    /// Where it goes.
-    fn url(&self, request: &Request) -> Result<Url> {
-        let mut url = self.place.control.clone();
+    fn lead(&self, leader: Option<Url>) {
+        // One assignment.
+        *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader;
+    }
+
+    /// Goes to the control plane that leads, if the answer of one that does not names it; whether it did. The one that named
+    /// it has the token already; over a connection that others can read it is not sent where it was not before.
+    fn follow(&self, answer: &[u8], asked: &Url) -> bool {
+        let named = serde_json::from_slice::<ErrorBody>(answer).ok();
+        let named = named.filter(|body| body.error.code == "not_leading");
+        let Some(leader) = named.and_then(|body| Url::parse(&body.error.leader?).ok()) else {
+            return false;
+        };
+        let as_safe = leader.scheme() == "https" || (leader.scheme() == "http" && asked.scheme() == "http");
+        if !as_safe || leader.origin() == asked.origin() {
+            return false;
+        }
+        self.lead(Some(leader));
+        true
+    }
+
+    /// Where it goes, and whether that is a leader that was named.
+    fn url(&self, request: &Request) -> Result<(Url, bool)> {
+        let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let followed = leader.is_some();
+        let mut url = leader.unwrap_or_else(|| self.place.control.clone());
         url.set_path(&request.path);
         url.set_query(request.query.as_deref());
         // A part of dots alone is a way up, however it is written (WHATWG URL, "double-dot URL path segment").
@@ -269,7 +326,7 @@ impl Client {
                 "a name of dots alone, or of nothing, cannot be asked for",
             ));
         }
-        Ok(url)
+        Ok((url, followed))
     }
 
     async fn once(&self, request: &Request, url: &Url) -> Result<Response, Lost> {
@@ -400,10 +457,20 @@ impl Client {
     async fn refusal(&self, response: Response, request: &Request, after: Option<Duration>) -> CommandError {
         let status = response.status();
         let headers = response.headers().clone();
-        let bytes = match self.body(response).await {
-            Ok(bytes) => bytes,
-            Err(error) => return error,
-        };
+        match self.body(response).await {
+            Ok(bytes) => self.refused(status, &headers, &bytes, request, after),
+            Err(error) => error,
+        }
+    }
+
+    fn refused(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        bytes: &[u8],
+        request: &Request,
+        after: Option<Duration>,
+    ) -> CommandError {
         let exit = match status.as_u16() {
             401 | 403 => REFUSED,
             404 => NOT_THERE,
@@ -411,7 +478,7 @@ impl Client {
             429 | 500.. => UNREACHABLE,
             _ => super::failure::FAILED,
         };
-        let mut error = match serde_json::from_slice::<ErrorBody>(&bytes) {
+        let mut error = match serde_json::from_slice::<ErrorBody>(bytes) {
             Ok(ErrorBody {
                 error: ErrorDetail {
                     code, message, hint, ..
@@ -431,7 +498,7 @@ impl Client {
             }
             Err(_) => {
                 let what = format!("answered {} {} with status {status}", request.method, request.path);
-                self.malformed(&bytes, &what, request)
+                self.malformed(bytes, &what, request)
             }
         };
         error.exit = if error.code == "malformed" { UNREACHABLE } else { exit };

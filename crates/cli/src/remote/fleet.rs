@@ -153,24 +153,25 @@ pub(crate) async fn status(context: &Context) -> Result<u8> {
     let control = client.place().control.to_string();
     context.print(json!({"control": control, "status": json}), || {
         let pops = status.pops;
+        let counted = pops.map_or_else(
+            || "told to the platform's own tokens alone, as are alarms".to_owned(),
+            |pops| format!("{} alive, {} draining, {} gone", pops.alive, pops.draining, pops.gone),
+        );
         let mut text = format!(
             "control plane   {control} release {}, led by {} (epoch {})\n\
              configuration   revision {}, publication {}, {} on the way\n\
-             PoPs            {} alive, {} draining, {} gone\n",
+             PoPs            {counted}\n",
             printable(&status.release),
             printable(&status.leader),
             status.epoch,
             status.revision,
             status.publication,
             count(usize::try_from(status.staged).unwrap_or(usize::MAX), "change"),
-            pops.alive,
-            pops.draining,
-            pops.gone
         );
         if !status.domains.is_empty() {
             text.push_str(&format!("workers below   {}\n", printable(&status.domains.join(", "))));
         }
-        if status.alarms.is_empty() {
+        if status.alarms.is_empty() && pops.is_some() {
             text.push_str("alarms          none\n");
         }
         for alarm in &status.alarms {
@@ -182,7 +183,7 @@ pub(crate) async fn status(context: &Context) -> Result<u8> {
                 printable(&alarm.code)
             ));
         }
-        if pops.alive == 0 {
+        if pops.is_some_and(|pops| pops.alive == 0) {
             text.push_str(
                 "\nno PoP is connected: nothing new reaches them. `atoll pops list` shows when they were heard last\n",
             );

@@ -5,9 +5,11 @@ use super::Api;
 use super::context::{Context, Reply, foreign};
 use super::error::ApiError;
 use crate::catalog::Identity;
+use crate::state::NotLeading;
 use atoll_api::rest;
 use atoll_model::{Action, BlobHash, Resource, TenantId, WorkerName};
 use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
@@ -119,6 +121,8 @@ pub(crate) struct Endpoint {
     pub gives: Answer,
     pub status: StatusCode,
     pub time_max: Duration,
+    /// It needs what the leader alone has: sessions with PoPs, what they tell. Other reads are answered by every control plane.
+    pub led: bool,
     pub handler: Handler,
 }
 
@@ -148,6 +152,7 @@ impl Endpoint {
             gives: Answer::Json(shape::<T>()),
             status: StatusCode::OK,
             time_max: REQUEST_MAX,
+            led: false,
             handler: Arc::new(move |context| Box::pin(handler(context))),
         }
     }
@@ -219,6 +224,12 @@ impl Endpoint {
         self
     }
 
+    /// The leader alone can answer it.
+    pub fn led(mut self) -> Self {
+        self.led = true;
+        self
+    }
+
     /// Its route.
     pub fn route(self) -> axum::routing::MethodRouter<Arc<Api>> {
         // Methods of the table are all such as the router knows.
@@ -226,12 +237,20 @@ impl Endpoint {
         let endpoint = Arc::new(self);
         on(
             filter,
-            move |State(api): State<Arc<Api>>, path: RawPathParams, request: Request| {
-                let path = path
-                    .iter()
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .collect();
-                async move { endpoint.answer(api, path, request).await }
+            move |State(api): State<Arc<Api>>,
+                  path: Result<RawPathParams, RawPathParamsRejection>,
+                  request: Request| {
+                let path = path.map(|path| {
+                    let parts = path.iter();
+                    parts.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+                });
+                async move {
+                    match path {
+                        Ok(path) => endpoint.answer(api, path, request).await,
+                        // Percent-encoded bytes that are no UTF-8.
+                        Err(error) => ApiError::invalid(format!("the path is refused: {error}")).into_response(),
+                    }
+                }
             },
         )
     }
@@ -290,7 +309,11 @@ impl Endpoint {
         seen: &mut Option<Identity>,
     ) -> Reply {
         let (parts, body) = request.into_parts();
-        let catalog = api.state.catalog()?;
+        let catalog = match api.state.catalog() {
+            Ok(catalog) => catalog,
+            Err(_) if self.method == Method::GET && !self.led => api.state.reading.clone(),
+            Err(NotLeading) => return Err(super::error::not_leading(&api.state).await),
+        };
         let who = match self.need {
             // Nobody's endpoints do not ask who it is.
             Need::Nobody => Identity {

@@ -3,7 +3,7 @@
 use crate::catalog::CatalogError;
 use crate::fleet::PopsError;
 use crate::preflight::{PreflightError, PreflightErrorKind};
-use crate::state::NotLeading;
+use crate::state::{ControlState, NotLeading, leader_url};
 use crate::upload::UploadError;
 use atoll_api::rest::{ErrorBody, ErrorDetail};
 use atoll_store::artifact::ArtifactError;
@@ -13,6 +13,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use std::time::Duration;
 
 /// A request that was not done.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct ApiError {
     pub hint: Option<String>,
     /// Blobs that have to be uploaded first.
     pub missing: Box<[String]>,
+    /// Where the control plane is that leads.
+    pub leader: Option<String>,
     /// After how many seconds to try again.
     pub retry_after_s: Option<u32>,
     /// What the log says and the client is not told.
@@ -42,6 +45,7 @@ impl ApiError {
             message: message.into(),
             hint: None,
             missing: Box::default(),
+            leader: None,
             retry_after_s: None,
             cause: None,
         }
@@ -103,6 +107,7 @@ impl IntoResponse for ApiError {
                 message: self.message,
                 hint: self.hint,
                 missing: self.missing.into_vec(),
+                leader: self.leader,
             },
         };
         let mut response = (self.status, Json(body)).into_response();
@@ -238,6 +243,24 @@ impl From<PopsError> for ApiError {
             PopsError::Failed(_) => Self::internal(message),
             PopsError::Catalog(error) => error.into(),
         }
+    }
+}
+
+/// How long it may take to find out who leads, for an answer that does without it.
+const LEADER_MAX: Duration = Duration::from_secs(1);
+
+/// What this control plane says while another one leads: with that one's address, if the catalog has it.
+pub(crate) async fn not_leading(state: &ControlState) -> ApiError {
+    let error = ApiError::from(NotLeading);
+    match tokio::time::timeout(LEADER_MAX, state.reading.leader()).await {
+        Ok(Ok((name, _))) => match leader_url(&name) {
+            Some(url) => ApiError {
+                leader: Some(url.to_owned()),
+                ..error.hint(format!("{url} leads, or did lately: ask there"))
+            },
+            None => error,
+        },
+        _ => error,
     }
 }
 

@@ -33,6 +33,16 @@ fn text() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).build().into()
 }
 
+/// An idempotency key: 1 to 255 printable ASCII characters.
+fn key() -> RefOr<Schema> {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(255))
+        .pattern(Some("^[\\x20-\\x7e]+$"));
+    schema.build().into()
+}
+
 fn permission(need: Need) -> Option<String> {
     let words = |resource: atoll_model::Resource, action: atoll_model::Action| {
         atoll_model::Permission::on(resource, action).to_string()
@@ -133,7 +143,7 @@ pub fn document() -> OpenApi {
                 .parameter_in(ParameterIn::Header)
                 .required(Required::False)
                 .description(Some("Names the request, so that it is done once."))
-                .schema(Some(text()));
+                .schema(Some(key()));
             operation = operation.parameter(parameter.build());
         }
         let body = match (&endpoint.takes, endpoint.body) {

@@ -148,6 +148,7 @@ impl Bench {
         let (leads, leading) = watch::channel(Some(catalog.clone()));
         let state = Arc::new(ControlState {
             leading,
+            reading: catalog.clone(),
             blobs: blobs.clone(),
             signing: Arc::new(signing),
             trusted: trusted.clone(),

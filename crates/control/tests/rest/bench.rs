@@ -165,6 +165,7 @@ impl Bench {
         let (leading, receiver) = watch::channel(Some(catalog.clone()));
         let state = ControlState {
             leading: receiver,
+            reading: catalog.clone(),
             blobs: blobs.clone(),
             trusted: TrustedKeys::new([key.public()]),
             signing: key,

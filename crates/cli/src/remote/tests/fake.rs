@@ -57,6 +57,7 @@ impl Answer {
             message: message.to_owned(),
             hint: None,
             missing: Vec::new(),
+            leader: None,
         };
         Self {
             status,

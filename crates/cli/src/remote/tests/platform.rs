@@ -39,11 +39,11 @@ async fn pops_and_status() {
         publication: 41,
         staged: 1,
         domains: vec!["localhost".to_owned()],
-        pops: rest::PopCounts {
+        pops: Some(rest::PopCounts {
             alive: 0,
             draining: 0,
             gone: 3,
-        },
+        }),
         alarms: vec![rest::Alarm {
             since_ms: NOW_MS - 5_000,
             code: "config_rejected".to_owned(),

@@ -89,6 +89,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             read,
             keys,
         )
+        .led()
         .asks::<KeysQuery>(),
         Endpoint::new::<Empty, _>(
             Method::GET,
@@ -98,6 +99,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             read,
             value,
         )
+        .led()
         .other("application/octet-stream"),
         Endpoint::new::<KvAccepted, _>(
             Method::PUT,
@@ -121,7 +123,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             Method::POST,
             "/v1/accounts/{account}/namespaces/{namespace}/values",
             "editValues",
-            "Puts and removes many values at once, in one step on every PoP.",
+            "Puts and removes many values at once. Accepted whole or not at all; every PoP applies all of it, key by key.",
             write,
             edit,
         )

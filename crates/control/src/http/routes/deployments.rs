@@ -41,7 +41,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "A deployment, with how far it is.",
             read,
             get,
-        ),
+        )
+        .led(),
         Endpoint::new::<Deployment, _>(
             Method::POST,
             "/v1/accounts/{account}/workers/{worker}/rollback",

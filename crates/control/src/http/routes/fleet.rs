@@ -21,7 +21,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Every PoP that ever joined, by name.",
             Need::Platform(Resource::Pop, Action::Read),
             pops,
-        ),
+        )
+        .led(),
         Endpoint::new::<Empty, _>(
             Method::DELETE,
             "/v1/pops/{name}",
@@ -47,7 +48,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "Whose certificates count between nodes, and which PoPs have one of the authority that signs.",
             Need::Platform(Resource::Pop, Action::Read),
             authority,
-        ),
+        )
+        .led(),
         Endpoint::new::<Authority, _>(
             Method::POST,
             "/v1/authority",
@@ -64,7 +66,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "The state of the whole. PoPs and alarms are told to the platform's own tokens alone.",
             Need::Token,
             status,
-        ),
+        )
+        .led(),
     ]
 }
 
@@ -120,8 +123,9 @@ async fn status(context: Context) -> Reply {
     let (leader, epoch) = catalog.leader().await?;
     let (head, fleet) = (catalog.config_head().await?, state.pops.state().await?);
     let platform = context.who.account.is_none();
-    let mut pops = PopCounts::default();
+    let mut pops = None;
     if platform {
+        let pops = pops.insert(PopCounts::default());
         for pop in state.pops.pops().await? {
             match pop.state {
                 PopState::Alive => pops.alive += 1,

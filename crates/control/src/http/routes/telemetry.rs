@@ -37,6 +37,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             read,
             tail,
         )
+        .led()
         .asks::<TailQuery>()
         .lines::<TailLine>(),
         Endpoint::new::<Logs, _>(
@@ -47,6 +48,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             read,
             logs,
         )
+        .led()
         .asks::<LogsQuery>(),
         Endpoint::new::<Metrics, _>(
             Method::GET,
@@ -56,6 +58,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             read,
             metrics,
         )
+        .led()
         .asks::<MetricsQuery>(),
     ]
 }
