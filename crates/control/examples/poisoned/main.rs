@@ -152,6 +152,7 @@ impl Api {
         let signing = SigningKey::from_pkcs8(&SigningKey::generate()?)?;
         let state = ControlState {
             leading: watched,
+            reading: ground.catalog.clone(),
             blobs: Arc::new(ground.blobs.clone()),
             trusted: TrustedKeys::new([ground.signing.public()]),
             signing: Arc::new(signing),
