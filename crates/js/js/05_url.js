@@ -16,6 +16,26 @@ core.ops.op_url_parse_with_base = (href, base, components) => {
   return parseWithBase(href, base, components);
 };
 
+// Most queries have nothing to decode: taken apart here they need no call of the host.
+const parseSearchParams = core.ops.op_url_parse_search_params;
+const DECODED = /[^\x20-\x7e]|[%+]/;
+
+core.ops.op_url_parse_search_params = (text, bytes) => {
+  if (typeof text !== "string" || DECODED.test(text)) return parseSearchParams(text, bytes);
+  const list = [];
+  for (let start = 0; start < text.length;) {
+    let end = text.indexOf("&", start);
+    if (end < 0) end = text.length;
+    if (end > start) {
+      const pair = text.slice(start, end);
+      const sign = pair.indexOf("=");
+      list.push(sign < 0 ? [pair, ""] : [pair.slice(0, sign), pair.slice(sign + 1)]);
+    }
+    start = end + 1;
+  }
+  return list;
+};
+
 // The library counts the brackets of an address in a pattern's host without a sign: one closed that was not opened ends the
 // process where arithmetic is checked. Such a host is none, and is refused here.
 const parsePattern = core.ops.op_urlpattern_parse;
