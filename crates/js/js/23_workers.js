@@ -62,8 +62,9 @@ const ILLEGAL = Symbol("illegal constructor");
 // Kind of failure; src/ops/event.rs has the same number.
 const EXCEPTION = 0;
 
-// Events that are not over, by id.
-const open = new Map();
+// The newest of the events that are not over; each knows its neighbours. They are looked up hardly ever: a Map would be changed,
+// shrunk and made anew for every event.
+let newest = null;
 
 // The third argument of a handler. The event lasts until its handler is done, its response's stream has been read and what
 // was given to waitUntil is settled; each of these holds it.
@@ -82,6 +83,10 @@ class ExecutionContext {
   #account;
   // Only waitUntil holds it, and the host was told.
   #inBackground = false;
+  // The host was told that it is over.
+  #told = false;
+  #newer = null;
+  #older = newest;
 
   constructor(key, props, depth, id) {
     if (key !== ILLEGAL) throw new TypeError("Illegal constructor");
@@ -90,6 +95,8 @@ class ExecutionContext {
     this.exports = exports;
     this.#depth = depth;
     this.#id = id;
+    if (newest !== null) newest.#newer = this;
+    newest = this;
   }
 
   // What is taken off its object (const { waitUntil } = ctx) has lost its event.
@@ -163,16 +170,31 @@ class ExecutionContext {
     const ends = this.#ends;
     if (ends === null) return;
     this.#ends = null;
-    const { id } = this.#account;
-    open.delete(id);
+    const newer = this.#newer;
+    const older = this.#older;
+    if (newer === null) newest = older;
+    else newer.#older = older;
+    if (older !== null) older.#newer = newer;
+    this.#newer = this.#older = null;
     for (const end of ends) end();
-    op_event_over(id);
+    if (!this.#told) op_event_over(this.#account.id);
+  }
+
+  // Whether it is over with its answer, which is about to be given: that can tell the host of both.
+  static endsWithAnswer(ctx) {
+    return ctx.#holders === 1 && ctx.#ends !== null && ctx.#ends.length === 0;
+  }
+
+  // It did.
+  static told(ctx) {
+    ctx.#told = true;
   }
 
   // Its time is up: what it began is ended, and nothing waits for it any more.
   static expire(id) {
-    const ctx = open.get(id);
-    if (ctx === undefined) return;
+    let ctx = newest;
+    while (ctx !== null && ctx.#account.id !== id) ctx = ctx.#older;
+    if (ctx === null) return;
     ctx.#id = null;
     ctx.#account.end();
     ctx.#end();
@@ -225,9 +247,9 @@ class ExecutionContext {
 
 const {
   account: eventAccount, answered: eventAnswered, asking: eventAsking, depth: eventDepth, end: endEvent, expire: expireEvent, hold: holdEvent, onEnd: onEventEnd,
-  over: eventOver, passesThrough, release: releaseEvent, serving: eventServing,
+  endsWithAnswer: endsEvent, over: eventOver, passesThrough, release: releaseEvent, serving: eventServing, told: eventTold,
 } = ExecutionContext;
-for (const name of ["account", "expire", "answered", "asking", "depth", "end", "hold", "onEnd", "over", "passesThrough", "release", "serving"]) {
+for (const name of ["account", "expire", "answered", "asking", "depth", "end", "endsWithAnswer", "hold", "onEnd", "over", "passesThrough", "release", "serving", "told"]) {
   delete ExecutionContext[name];
 }
 
@@ -245,9 +267,7 @@ function endCurrentEvent(error) {
 }
 
 function newEvent(id, props, depth) {
-  const ctx = new ExecutionContext(ILLEGAL, props, depth, id);
-  open.set(id, ctx);
-  return ctx;
+  return new ExecutionContext(ILLEGAL, props, depth, id);
 }
 
 function waitUntil(promise) {
@@ -305,6 +325,7 @@ function unbuiltBinding(name, kind, target) {
 return {
   abortIsolate,
   endCurrentEvent,
+  endsEvent,
   eventOver,
   currentEnv,
   currentExports,
@@ -315,6 +336,7 @@ return {
   eventAsking,
   eventDepth,
   eventServing,
+  eventTold,
   ExecutionContext,
   expireEvent,
   exports,

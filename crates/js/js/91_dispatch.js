@@ -36,7 +36,7 @@ const { AnalyticsEngineDataset, Ratelimit, StoreSecret } = core.loadExtScript("e
 const { limitBuffers } = core.loadExtScript("ext:atoll_js/04_buffer.js");
 const { limitMemories } = core.loadExtScript("ext:atoll_js/04_wasm.js");
 const { readLimits, enter } = core.loadExtScript("ext:atoll_js/03_account.js");
-const { env, eventAccount, eventAnswered, eventOver, expireEvent, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
+const { endsEvent, env, eventAccount, eventAnswered, eventOver, eventTold, expireEvent, exports, holdEvent, newEvent, passesThrough, releaseEvent, unbuiltBinding, WorkerEntrypoint } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { HandlerObject, serve } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { decodeProps, makeLoopback, serviceBinding } = core.loadExtScript("ext:atoll_js/32_service.js");
 const { beginScript, scriptHandlers, takesException } = core.loadExtScript("ext:atoll_js/33_script.js");
@@ -51,6 +51,12 @@ const { hideInternals } = core.loadExtScript("ext:atoll_js/43_surface.js");
 const EXCEPTION = 0;
 const BAD_RESPONSE = 1;
 const NO_HANDLER = 2;
+
+// Methods that come as numbers; src/instance.rs has the same.
+const METHODS = ["GET", "HEAD", "POST"];
+// Flags of an answer; src/ops/event.rs has the same.
+const MANUAL_ENCODING = 1;
+const LAST = 2;
 
 // The exports, once the modules have been evaluated: the default one, and all that can be an entrypoint by name.
 let entry;
@@ -185,6 +191,7 @@ function dispatchFetch(id, source, method, url, hasBody, info) {
   const outer = getAsyncContext();
   setAsyncContext(frameOf(ctx));
   try {
+    if (typeof method === "number") method = METHODS[method];
     const request = requestFromNative(source, method, url, hasBody ? Body.native(source) : null, id);
     traceEvent(ctx, info, () => ({
       request: { url: request.url, method: request.method, headers: Object.fromEntries(request.headers), cf: request.cf },
@@ -257,16 +264,23 @@ function respond(id, response, ctx) {
     respondWebSocket(id, wire, webSocket, ctx);
     return;
   }
+  const flags = manualEncoding ? MANUAL_ENCODING : 0;
   if (body === null) {
-    op_respond_empty(id, status, statusText, wire, manualEncoding);
+    const ends = endsEvent(ctx);
+    op_respond_empty(id, status, statusText, wire, ends ? flags | LAST : flags);
+    if (ends) eventTold(ctx);
     return;
   }
   if (body.isUnusable) throw new TypeError(USED);
   const { kind, value } = body.spend();
-  if (kind === TEXT) op_respond_text(id, status, statusText, wire, manualEncoding, value);
-  else if (kind === BYTES) op_respond_bytes(id, status, statusText, wire, manualEncoding, value);
-  else if (kind === NATIVE) op_respond_native(id, status, statusText, wire, manualEncoding, value);
-  else {
+  if (kind === TEXT || kind === BYTES || kind === NATIVE) {
+    const ends = endsEvent(ctx);
+    const last = ends ? flags | LAST : flags;
+    if (kind === TEXT) op_respond_text(id, status, statusText, wire, last, value);
+    else if (kind === BYTES) op_respond_bytes(id, status, statusText, wire, last, value);
+    else op_respond_native(id, status, statusText, wire, last, value);
+    if (ends) eventTold(ctx);
+  } else {
     const sender = op_respond_stream(id, status, statusText, wire, manualEncoding, body.length ?? -1);
     holdEvent(ctx);
     pump(value, sender).catch((error) => op_report_exception(error)).then(() => releaseEvent(ctx));

@@ -32,6 +32,7 @@ use atoll_worker::{
 };
 use deno_core::error::{CoreError, CoreErrorKind};
 use deno_core::{JsRuntime, PollEventLoopOptions, v8};
+use http::Method;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -49,6 +50,9 @@ const OFFER_AFTER_TURNS: u32 = 64;
 
 /// The compatibility flag by which modules may make code from text while they are evaluated.
 const EVAL_AT_STARTUP: &str = "allow_eval_during_startup";
+
+/// Methods that a number stands for, as `js/91_dispatch.js` has them.
+const METHODS: [Method; 3] = [Method::GET, Method::HEAD, Method::POST];
 
 type Evaluation = Pin<Box<dyn Future<Output = Result<(), CoreError>>>>;
 
@@ -356,12 +360,14 @@ impl JsInstance {
 
     fn run_fetch(&mut self, id: u32, ctx: atoll_worker::EventContext, request: Request) -> Result<(), JsException> {
         let traced = self.state.env.logs.traces();
-        let function = self.bridge.fetch.clone();
         deno_core::scope!(scope, self.runtime);
         let has_body = !matches!(request.body, Body::Empty);
         let event = id;
         let id = v8::Integer::new_from_unsigned(scope, id).into();
-        let method = one_byte(scope, request.head.method.as_str());
+        let method = match METHODS.iter().position(|known| *known == request.head.method) {
+            Some(place) => v8::Integer::new_from_unsigned(scope, place as u32).into(),
+            None => one_byte(scope, request.head.method.as_str()),
+        };
         let url = one_byte(scope, &request.head.url);
         let has_body = v8::Boolean::new(scope, has_body).into();
         let entry = entry_of(scope, &ctx.entry, traced);
@@ -375,7 +381,7 @@ impl JsInstance {
             }
             deno_core::cppgc::make_cppgc_object(scope, source).into()
         };
-        call(scope, &function, &[id, source, method, url, has_body, entry])
+        call(scope, &self.bridge.fetch, &[id, source, method, url, has_body, entry])
     }
 
     fn run_rpc(&mut self, id: u32, entry: &Entry, link: RpcLink) -> Result<(), JsException> {

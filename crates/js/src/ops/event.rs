@@ -71,6 +71,16 @@ pub(crate) fn op_isolate_abort(state: &OpState, #[string] reason: &str) {
     }
 }
 
+/// What most answers say of themselves: nothing is copied for it.
+fn known_value(value: &[u8]) -> Option<HeaderValue> {
+    match value {
+        b"text/plain;charset=UTF-8" => Some(HeaderValue::from_static("text/plain;charset=UTF-8")),
+        b"application/json" => Some(HeaderValue::from_static("application/json")),
+        b"text/html;charset=UTF-8" => Some(HeaderValue::from_static("text/html;charset=UTF-8")),
+        _ => None,
+    }
+}
+
 /// The list in a wire string. JavaScript has checked names and values; what it let through and HTTP does not (control
 /// characters in values) is the worker's error.
 pub(crate) fn headers_from_wire(wire: &[u8]) -> Result<HeaderMap, JsErrorBox> {
@@ -83,7 +93,8 @@ pub(crate) fn headers_from_wire(wire: &[u8]) -> Result<HeaderMap, JsErrorBox> {
         let show = || String::from_utf8_lossy(name).into_owned();
         let header = HeaderName::from_bytes(name)
             .map_err(|_| JsErrorBox::type_error(format!("Invalid header name \"{}\".", show())))?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| {
+        let value = known_value(value).map_or_else(|| HeaderValue::from_bytes(value), Ok);
+        let value = value.map_err(|_| {
             JsErrorBox::type_error(format!(
                 "Invalid value of header \"{}\": it holds a control character.",
                 show()
@@ -184,6 +195,18 @@ fn answer(state: &OpState, id: u32, head: ResponseHead, body: Body, websocket: O
     isolate(state).answer(id, Ok(Outcome::Fetch(response)));
 }
 
+/// Flags of an answer, as `js/91_dispatch.js` has them: the worker has encoded the body itself; nothing else holds the event,
+/// which is over with this.
+const MANUAL_ENCODING: u32 = 1;
+const LAST: u32 = 2;
+
+fn respond(state: &OpState, id: u32, flags: u32, head: ResponseHead, body: Body) {
+    answer(state, id, head, body, None);
+    if flags & LAST != 0 {
+        isolate(state).over(id);
+    }
+}
+
 /// Answers with text.
 #[op2(fast)]
 pub(crate) fn op_respond_text(
@@ -193,12 +216,12 @@ pub(crate) fn op_respond_text(
     #[smi] status: u16,
     #[string] status_text: String,
     #[string(onebyte)] headers: Cow<'_, [u8]>,
-    manual_encoding: bool,
+    #[smi] flags: u32,
     content: v8::Local<'_, v8::String>,
 ) -> Result<(), JsErrorBox> {
-    let head = head(status, status_text, &headers, manual_encoding)?;
+    let head = head(status, status_text, &headers, flags & MANUAL_ENCODING != 0)?;
     let content = Bytes::from(text(scope, content));
-    answer(state, id, head, Body::Full(content), None);
+    respond(state, id, flags, head, Body::Full(content));
     Ok(())
 }
 
@@ -210,11 +233,11 @@ pub(crate) fn op_respond_bytes(
     #[smi] status: u16,
     #[string] status_text: String,
     #[string(onebyte)] headers: Cow<'_, [u8]>,
-    manual_encoding: bool,
+    #[smi] flags: u32,
     #[buffer] bytes: &[u8],
 ) -> Result<(), JsErrorBox> {
-    let head = head(status, status_text, &headers, manual_encoding)?;
-    answer(state, id, head, Body::Full(Bytes::copy_from_slice(bytes)), None);
+    let head = head(status, status_text, &headers, flags & MANUAL_ENCODING != 0)?;
+    respond(state, id, flags, head, Body::Full(Bytes::copy_from_slice(bytes)));
     Ok(())
 }
 
@@ -226,10 +249,10 @@ pub(crate) fn op_respond_empty(
     #[smi] status: u16,
     #[string] status_text: String,
     #[string(onebyte)] headers: Cow<'_, [u8]>,
-    manual_encoding: bool,
+    #[smi] flags: u32,
 ) -> Result<(), JsErrorBox> {
-    let head = head(status, status_text, &headers, manual_encoding)?;
-    answer(state, id, head, Body::Empty, None);
+    let head = head(status, status_text, &headers, flags & MANUAL_ENCODING != 0)?;
+    respond(state, id, flags, head, Body::Empty);
     Ok(())
 }
 
@@ -241,11 +264,11 @@ pub(crate) fn op_respond_native(
     #[smi] status: u16,
     #[string] status_text: String,
     #[string(onebyte)] headers: Cow<'_, [u8]>,
-    manual_encoding: bool,
+    #[smi] flags: u32,
     #[cppgc] source: &Source,
 ) -> Result<(), JsErrorBox> {
-    let head = head(status, status_text, &headers, manual_encoding)?;
-    answer(state, id, head, source.take(), None);
+    let head = head(status, status_text, &headers, flags & MANUAL_ENCODING != 0)?;
+    respond(state, id, flags, head, source.take());
     Ok(())
 }
 
