@@ -253,13 +253,25 @@ function noHandler(name) {
   return `Handler does not export a ${name}() function.`;
 }
 
+// Most answers say no more of themselves than the last one did.
+let lastType = "";
+let lastWire = "";
+
+function typeToWire(type) {
+  if (type !== lastType) {
+    lastWire = `content-type\0${type}`;
+    lastType = type;
+  }
+  return lastWire;
+}
+
 function respond(id, response, ctx) {
   if (!isResponse(response)) {
     throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
   }
   const { status, statusText, headers, contentType, body, webSocket, manualEncoding } = responseParts(response);
   if (status === 0) throw new TypeError("Response.error() cannot be sent to a client.");
-  const wire = headers !== null ? headersToWire(headers) : contentType !== null ? `content-type\0${contentType}` : "";
+  const wire = headers !== null ? headersToWire(headers) : contentType !== null ? typeToWire(contentType) : "";
   if (webSocket !== null) {
     respondWebSocket(id, wire, webSocket, ctx);
     return;
