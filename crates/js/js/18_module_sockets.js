@@ -1,6 +1,11 @@
 // What `import ... from "cloudflare:sockets"` sees.
 (function () {
 const { core } = __bootstrap;
-const { connect } = core.loadExtScript("ext:atoll_js/17_sockets.js");
-return { connect };
+const { later } = core.loadExtScript("ext:atoll_js/02_later.js");
+return {
+  // Looked at when a worker imports it.
+  get connect() {
+    return later("ext:atoll_js/17_sockets.js").connect;
+  },
+};
 })();

@@ -662,7 +662,7 @@ function serve(link, event, target, onClose) {
   session.onClose = onClose;
 }
 
-// Takes connections: set by 32_service_connect.js.
+// Takes connections: set by 32_service.js.
 let accept;
 
 function setAcceptor(acceptor) {

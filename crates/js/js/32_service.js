@@ -24,11 +24,17 @@ const { responseFromNative } = core.loadExtScript("ext:atoll_js/14_response.js")
 const { fetchData, pump } = core.loadExtScript("ext:atoll_js/15_fetch.js");
 const { webSocketFromNative } = core.loadExtScript("ext:atoll_js/20_websocket.js");
 const { eventDepth } = core.loadExtScript("ext:atoll_js/23_workers.js");
-const { remoteError, serviceProperty, waitsFor } = core.loadExtScript("ext:atoll_js/30_rpc.js");
-const { connectService } = core.loadExtScript("ext:atoll_js/32_service_connect.js");
+const { remoteError, serviceProperty, setAcceptor, waitsFor } = core.loadExtScript("ext:atoll_js/30_rpc.js");
+const { later } = core.loadExtScript("ext:atoll_js/02_later.js");
 const { setServices } = core.loadExtScript("ext:atoll_js/31_rpc_value.js");
 
 const REDIRECTS_MAX = 20;
+
+function connections() {
+  return later("ext:atoll_js/32_service_connect.js");
+}
+
+setAcceptor((...of) => connections().accept(...of));
 
 // The bodies an op takes: [bytes, source].
 function bodyForOp(body) {
@@ -145,7 +151,7 @@ class Fetcher {
   }
 
   connect(address, options = undefined) {
-    return connectService(handleOf(this), address, options);
+    return connections().connectService(handleOf(this), address, options);
   }
 
   get [Symbol.toStringTag]() {

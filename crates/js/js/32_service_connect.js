@@ -10,7 +10,7 @@ const { assertInHandler } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { currentAccount } = core.loadExtScript("ext:atoll_js/03_account.js");
 const { parseAddress, socketOptions, socketOver } = core.loadExtScript("ext:atoll_js/17_sockets.js");
 const { onEventEnd } = core.loadExtScript("ext:atoll_js/23_workers.js");
-const { callService, HandlerObject, setAcceptor } = core.loadExtScript("ext:atoll_js/30_rpc.js");
+const { callService, HandlerObject } = core.loadExtScript("ext:atoll_js/30_rpc.js");
 const { platformError } = core.loadExtScript("ext:atoll_js/30_rpc_target.js");
 
 // As in 22_console.js.
@@ -88,7 +88,5 @@ function accept(root, { address, input, output }, event) {
   event.waitUntil(run());
 }
 
-setAcceptor(accept);
-
-return { connectService };
+return { accept, connectService };
 })();

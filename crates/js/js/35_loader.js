@@ -23,7 +23,7 @@ const { assertInHandler, currentEvent } = core.loadExtScript("ext:atoll_js/00_co
 const { setOutbound } = core.loadExtScript("ext:atoll_js/09_outbound.js");
 const { holdEvent, releaseEvent } = core.loadExtScript("ext:atoll_js/23_workers.js");
 const { decodeStored, encodeStored } = core.loadExtScript("ext:atoll_js/31_rpc_value.js");
-const { connectService } = core.loadExtScript("ext:atoll_js/32_service_connect.js");
+const { later } = core.loadExtScript("ext:atoll_js/02_later.js");
 const { encodeProps, makeDynamic, serviceFetch, serviceHandle } = core.loadExtScript("ext:atoll_js/32_service.js");
 
 const ID_CHARACTERS_MAX = 16 * 1024;
@@ -284,7 +284,7 @@ const beginOutbound = (function beginOutbound() {
     setOutbound(
       false,
       (request, init) => serviceFetch(handle, request, init),
-      (address, options) => connectService(handle, address, options),
+      (address, options) => later("ext:atoll_js/32_service_connect.js").connectService(handle, address, options),
     );
   }
 });

@@ -8,7 +8,6 @@ const event = load("ext:deno_web/02_event.js");
 const abort = load("ext:deno_web/03_abort_signal.js");
 const base64 = load("ext:deno_web/05_base64.js");
 const blob = load("ext:deno_web/09_file.js");
-const compression = load("ext:atoll_js/16_compression.js");
 const cryptography = load("ext:deno_crypto/00_crypto.js");
 const encoding = load("ext:deno_web/08_text_encoding.js");
 const messagePort = load("ext:deno_web/13_message_port.js");
@@ -182,12 +181,10 @@ const classes = {
   Cache,
   CacheStorage,
   CloseEvent: event.CloseEvent,
-  CompressionStream: compression.CompressionStream,
   CountQueuingStrategy: streams.CountQueuingStrategy,
   Crypto: cryptography.Crypto,
   CryptoKey: cryptography.CryptoKey,
   CustomEvent: event.CustomEvent,
-  DecompressionStream: compression.DecompressionStream,
   DOMException,
   ErrorEvent: event.ErrorEvent,
   Event: event.Event,
@@ -246,6 +243,8 @@ const classes = {
 // Classes by the script that is loaded when they are first looked at.
 const later = {
   __proto__: null,
+  CompressionStream: "ext:atoll_js/16_compression.js",
+  DecompressionStream: "ext:atoll_js/16_compression.js",
   EventSource: "ext:atoll_js/42_eventsource.js",
   HTMLRewriter: "ext:atoll_js/41_html.js",
   URLPattern: "ext:deno_web/01_urlpattern.js",

@@ -11,9 +11,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The scripts, each a file of an extension. What they load must be in the snapshot or one of them.
-pub(crate) const LATER: [&str; 7] = [
+pub(crate) const LATER: [&str; 10] = [
+    "ext:atoll_js/16_compression.js",
+    "ext:atoll_js/17_sockets.js",
     "ext:atoll_js/29_browsers.js",
     "ext:atoll_js/30_filereader_sync.js",
+    "ext:atoll_js/32_service_connect.js",
     "ext:atoll_js/41_html.js",
     "ext:atoll_js/42_eventsource.js",
     "ext:deno_web/01_broadcast_channel.js",
