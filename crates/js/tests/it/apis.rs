@@ -315,3 +315,18 @@ fn every_isolate_loads_its_own() {
         check(code, "[1,true]");
     }
 }
+
+#[test]
+fn connections_are_loaded_by_whoever_makes_one() {
+    let source = "import { connect } from 'cloudflare:sockets'; \
+        export default { async fetch(request, env, ctx) { \
+            const own = ctx.exports.default.connect('h:1'); \
+            const [opened] = await Promise.allSettled([own.opened]); \
+            let wrong; try { connect('no port') } catch (error) { wrong = error.name } \
+            return Response.json([typeof connect, connect.name, own.readable instanceof ReadableStream, opened.status, wrong]); \
+        } }";
+    assert_eq!(
+        Driver::source(source).get("/"),
+        r#"["function","connect",true,"rejected","TypeError"]"#
+    );
+}
