@@ -1,7 +1,9 @@
 //! Who comes in, and the listener.
 
 use crate::bench::{Bench, token};
+use atoll_control::catalog::Caller;
 use atoll_control::http::Tls;
+use atoll_control::state::leader_name;
 use http::Method;
 use http_body_util::{BodyExt, Empty};
 use serde_json::{Value, json};
@@ -233,8 +235,26 @@ async fn who_does_not_lead_says_so() {
     let bench = Bench::new().await;
     let get = async |path: &str| bench.send(bench.request(None, &Method::GET, path, "", &[])).await;
     assert_eq!(get("/readyz").await.status, 200);
+    let leader = leader_name(Some("https://one.example:7070"), &"", 7);
+    bench.catalog.lead(&Caller::new("test"), leader).await.unwrap();
     bench.leading.send_replace(None);
-    bench.get("/v1/identity").await.refused(503, "not_leading");
+    // What is in the catalog is told all the same.
+    bench.get("/v1/identity").await.expect(200);
+    bench.get("/v1/accounts/acme/workers").await.expect(200);
+    for (method, path) in [
+        (Method::GET, "/v1/accounts/acme/metrics"),
+        (Method::GET, "/v1/status"),
+        (Method::POST, "/v1/accounts/acme/namespaces"),
+    ] {
+        let body = if method == Method::GET {
+            Value::Null
+        } else {
+            json!({ "title": "t" })
+        };
+        let refused = bench.call_as(&bench.acme, method, path, body).await.expect(503);
+        assert_eq!(refused["error"]["code"], "not_leading", "{path}");
+        assert_eq!(refused["error"]["leader"], "https://one.example:7070", "{path}");
+    }
     assert_eq!(get("/readyz").await.status, 503);
     assert_eq!(get("/healthz").await.status, 200);
     assert_eq!(get("/metrics").await.bytes, "up 1\n");

@@ -98,6 +98,24 @@ async fn later_is_asked_again() {
 }
 
 #[tokio::test]
+async fn the_one_that_leads_is_asked() {
+    let (follower, leader) = (Fake::start().await, Fake::start().await);
+    let path = "/v1/accounts";
+    follower.on("GET", path, Answer::not_leading(&leader.url));
+    leader.on("GET", path, Answer::page::<atoll_api::rest::Account>(&[]));
+    Place::of(&follower).run("accounts list").await.check(0, &[]);
+    let asked = leader.asked();
+    assert_eq!((follower.asked().len(), asked.len()), (1, 1));
+    assert_eq!(
+        asked[0].fields["authorization"],
+        follower.asked()[0].fields["authorization"]
+    );
+    // One that names itself is asked again like any that is busy.
+    leader.on("GET", STATUS, Answer::not_leading(&leader.url));
+    Place::of(&leader).run("status").await.check(6, &["another one leads"]);
+}
+
+#[tokio::test]
 async fn a_long_wait_is_told_instead() {
     let fake = Fake::start().await;
     fake.on(

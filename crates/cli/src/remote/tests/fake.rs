@@ -65,6 +65,21 @@ impl Answer {
         }
     }
 
+    /// Of a control plane that does not lead.
+    pub fn not_leading(leader: &str) -> Self {
+        let error = ErrorDetail {
+            code: "not_leading".to_owned(),
+            message: "another one leads".to_owned(),
+            hint: None,
+            missing: Vec::new(),
+            leader: Some(leader.to_owned()),
+        };
+        Self {
+            status: 503,
+            ..Self::json(&ErrorBody { error })
+        }
+    }
+
     pub fn field(mut self, name: &'static str, value: &str) -> Self {
         self.fields.push((name, value.to_owned()));
         self
