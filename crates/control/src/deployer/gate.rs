@@ -6,10 +6,10 @@
 //! any two things differ.
 //!
 //! **False alarms.** Were requests independent, a good deployment would be failed with a probability of at most
-//! `tests * (looks * LOOK_ALPHA + DECISION_ALPHA)` by the union bound, whatever its rate of failures. There are 4 tests (failures,
-//! uncaught failures, slowness, requests without an end), at most 250 looks in a bake of 25 s and 3,000 in a watch of 5 minutes,
-//! though only a report each second makes a look a new one: 25 and 300. So 4 * (325 * 1e-7 + 1e-4) = 5.3e-4, 1 of 1,900; for 200
-//! good deployments 11 % that one is failed. That is an upper bound: Fisher's test is conservative with few failures, and the required size of the rise is
+//! `tests * (looks * LOOK_ALPHA + DECISION_ALPHA)` by the union bound, whatever its rate of failures. There are 5 tests (failures,
+//! uncaught failures, slowness, requests without an end, requests that clients gave up), at most 250 looks in a bake of 25 s and 3,000 in a watch of 5 minutes,
+//! though only a report each second makes a look a new one: 25 and 300. So 5 * (325 * 1e-7 + 1e-4) = 6.6e-4, 1 of 1,500; for 200
+//! good deployments 13 % that one is failed. That is an upper bound: Fisher's test is conservative with few failures, and the required size of the rise is
 //! not counted. Requests are not independent, either: what comes in bursts is met by the size that is required, and by what the
 //! old version does elsewhere meanwhile.
 //!
@@ -48,6 +48,8 @@ pub const LOOK_RISE_MIN: f64 = 0.15;
 pub const RISE_FACTOR: f64 = 1.5;
 /// By how much the share of requests without an end must rise.
 pub const HANGING_RISE_MIN: f64 = 0.10;
+/// By how much the share of requests must rise whose clients went away before they were answered.
+pub const GIVEN_UP_RISE_MIN: f64 = 0.25;
 /// Late requests of the old version that were waited for so long within its past, seconds, are its way.
 pub const HANGING_USUAL_S: u64 = 30;
 /// Late requests of an unproven version that is live already must have been waited for so long, seconds, of all of them together.
@@ -197,6 +199,7 @@ fn failing(evidence: &Evidence, level: Level) -> Option<String> {
         .or_else(|| risen("ended by an exception or a limit", evidence, Tally::uncaught, level))
         .or_else(|| slower(evidence, level.alpha))
         .or_else(|| unending(evidence, level.alpha))
+        .or_else(|| given_up(evidence, level))
         .or_else(|| unanimous(evidence))
 }
 
@@ -291,6 +294,22 @@ fn unending(evidence: &Evidence, alpha: f64) -> Option<String> {
         new.begun,
         before * 100.0
     ))
+}
+
+/// Do clients go away more often than before? They may do so sooner than a request is late. Without a past it is not known how
+/// patient they are.
+fn given_up(evidence: &Evidence, level: Level) -> Option<String> {
+    if evidence.old.ended() < REQUESTS_MIN {
+        return None;
+    }
+    let rise = level.rise.max(GIVEN_UP_RISE_MIN);
+    let count = |tally: &Tally| tally.abandoned.min(tally.ended());
+    risen(
+        "were given up by their clients",
+        evidence,
+        count,
+        Level { rise, ..level },
+    )
 }
 
 fn rate(part: u64, all: u64) -> f64 {
@@ -678,6 +697,32 @@ mod tests {
             "80 of 280 requests took more than",
         );
         check(new, with(tally(146, 0, 3), 4, 21), BAKE_MIN_MS, "pass");
+    }
+
+    /// Clients that wait for three seconds, and do not get what they wait for in a fifth of their requests anyway.
+    #[test]
+    fn what_clients_give_up_counts_by_how_much_more_it_is() {
+        let with = |abandoned: u64| Tally {
+            abandoned,
+            begun: 300,
+            settled: 280,
+            ..tally(280, 0, 3)
+        };
+        let old = Tally {
+            ripe: 9_000,
+            abandoned: 1_700,
+            ..tally(9_000, 20, 3)
+        };
+        check(
+            with(280),
+            old,
+            3_000,
+            "280 of 280 requests were given up by their clients (100.0 %, 18.9 % before)",
+        );
+        check(with(60), old, BAKE_MIN_MS, "pass");
+        check(with(110), old, BAKE_MIN_MS, "pass");
+        check(with(140), old, BAKE_MIN_MS, "140 of 280 requests were given up");
+        check(with(140), Tally::default(), BAKE_MIN_MS, "pass");
     }
 
     #[test]
