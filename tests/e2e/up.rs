@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -39,10 +40,13 @@ pub struct Up {
 
 /// As many ports in a row as are free at this moment.
 fn free_ports(count: u16) -> Result<u16> {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let Some(last) = first.checked_add(count) else { continue };
-        if (first..last).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+    // Not those that the system gives to whoever asks for any: between the look and the use another one may get them.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..200 {
+        let step = NEXT.fetch_add(count, Ordering::Relaxed);
+        let own = (std::process::id() as u16).wrapping_mul(97);
+        let first = 20_000 + own.wrapping_add(step) % 12_000;
+        if (first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return Ok(first);
         }
     }

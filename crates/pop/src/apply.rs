@@ -690,7 +690,7 @@ mod tests {
         let unnamed = |at: usize| match entry(at) {
             (key, EdgeEntry::Worker(worker)) => {
                 let worker = EdgeWorker {
-                    subdomain: at % 4 == 0,
+                    subdomain: at.is_multiple_of(4),
                     ..worker
                 };
                 (key, EdgeEntry::Worker(worker))

@@ -118,7 +118,7 @@ pub(crate) const CONTROL: &[Key] = &[
         "url",
         Kind::Text,
         "",
-        "postgres://...: the catalog is in PostgreSQL, several control planes may run, one leads. Empty: SQLite in the data directory.",
+        "postgres://..., or `host=... user=... dbname=...`: the catalog is in PostgreSQL, several control planes may run, one leads. Empty: SQLite in the data directory.",
     ),
     key(
         "catalog",

@@ -77,6 +77,17 @@ fn is_url(text: &str, schemes: &[&str]) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':', '?']) && !rest.contains([' ', '\t']))
 }
 
+/// A connection string of PostgreSQL: a URL, which names its host or has it as a parameter, or words of the form KEY=VALUE.
+fn is_postgres(text: &str) -> bool {
+    let schemes = ["postgres://", "postgresql://"];
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+    match rest {
+        Some(rest) => is_url(text, &schemes) || (rest.contains("host=") && !rest.contains([' ', '\t'])),
+        // A value in quotes may have spaces; what is in it the driver reads.
+        None => text.starts_with(|c: char| c.is_ascii_lowercase()) && text.contains("host=") && !text.contains("://"),
+    }
+}
+
 /// Letters, digits, dots and hyphens: what a host's name or an address consists of.
 fn is_host(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
@@ -86,10 +97,10 @@ fn is_host(text: &str) -> bool {
 fn control(found: &mut Found<'_>) {
     let settings = found.settings;
     let url = settings.text("catalog.url");
-    if !url.is_empty() && !is_url(url, &["postgres://", "postgresql://"]) {
+    if !url.is_empty() && !is_postgres(url) {
         found.wrong(
             "catalog.url",
-            "it has the form postgres://USER@HOST/DATABASE; empty: SQLite in the data directory",
+            "it has the form postgres://USER@HOST/DATABASE, or `host=HOST user=USER dbname=DATABASE`; empty: SQLite in the data directory",
         );
     }
     if let Some(url) = settings.some_text("artifacts.url") {
@@ -172,6 +183,34 @@ fn pop(found: &mut Found<'_>) {
     for entry in settings.list("workers.allow_net") {
         if let Err(error) = entry.parse::<OutboundEntry>() {
             found.wrong("workers.allow_net", &format!("{entry:?}: {error}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_string_is_a_url_or_words() {
+        for right in [
+            "postgres://atoll@db.example.com/atoll",
+            "postgresql://10.0.0.7",
+            "postgres:///atoll?host=/run/postgresql",
+            "host=/run/postgresql user=postgres dbname=atoll sslmode=disable",
+            "user=postgres host=localhost password='a b'",
+        ] {
+            assert!(is_postgres(right), "{right}");
+        }
+        for wrong in [
+            "postgres://",
+            "postgres:///atoll",
+            "mysql://host=x",
+            "/run/postgresql",
+            "localhost",
+            "postgres://a b",
+        ] {
+            assert!(!is_postgres(wrong), "{wrong}");
         }
     }
 }

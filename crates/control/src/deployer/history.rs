@@ -1,6 +1,6 @@
 //! How workers did before: counts by worker over the last minutes, so that a new version has something to be compared with.
 //!
-//! A control plane that begins goes on with what another one stored. What is stored is bounded: with each [`History::to_keep`]
+//! A control plane that begins goes on with what another one stored. What is stored is bounded: with each [`History::due_to_keep`]
 //! some of those whose counts have changed, in turn, each of them every [`KEEP_EVERY_MS`] at most; so of a platform of very many
 //! workers with traffic only a part is kept, and of each of the others up to that much is missing.
 
@@ -124,7 +124,7 @@ impl History {
     }
 
     /// Some of those whose counts are to be stored now; they count as stored.
-    pub fn to_keep(&mut self, now_ms: u64) -> Vec<((TenantId, WorkerName), Past)> {
+    pub fn due_to_keep(&mut self, now_ms: u64) -> Vec<((TenantId, WorkerName), Past)> {
         let from = self.looked_at.take().map_or(Bound::Unbounded, Bound::Excluded);
         let mut keep = Vec::new();
         let mut last = None;
@@ -199,16 +199,16 @@ mod tests {
         for at in 0..KEPT_AT_ONCE + 20 {
             history.add(&account, &name(at), &tally(1), at == 0);
         }
-        let first = history.to_keep(1_000);
+        let first = history.due_to_keep(1_000);
         assert_eq!(first.len(), KEPT_AT_ONCE);
         assert_eq!((first[0].1.everywhere.requests, first[0].1.canary.requests), (1, 1));
-        let second = history.to_keep(6_000);
+        let second = history.due_to_keep(6_000);
         assert_eq!((second.len(), &second[0].0.1), (20, &name(KEPT_AT_ONCE)));
         history.add(&account, &name(3), &tally(1), false);
-        assert_eq!(history.to_keep(11_000).len(), 0);
-        let again = history.to_keep(1_000 + KEEP_EVERY_MS);
+        assert_eq!(history.due_to_keep(11_000).len(), 0);
+        let again = history.due_to_keep(1_000 + KEEP_EVERY_MS);
         assert_eq!((again.len(), again[0].1.everywhere.requests), (1, 2));
-        assert_eq!(history.to_keep(500_000).len(), 0);
+        assert_eq!(history.due_to_keep(500_000).len(), 0);
     }
 
     #[test]

@@ -300,7 +300,7 @@ impl Deployer {
             return;
         }
         self.kept_ms = now_ms;
-        for ((account, worker), past) in self.history.to_keep(now_ms) {
+        for ((account, worker), past) in self.history.due_to_keep(now_ms) {
             let serves = self.lanes[FLEET].get(&EdgeKey::Worker(account.clone(), worker.clone()));
             let Some(deployment) = Self::deployment_of(serves).cloned() else {
                 continue;
