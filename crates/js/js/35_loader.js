@@ -15,6 +15,7 @@ const {
   op_loader_outbound,
   op_loader_supply,
   op_loader_tail,
+  op_loader_text_bytes,
   op_outbound_route,
   op_outbound_service,
   op_service_entry,
@@ -67,7 +68,7 @@ function bytesOf(value, field) {
   throw wrongField(field, "Array", "Module");
 }
 
-// [kind, bytes]
+// [kind, bytes or text]
 function moduleOf(name, value) {
   let kind;
   let content = value;
@@ -99,10 +100,10 @@ function moduleOf(name, value) {
     case "json": {
       const text = JSON.stringify(content);
       if (text === undefined) throw wrongField("json", "JSON value", "Module");
-      return [kind, core.encode(text)];
+      return [kind, text];
     }
     default:
-      return [kind, core.encode(`${content}`.toWellFormed())];
+      return [kind, `${content}`.toWellFormed()];
   }
 }
 
@@ -132,16 +133,20 @@ function checkCode(code) {
   const list = [];
   let size = 0;
   for (const name of Object.keys(modules)) {
-    const [kind, bytes] = moduleOf(name, modules[name]);
+    const [kind, content] = moduleOf(name, modules[name]);
     if (kind === "py" && !mainIsPython) {
       throw new TypeError(`Module "${name}" is a Python module, but the main module isn't a Python module.`);
     }
-    size += bytes.byteLength;
-    list.push([name, kind, bytes]);
+    size += typeof content === "string" ? op_loader_text_bytes(content) : content.byteLength;
+    list.push([name, kind, content]);
   }
   if (list.length === 0) throw new TypeError("Dynamic Worker code must contain at least one module.");
   if (size > CODE_BYTES_MAX) {
     throw new Error(`Dynamic Worker code size (${size} bytes) exceeds the maximum allowed size of ${CODE_BYTES_MAX} bytes.`);
+  }
+  // Texts become bytes only now: code that is refused takes no memory for them.
+  for (const module of list) {
+    if (typeof module[2] === "string") module[2] = core.encode(module[2]);
   }
   const date = `${compatibilityDate}`;
   const names = flags.map((flag) => `${flag}`);

@@ -106,6 +106,7 @@ deno_core::extension!(
         ops::loader::op_loader_outbound,
         ops::loader::op_loader_supply,
         ops::loader::op_loader_tail,
+        ops::loader::op_loader_text_bytes,
         ops::loader::op_outbound_route,
         ops::loader::op_outbound_service,
         ops::loader::op_service_entry,

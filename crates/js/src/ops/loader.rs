@@ -130,6 +130,12 @@ fn checked_date(text: &str, flags: &[String]) -> Result<CompatDate, JsErrorBox> 
     }
 }
 
+/// How many bytes a text is in UTF-8.
+#[op2(fast)]
+pub(crate) fn op_loader_text_bytes<'s>(scope: &mut v8::PinScope<'s, '_>, text: v8::Local<'s, v8::String>) -> f64 {
+    text.utf8_length(scope) as f64
+}
+
 /// Adds a module. `kind` as in `js/35_loader.js`.
 #[op2(fast)]
 pub(crate) fn op_loader_module(

@@ -53,9 +53,10 @@ export default {
     await one("folders", { compatibilityDate: "2026-01-01", mainModule: "src/m.js", modules: folders });
     const large = "export default { fetch() { return new Response('large'); } }";
     const sized = (bytes) => ({ compatibilityDate: "2026-01-01", mainModule: "m.js", modules: { "m.js": large, "t": { text: "x".repeat(bytes - large.length) } } });
-    // In this order: two that are as large as can be do not fit beside each other.
-    await one("too large", sized(64 * 1024 * 1024 + 1));
     await one("largest", sized(64 * 1024 * 1024));
+    await one("too large", sized(64 * 1024 * 1024 + 1));
+    const accents = { text: "\u00e9".repeat(32 * 1024 * 1024) };
+    await one("too large in bytes", { compatibilityDate: "2026-01-01", mainModule: "m.js", modules: { "m.js": large, "t": accents } });
     return new Response(lines.join("\n") + "\n");
   },
 };
