@@ -26,6 +26,21 @@ impl World {
         if before.is_some_and(|before| before.state == state) {
             return;
         }
+        if deployed.few {
+            match (state, deployed.passed_ms) {
+                (RolloutState::Rolling | RolloutState::Live, None) => {
+                    deployed.passed_ms = Some(now);
+                    self.totals.few_passed += 1;
+                }
+                (RolloutState::RolledBack, None) => self.totals.few_held += 1,
+                (RolloutState::RolledBack, Some(passed)) => {
+                    self.totals.few_taken_back += 1;
+                    self.totals.few_back_ms += now - passed;
+                    self.totals.few_back_most_ms = self.totals.few_back_most_ms.max(now - passed);
+                }
+                _ => {}
+            }
+        }
         let took = now - deployed.at_ms;
         let (kind, crashes, shows) = (deployed.kind, deployed.crashes, deployed.shows);
         let undisturbed = disturbed == deployed.disturbed;

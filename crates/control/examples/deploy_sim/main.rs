@@ -8,6 +8,9 @@
 //! - no good deployment is rolled back;
 //! - in the end every PoP has what the fleet's lane has, and that is what the catalog asks for;
 //! - publication numbers and epochs only go up, for each PoP and over restarts.
+//!
+//! A bad version of a worker with so few requests that only probes and crashes decide may go on: such are counted by themselves, and how
+//! soon the watch takes them back.
 
 mod checks;
 mod pops;
@@ -33,6 +36,9 @@ struct Arguments {
     /// Go on where the last run from this seed stopped.
     #[arg(long)]
     resume: bool,
+    /// So many requests come to each worker of a PoP in a second, instead of a number of its own: to see what a gate makes of few.
+    #[arg(long)]
+    rate: Option<u64>,
     /// Tell what happens.
     #[arg(long)]
     verbose: bool,
@@ -51,7 +57,8 @@ fn main() -> ExitCode {
 
 /// How much was wrong.
 fn campaign(arguments: &Arguments) -> Result<usize> {
-    let mut progress = Progress::open("deploy-sim", &format!("seed {}", arguments.seed), arguments.resume)?;
+    let parameters = format!("seed {} rate {:?}", arguments.seed, arguments.rate);
+    let mut progress = Progress::open("deploy-sim", &parameters, arguments.resume)?;
     let mut totals = Totals::default();
     let done = std::mem::take(&mut progress.done);
     let mut found = 0;
@@ -63,13 +70,13 @@ fn campaign(arguments: &Arguments) -> Result<usize> {
                 (totals, wrong.split_terminator('|').map(str::to_owned).collect())
             }
             None => {
-                let (totals, wrong) = world::World::new(seed, arguments.verbose).run();
+                let (totals, wrong) = world::World::new(seed, arguments.rate, arguments.verbose).run();
                 let line: Vec<String> = wrong.iter().map(|what| what.replace('|', "/")).collect();
                 progress.note(&format!("{}|{}", totals.to_text(), line.join("|")))?;
                 (totals, wrong)
             }
         };
-        totals.add(&of_cycle);
+        totals.add(of_cycle);
         for wrong in wrong {
             found += 1;
             println!("deploy-sim seed {seed}: {wrong}");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Totals {
     pub worlds: u64,
     pub good: u64,
@@ -15,82 +15,62 @@ pub struct Totals {
     pub crashes: u64,
     pub restarts: u64,
     pub slowest_ms: u64,
+    /// Bad ones that had too few requests to be judged by: those that stayed on the canary,
+    pub few_held: u64,
+    /// and those that went on.
+    pub few_passed: u64,
+    /// Of these, the ones that the watch took back, after how long together and at most.
+    pub few_taken_back: u64,
+    pub few_back_ms: u64,
+    pub few_back_most_ms: u64,
 }
 
+/// How numbers of two runs become one.
+type Joined = fn(u64, u64) -> u64;
+
 impl Totals {
-    pub fn add(&mut self, other: &Self) {
-        self.worlds += other.worlds;
-        self.good += other.good;
-        self.bad += other.bad;
-        self.rolled_back += other.rolled_back;
-        self.live += other.live;
-        self.unproven += other.unproven;
-        self.superseded += other.superseded;
-        self.late += other.late;
-        self.crashes += other.crashes;
-        self.restarts += other.restarts;
-        self.slowest_ms = self.slowest_ms.max(other.slowest_ms);
+    /// All numbers, in the order in which they are written.
+    fn numbers(&mut self) -> [(&mut u64, Joined); 16] {
+        let (sum, most): (Joined, Joined) = (|one, other| one + other, u64::max);
+        [
+            (&mut self.worlds, sum),
+            (&mut self.good, sum),
+            (&mut self.bad, sum),
+            (&mut self.rolled_back, sum),
+            (&mut self.live, sum),
+            (&mut self.unproven, sum),
+            (&mut self.superseded, sum),
+            (&mut self.late, sum),
+            (&mut self.crashes, sum),
+            (&mut self.restarts, sum),
+            (&mut self.slowest_ms, most),
+            (&mut self.few_held, sum),
+            (&mut self.few_passed, sum),
+            (&mut self.few_taken_back, sum),
+            (&mut self.few_back_ms, sum),
+            (&mut self.few_back_most_ms, most),
+        ]
     }
-}
 
-impl Totals {
-    pub fn to_text(&self) -> String {
-        let Self {
-            worlds,
-            good,
-            bad,
-            rolled_back,
-            live,
-            unproven,
-            superseded,
-            late,
-            crashes,
-            restarts,
-            slowest_ms,
-        } = self;
-        format!(
-            "{worlds} {good} {bad} {rolled_back} {live} {unproven} {superseded} {late} {crashes} {restarts} {slowest_ms}"
-        )
+    pub fn add(&mut self, mut other: Self) {
+        for ((mine, joined), (theirs, _)) in self.numbers().into_iter().zip(other.numbers()) {
+            *mine = joined(*mine, *theirs);
+        }
+    }
+
+    pub fn to_text(mut self) -> String {
+        self.numbers().map(|(number, _)| number.to_string()).join(" ")
     }
 
     /// Reads [`Self::to_text`], and what stands behind it.
     pub fn from_text(text: &str) -> Option<(Self, &str)> {
         let (numbers, rest) = text.split_once('|').unwrap_or((text, ""));
-        let numbers: Vec<u64> = numbers
-            .split_whitespace()
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .ok()?;
-        let &[
-            worlds,
-            good,
-            bad,
-            rolled_back,
-            live,
-            unproven,
-            superseded,
-            late,
-            crashes,
-            restarts,
-            slowest_ms,
-        ] = numbers.as_slice()
-        else {
-            return None;
-        };
-        let totals = Self {
-            worlds,
-            good,
-            bad,
-            rolled_back,
-            live,
-            unproven,
-            superseded,
-            late,
-            crashes,
-            restarts,
-            slowest_ms,
-        };
-        Some((totals, rest.trim()))
+        let mut totals = Self::default();
+        let mut words = numbers.split_whitespace();
+        for (number, _) in totals.numbers() {
+            *number = words.next()?.parse().ok()?;
+        }
+        words.next().is_none().then_some((totals, rest.trim()))
     }
 }
 
@@ -99,7 +79,9 @@ impl fmt::Display for Totals {
         write!(
             f,
             "{} fleets, {} good and {} bad deployments: {} live ({} unproven), {} rolled back (slowest undisturbed {} ms; {} \
-             showed only when they were everywhere), {} superseded; {} PoPs crashed, {} control planes killed",
+             showed only when they were everywhere), {} superseded; {} PoPs crashed, {} control planes killed; of bad ones with \
+             too few requests to be judged by, {} stayed on the canary and {} went on, {} of which were taken back (after {} ms \
+             on average, {} ms at most)",
             self.worlds,
             self.good,
             self.bad,
@@ -110,7 +92,12 @@ impl fmt::Display for Totals {
             self.late,
             self.superseded,
             self.crashes,
-            self.restarts
+            self.restarts,
+            self.few_held,
+            self.few_passed,
+            self.few_taken_back,
+            self.few_back_ms / self.few_taken_back.max(1),
+            self.few_back_most_ms,
         )
     }
 }

@@ -96,6 +96,10 @@ pub struct Deployed {
     pub immediate: bool,
     /// There are requests by which it shows.
     pub shows: bool,
+    /// There are some, and too few of them.
+    pub few: bool,
+    /// When it went on from the canary.
+    pub passed_ms: Option<u64>,
     pub told: Option<Rollout>,
     /// How long it waited for its turn, and since when it does now.
     pub waited_ms: u64,
@@ -142,7 +146,7 @@ fn account() -> TenantId {
 }
 
 impl World {
-    pub fn new(seed: u64, verbose: bool) -> Self {
+    pub fn new(seed: u64, rate: Option<u64>, verbose: bool) -> Self {
         let mut rng = SplitMix64::new(seed);
         let pops = 1 + rng.below(8) as usize;
         let pops = (0..pops)
@@ -192,19 +196,19 @@ impl World {
             totals: Totals::default(),
             wrong: Vec::new(),
         };
-        world.populate();
+        world.populate(rate);
         world
     }
 
     /// Workers that are there before anything happens, and the first events.
-    fn populate(&mut self) {
+    fn populate(&mut self, rate_of_all: Option<u64>) {
         let entry = EdgeEntry::Account(EdgeAccount::default());
         let mut entries = vec![(EdgeKey::Account(account()), entry)];
         for at in 0..3 + self.rng.below(5) {
             let key = EdgeKey::Worker(account(), WorkerName::new(format!("w{at}")));
             let rate = [0, 2, 30, 60, 120][self.rng.below(5) as usize];
             let traffic = Traffic {
-                rate,
+                rate: rate_of_all.unwrap_or(rate),
                 errors: [0, 20, 300][self.rng.below(3) as usize],
                 bucket: 1 + self.rng.below(4) as usize,
                 polls: [0, 0, 500, 2_000][self.rng.below(4) as usize],
@@ -570,6 +574,10 @@ impl World {
             Kind::Hangs => on_canary >= if patience > 15_000 { 2 } else { 6 },
             _ => on_canary >= 12,
         };
+        // One that takes PoPs down after all have it, with nobody to try it before: too few PoPs, or a control plane that is
+        // killed meanwhile, do not tell it.
+        // Enough for the gate within its longest bake, and enough to be told from noise.
+        let shows = !(immediate && kind == Kind::Late) && (kind.shows_at_once() || enough && differs);
         let deployed = Deployed {
             key: key.clone(),
             kind,
@@ -577,10 +585,9 @@ impl World {
             disturbed: self.disturbed,
             crashes: 0,
             immediate,
-            // One that takes PoPs down after all have it, with nobody to try it before: too few PoPs, or a control plane that is
-            // killed meanwhile, do not tell it.
-            // Enough for the gate within its longest bake, and enough to be told from noise.
-            shows: !(immediate && kind == Kind::Late) && (kind.shows_at_once() || enough && differs),
+            shows,
+            few: bad && kind != Kind::Delayed && !shows && !immediate && differs && rate > 0,
+            passed_ms: None,
             told: None,
             waited_ms: 0,
             waits_since: None,
