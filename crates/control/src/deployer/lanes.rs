@@ -285,7 +285,12 @@ impl Tally {
         self.requests.saturating_add(self.calls)
     }
 
-    /// Of these, those that failed, whatever the reason: at most all of them.
+    /// Requests and calls that came so far, whether they have ended or not.
+    pub fn came(&self) -> u64 {
+        self.ended().saturating_add(self.in_flight())
+    }
+
+    /// Of those that ended, the ones that failed, whatever the reason: at most all of them.
     pub fn errors(&self) -> u64 {
         let all = [self.exceptions, self.limits]
             .iter()

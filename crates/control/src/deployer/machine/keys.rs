@@ -213,8 +213,6 @@ impl Key {
     pub fn evidence(&self, trial: &Trial, new: &Tally, past: &Past) -> Evidence {
         let mut old = past.everywhere;
         let mut old_here = past.canary;
-        let comes = |tally: &Tally| tally.requests > 0 || tally.begun > 0;
-        let has_traffic = comes(&old_here) || comes(&trial.new) || comes(&trial.beside);
         old.add(&trial.beside);
         old_here.add(&trial.beside);
         if let Some(watch) = &self.watch
@@ -238,7 +236,6 @@ impl Key {
             old,
             old_here,
             meanwhile: trial.meanwhile,
-            has_traffic,
         }
     }
 

@@ -63,7 +63,6 @@ impl Deployer {
             // It is everywhere, with other shares of the requests than the past had of each place.
             old_here: Tally::default(),
             meanwhile: watch.beside,
-            has_traffic: true,
         };
         watch.judged.iter().find_map(|(version, new)| {
             let reason = judge_live(&evidence(new), watch.unproven)?;
