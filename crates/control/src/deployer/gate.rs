@@ -322,19 +322,28 @@ fn unending(evidence: &Evidence, alpha: f64) -> Option<String> {
 }
 
 /// Do clients go away more often than before? They may do so sooner than a request is late. Without a past it is not known how
-/// patient they are.
+/// patient they are; and of those who still wait in it, or did when their PoP died, not that they got an answer: they count as gone.
 fn given_up(evidence: &Evidence, level: Level) -> Option<String> {
     if evidence.old.ended() < REQUESTS_MIN {
         return None;
     }
+    let gone = |tally: &Tally| {
+        let open = tally.in_flight();
+        Tally {
+            requests: tally.requests.saturating_add(open),
+            abandoned: tally.abandoned.saturating_add(open),
+            ..*tally
+        }
+    };
+    let evidence = Evidence {
+        old: gone(&evidence.old),
+        meanwhile: gone(&evidence.meanwhile),
+        ..*evidence
+    };
     let rise = level.rise.max(GIVEN_UP_RISE_MIN);
     let count = |tally: &Tally| tally.abandoned.min(tally.ended());
-    risen(
-        "were given up by their clients",
-        evidence,
-        count,
-        Level { rise, ..level },
-    )
+    let level = Level { rise, ..level };
+    risen("were given up by their clients", &evidence, count, level)
 }
 
 fn rate(part: u64, all: u64) -> f64 {

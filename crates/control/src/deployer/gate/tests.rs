@@ -356,6 +356,37 @@ fn what_clients_give_up_counts_by_how_much_more_it_is() {
     check(with(140), Tally::default(), BAKE_MIN_MS, "pass");
 }
 
+/// Two PoPs with two requests a second each, a fifth of them long polls, of clients that wait for 20 s; PoPs have died lately, and with
+/// them the polls that were open. Of a past like that hardly anybody is known to have gone away.
+#[test]
+fn who_still_waits_may_have_given_up_before() {
+    let new = Tally {
+        begun: 73,
+        settled: 71,
+        ripe: 74,
+        late: 23,
+        late_settled: 20,
+        late_seconds: 332,
+        abandoned: 20,
+        ..tally(71, 0, 3)
+    };
+    let old = Tally {
+        begun: 184,
+        settled: 150,
+        ripe: 72,
+        late: 25,
+        late_settled: 4,
+        late_seconds: 158,
+        abandoned: 4,
+        ..tally(150, 0, 3)
+    };
+    assert_eq!(judge_live(&evidence(new, old), true), None);
+    // Nobody waited any more: then it is a change.
+    let old = Tally { settled: 184, ..old };
+    let found = judge_live(&evidence(new, old), true).unwrap_or_default();
+    assert!(found.contains("20 of 71 requests were given up"), "{found:?}");
+}
+
 #[test]
 fn calls_and_crons_that_fail_count() {
     let new = Tally {

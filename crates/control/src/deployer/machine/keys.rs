@@ -224,7 +224,6 @@ impl Key {
             // Who serves since lately has not had the time to be late.
             let past = &watch.past.everywhere;
             old.add(&Tally {
-                begun: past.begun,
                 ripe: past.ripe,
                 late: past.late,
                 late_seconds: past.late_seconds,
