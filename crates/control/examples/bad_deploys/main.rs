@@ -10,12 +10,12 @@
 #[allow(dead_code)] // Others use the rest of it.
 mod campaign;
 mod kinds;
-mod traffic;
 
 use anyhow::{Context, Result, ensure};
 use atoll_stdx::SplitMix64;
 use campaign::platform::{Own, Platform};
 use campaign::progress::Progress;
+use campaign::visitors::Visitors;
 use clap::Parser;
 use kinds::{Damage, Expected, GOOD, KINDS, Kind};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
-use traffic::Traffic;
 
 /// A bad deployment is to be gone by then.
 const ROLLED_BACK_MAX: Duration = Duration::from_secs(30);
@@ -226,8 +225,8 @@ async fn deploy_each(
     let id = platform.deploy(&worker, &version.id, true).await?;
     let rollout = platform.settle(&worker, &id, LIVE_MAX, LOOK_EVERY).await?;
     ensure!(rollout["state"] == "live", "the first deployment is {rollout}");
-    let traffic = Traffic::start(platform.clone(), worker.clone(), rate);
-    traffic.all_answer(&good, SETTLED_MAX).await?;
+    let visitors = Visitors::start(platform.clone(), worker.clone(), rate);
+    visitors.all_answer(&good, SETTLED_MAX).await?;
     // A past to be compared with.
     sleep(Duration::from_secs(5)).await;
     for (at, kind) in kinds {
@@ -238,7 +237,7 @@ async fn deploy_each(
             unproven: false,
             wrong: Vec::new(),
         };
-        deploy_one(platform, &worker, kind, &traffic, &mut good, &mut record).await?;
+        deploy_one(platform, &worker, kind, &visitors, &mut good, &mut record).await?;
         let mut told = lock(told);
         told.progress.note(&serde_json::to_string(&record)?)?;
         told.records.push(record);
@@ -251,7 +250,7 @@ async fn deploy_one(
     platform: &Platform,
     worker: &str,
     kind: &Kind,
-    traffic: &Traffic,
+    visitors: &Visitors,
     good: &mut String,
     record: &mut Record,
 ) -> Result<()> {
@@ -277,7 +276,7 @@ async fn deploy_one(
         Damage::Module => platform.damage("blobs", &version.module)?,
         Damage::Signature => platform.damage("signatures", &version.artifact)?,
     }
-    traffic.watch();
+    visitors.watch();
     let began = Instant::now();
     let id = platform.deploy(worker, &version.id, false).await?;
     let good_one = kind.expected == Expected::Live;
@@ -293,12 +292,12 @@ async fn deploy_one(
         record.unproven = rollout["unproven"] == true;
         good.clone_from(&marker);
     }
-    if let Err(error) = traffic.all_answer(good, SETTLED_MAX).await {
+    if let Err(error) = visitors.all_answer(good, SETTLED_MAX).await {
         wrong(format!("afterwards: {error:#}"));
     }
     // Whoever is not the canary has never had it.
     let canary = rollout["canary"].as_str().unwrap_or_default().to_owned();
-    for (pop, what) in traffic.seen(&marker) {
+    for (pop, what) in visitors.seen(&marker) {
         if !good_one && platform.name(pop) != canary {
             wrong(format!(
                 "{} is not the canary ({canary}), and {what}",
@@ -306,7 +305,7 @@ async fn deploy_one(
             ));
         }
     }
-    let failed = traffic.failed();
+    let failed = visitors.failed();
     if good_one && !failed.is_empty() {
         wrong(format!("requests failed while a good version was deployed: {failed:?}"));
     }

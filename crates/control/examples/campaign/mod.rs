@@ -7,3 +7,4 @@ pub mod processes;
 pub mod progress;
 pub mod traffic;
 pub mod untried;
+pub mod visitors;

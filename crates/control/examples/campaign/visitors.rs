@@ -1,6 +1,6 @@
-//! Requests without a pause, and what was answered by which PoP.
+//! Requests to a worker without a pause, and what was answered by which PoP.
 
-use crate::campaign::platform::Platform;
+use super::platform::Platform;
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,13 +19,13 @@ struct State {
 }
 
 /// Requests to one worker on every PoP, until it is dropped.
-pub struct Traffic {
+pub struct Visitors {
     state: Arc<Mutex<State>>,
     pops: usize,
     _stop: DropGuard,
 }
 
-impl Traffic {
+impl Visitors {
     pub fn start(platform: Arc<Platform>, worker: String, rate: u64) -> Self {
         let state: Arc<Mutex<State>> = Arc::default();
         let stop = CancellationToken::new();

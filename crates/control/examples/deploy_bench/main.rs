@@ -5,7 +5,8 @@
 //! are asked without a pause, each by itself. Measured in turn, on an idle platform:
 //!
 //! - `--rounds` deployments with `immediate`, and after each the way back to the version before (`rollback`, `immediate`);
-//! - `--gated` deployments through the canary, to workers of their own, several at a time in their bakes;
+//! - `--gated` deployments through the canary, to workers of their own, several at a time in their bakes: nobody asks them but the
+//!   measurement, so they are unproven; and as many to workers with so many requests on every PoP that the gate has enough of them;
 //! - the same again with `--simulated` PoPs more: agents over real TLS and gRPC with a runtime that serves nothing (`pop_crowd`).
 //!
 //! The last line is one JSON object with every single figure; lines before it say how far it is.
@@ -18,6 +19,7 @@ mod crowd;
 use anyhow::{Context, Result, bail, ensure};
 use atoll_stdx::SplitMix64;
 use campaign::platform::{Own, Platform};
+use campaign::visitors::Visitors;
 use clap::Parser;
 use crowd::Crowd;
 use serde_json::json;
@@ -34,6 +36,10 @@ const BAKE: Duration = Duration::from_secs(10);
 const BAKE_MARGIN: Duration = Duration::from_millis(500);
 /// A new gated deployment begins this often at most, so that the bakes of some ten overlap and none disturbs another's upload.
 const GATED_EVERY: Duration = Duration::from_secs(1);
+/// Requests a second to each PoP that make enough of them for the gate in [`BAKE`], also if some reports are still to come.
+const ENOUGH: u64 = 30;
+/// For so long before the upload a worker under traffic has it.
+const PAST: Duration = Duration::from_secs(3);
 /// How long a deployment may take at all.
 const LIVE_MAX: Duration = Duration::from_secs(120);
 /// A pause between two rounds: telemetry and acknowledgements come to rest.
@@ -44,7 +50,7 @@ struct Arguments {
     /// Immediate deployments.
     #[arg(long, default_value_t = 100)]
     rounds: usize,
-    /// Gated deployments.
+    /// Gated deployments to workers that nobody asks, and to workers under traffic.
     #[arg(long, default_value_t = 100)]
     gated: usize,
     /// Simulated PoPs; 0: that part is left out.
@@ -217,6 +223,15 @@ async fn least_publication(platform: &Platform) -> Result<u64> {
     Ok(least)
 }
 
+/// Who asks the workers that are deployed to.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// The measurement, once.
+    Hardly,
+    /// [`ENOUGH`].
+    UnderTraffic,
+}
+
 /// Through the canary. `workers` have a version already.
 async fn gated(
     platform: &Arc<Platform>,
@@ -224,9 +239,22 @@ async fn gated(
     part: &str,
     code: &mut Code,
     workers: &[String],
+    asked: Asked,
 ) -> Result<()> {
+    let of = match asked {
+        Asked::Hardly => "hardly asked",
+        Asked::UnderTraffic => "under traffic",
+    };
     let mut ends = Vec::new();
     for worker in workers {
+        let visitors = match asked {
+            Asked::Hardly => None,
+            Asked::UnderTraffic => {
+                let visitors = Visitors::start(platform.clone(), worker.clone(), ENOUGH);
+                sleep(PAST).await;
+                Some(visitors)
+            }
+        };
         let (marker, text) = code.next();
         let began = Instant::now();
         let version = upload(platform, worker, &text).await?;
@@ -247,26 +275,33 @@ async fn gated(
         drop(told);
         let (canary, has) = first.recv().await.context("no PoP has the new version")?;
         asking.iter().for_each(tokio::task::JoinHandle::abort);
-        figures.add(part, "upload to live on the canary", ms(has.duration_since(began)));
+        let canary_has = format!("upload to live on the canary, {of}");
+        figures.add(part, &canary_has, ms(has.duration_since(began)));
         let (platform, worker) = (platform.clone(), worker.clone());
         ends.push(tokio::spawn(async move {
             sleep((acknowledged + BAKE - BAKE_MARGIN).saturating_duration_since(Instant::now())).await;
-            // Not the canary: what it is asked is counted by the gate, which would wait for more.
+            // Not the canary: what it is asked is counted by the gate.
             let others = (0..platform.pops.len()).filter(|pop| *pop != canary);
             let when = these_answer(&platform, others, &worker, &marker).await;
             let rollout = platform
                 .settle(&worker, &deployment, LIVE_MAX, Duration::from_millis(200))
                 .await?;
             ensure!(rollout["state"] == "live", "{worker}: {rollout}");
+            // What was measured is what it is said to be.
+            let unproven = matches!(asked, Asked::Hardly);
+            ensure!(rollout["unproven"] == unproven, "{worker}: {rollout}");
+            let failed = visitors.map(|visitors| visitors.failed()).unwrap_or_default();
+            ensure!(failed.is_empty(), "{worker}: {failed:?}");
             let last = when?.into_iter().max().context("there are PoPs")?;
             Ok::<_, anyhow::Error>(ms(last.duration_since(began)))
         }));
         sleep((began + GATED_EVERY).saturating_duration_since(Instant::now())).await;
     }
+    let all_have = format!("upload to live on all real PoPs, gated, {of}");
     for end in ends {
-        figures.add(part, "upload to live on all real PoPs, gated", end.await??);
+        figures.add(part, &all_have, end.await??);
     }
-    println!("{part}: {} gated deployments", workers.len());
+    println!("{part}: {} gated deployments to workers that are {of}", workers.len());
     Ok(())
 }
 
@@ -344,8 +379,10 @@ async fn measure(arguments: &Arguments, platform: Arc<Platform>, own: &Own) -> R
     // Each round: there, back, there again. Only the first of these moves objects, as does the version that all begins with.
     let uploads = arguments.rounds + 1;
     bytes.insert(part.to_owned(), moved(&before, &after, platform.pops.len(), uploads));
-    let to = workers(&platform, &mut code, "gated", arguments.gated).await?;
-    gated(&platform, &mut figures, part, &mut code, &to).await?;
+    for (prefix, asked) in [("gated", Asked::Hardly), ("busy", Asked::UnderTraffic)] {
+        let to = workers(&platform, &mut code, prefix, arguments.gated).await?;
+        gated(&platform, &mut figures, part, &mut code, &to, asked).await?;
+    }
 
     if arguments.simulated > 0 {
         let part = format!("3 PoPs and {} simulated", arguments.simulated);
@@ -373,7 +410,7 @@ async fn measure(arguments: &Arguments, platform: Arc<Platform>, own: &Own) -> R
         let after = sums(&mut crowd).await?;
         bytes.insert(part.clone(), moved(&before, &after, arguments.simulated, rounds + 1));
         let to = workers(&platform, &mut code, "crowded", rounds).await?;
-        gated(&platform, &mut figures, &part, &mut code, &to).await?;
+        gated(&platform, &mut figures, &part, &mut code, &to, Asked::Hardly).await?;
         if let Some(crowd) = crowd {
             crowd.stop().await?;
         }
