@@ -253,6 +253,9 @@ impl Drive {
         };
         let wakes = self.member.wakes();
         let turned = catch_unwind(AssertUnwindSafe(|| if several { wakes.during(turn) } else { turn() }));
+        if taken.rest {
+            self.slot.rest_is_over();
+        }
         let (state, held) = turned.map_err(|panic| panicked(&self.slot, &*panic))?;
         if let Some(start) = &mut self.start
             && (exempt || self.interrupt.is_exempt())

@@ -23,6 +23,7 @@ mod permits;
 mod pool;
 mod queue;
 mod ready;
+mod rests;
 mod slot;
 mod sys;
 mod time;

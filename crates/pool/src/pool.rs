@@ -4,12 +4,12 @@ use crate::isolate::{self, End};
 use crate::keep::GreedyDual;
 use crate::memory::Memory;
 use crate::options::{
-    AbandonHook, EXTRA_KEPT, EXTRA_SHARE, HOUSEKEEPING_EVERY, PoolOptions, PoolStats, REST_AFTER, ROOM_WAIT_MAX,
-    STACK_BYTES,
+    AbandonHook, EXTRA_KEPT, EXTRA_SHARE, HOUSEKEEPING_EVERY, PoolOptions, PoolStats, ROOM_WAIT_MAX, STACK_BYTES,
 };
 use crate::permits::{Permits, Verdict};
 use crate::queue::Why;
 use crate::ready::{self, Ready};
+use crate::rests::Rests;
 use crate::slot::Slot;
 use crate::time::Monotonic;
 use crate::worker::WorkerSlot;
@@ -76,6 +76,7 @@ pub(crate) struct Shared {
     memory: Option<Arc<dyn Memory>>,
     time: Arc<dyn Monotonic>,
     pub(crate) ready: Ready,
+    pub(crate) rests: Rests,
     policy: Mutex<GreedyDual>,
     slots: Mutex<Vec<Weak<Slot>>>,
     /// Slots whose jobs wait behind busy isolates.
@@ -148,8 +149,11 @@ impl Shared {
         let slots = self.slots();
         let mut later = self.ready.count() > 0;
         for slot in &slots {
-            later |= slot.keep_house(REST_AFTER, EXTRA_KEPT);
+            later |= slot.keep_house(EXTRA_KEPT);
         }
+        self.rests.find(&slots);
+        // However busy it is: one now and then.
+        self.rests.next(self.now());
         if let Some(memory) = &self.memory {
             let held = slots.iter().map(|slot| slot.held_bytes()).sum();
             let excess = memory.read(held).map_or(0, |reading| reading.excess());
@@ -250,7 +254,11 @@ impl Shared {
             for verdict in verdicts.into_iter().flatten() {
                 self.execute(verdict);
             }
-            let watching = self.visit() || !crowded.is_empty() || self.ready.holds_back();
+            // What rests takes a permit, and collects all garbage in its turn.
+            if self.permits.has_free() {
+                self.rests.next(self.now());
+            }
+            let watching = self.visit() || !crowded.is_empty() || self.ready.holds_back() || self.rests.some_are_due();
             let now = Instant::now();
             // What runs leaves something to be looked at afterwards.
             later |= !quiet;
@@ -366,6 +374,7 @@ impl Pool {
             memory: options.memory,
             time: options.time,
             ready: Ready::new(options.ready_max),
+            rests: Rests::default(),
             policy: Mutex::default(),
             slots: Mutex::default(),
             watched: Mutex::default(),

@@ -84,6 +84,12 @@ impl Isolate {
         let debugged = || self.interrupt.as_ref().is_some_and(|interrupt| interrupt.is_exempt());
         self.takes() && self.waker.is_some() && self.idle_since.is_some() && !debugged()
     }
+
+    /// It has been idle for so long and was not told to give memory back since.
+    fn should_rest(&self, rest_after: Duration, now: Instant) -> bool {
+        let idle = |since| now.saturating_duration_since(since) >= rest_after;
+        !self.rested && self.idle_since.is_some_and(idle) && self.is_idle()
+    }
 }
 
 struct Waiting {
@@ -356,9 +362,8 @@ impl State {
         (None, long && self.delay.saw(waited, now))
     }
 
-    /// Tells isolates that have been idle for `rest_after` to give memory back, once, and those beyond the first that have
-    /// been idle for `keep` to go. Whom to wake, and whether there is more to come.
-    pub(crate) fn keep_house(&mut self, rest_after: Duration, keep: Duration, now: Instant) -> (Vec<Waker>, bool) {
+    /// Tells isolates beyond the first that have been idle for `keep` to go. Whom to wake, and whether there is more to come.
+    pub(crate) fn keep_house(&mut self, keep: Duration, now: Instant) -> (Vec<Waker>, bool) {
         let mut woken = Vec::new();
         let mut serving = self.isolates.iter().filter(|isolate| isolate.serving).count();
         // The oldest stays.
@@ -371,13 +376,29 @@ impl State {
                 isolate.serving = false;
                 serving -= 1;
                 woken.extend(isolate.waker.take());
-            } else if !isolate.rested && idle >= rest_after {
-                (isolate.rested, isolate.rest_due) = (true, true);
-                woken.extend(isolate.waker.take());
             }
         }
         let later = serving > 1 || self.isolates.iter().any(|isolate| !isolate.rested && isolate.is_idle());
         (woken, later)
+    }
+
+    /// Whether some isolate should rest: it has been idle for `rest_after` and has not been told since.
+    pub(crate) fn rest_is_due(&self, rest_after: Duration, now: Instant) -> bool {
+        self.isolates.iter().any(|isolate| isolate.should_rest(rest_after, now))
+    }
+
+    /// Tells one of them to give memory back: whom to wake, and whether there are more.
+    pub(crate) fn rest_one(&mut self, rest_after: Duration, now: Instant) -> (Option<Waker>, bool) {
+        let mut due = self
+            .isolates
+            .iter_mut()
+            .filter(|isolate| isolate.should_rest(rest_after, now));
+        let Some(isolate) = due.next() else {
+            return (None, false);
+        };
+        (isolate.rested, isolate.rest_due) = (true, true);
+        let waker = isolate.waker.take();
+        (waker, due.next().is_some())
     }
 
     /// Nothing waits and no isolate has anything unfinished.

@@ -342,10 +342,28 @@ impl Slot {
     }
 
     /// Gives back what is not used. True if there is more to come.
-    pub(crate) fn keep_house(&self, rest_after: Duration, keep: Duration) -> bool {
-        let (woken, later) = self.lock().keep_house(rest_after, keep, self.shared.now());
+    pub(crate) fn keep_house(&self, keep: Duration) -> bool {
+        let (woken, later) = self.lock().keep_house(keep, self.shared.now());
         woken.into_iter().for_each(Waker::wake);
         later
+    }
+
+    /// See [`State::rest_is_due`].
+    pub(crate) fn rest_is_due(&self, rest_after: Duration) -> bool {
+        self.lock().rest_is_due(rest_after, self.shared.now())
+    }
+
+    /// Tells one isolate that was idle for so long to give memory back: whether there was one, and whether there are more.
+    pub(crate) fn rest_one(&self, rest_after: Duration) -> (bool, bool) {
+        let (waker, more) = self.lock().rest_one(rest_after, self.shared.now());
+        let told = waker.is_some();
+        waker.into_iter().for_each(Waker::wake);
+        (told, more)
+    }
+
+    /// The isolate that was told has given back what it could.
+    pub(crate) fn rest_is_over(&self) {
+        self.shared.rests.is_over();
     }
 
     /// What its isolates are taken to hold.

@@ -29,6 +29,8 @@ pub struct Stage {
     pub polls: AtomicU32,
     pub made: AtomicU32,
     pub rests: AtomicU32,
+    /// Whether an isolate that rests waits at the door.
+    pub rest_blocks: AtomicBool,
     /// Whether the engine makes isolates ahead, and how many of these were used and dropped unused.
     pub prepares: AtomicBool,
     pub from_prepared: AtomicU32,
@@ -340,6 +342,9 @@ impl Instance for FakeInstance {
 
     fn rest(&mut self) {
         self.stage.rests.fetch_add(1, Ordering::SeqCst);
+        if self.stage.rest_blocks.load(Ordering::SeqCst) {
+            self.stage.wait();
+        }
     }
 
     fn interrupt(&self) -> Arc<dyn Interrupt> {

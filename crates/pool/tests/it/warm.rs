@@ -346,6 +346,45 @@ fn an_isolate_that_is_idle_for_long_rests_once() {
 }
 
 #[test]
+fn isolates_that_became_idle_together_rest_one_after_the_other() {
+    let (time, options) = timed(2, 1);
+    check(options, |world| async move {
+        let mut slots = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            slots.push(world.ready(name, limits()).await);
+        }
+        for slot in &slots {
+            until(|| slot.is_idle()).await;
+        }
+        let rests = || world.stage.rests.load(Ordering::SeqCst);
+        world.stage.rest_blocks.store(true, Ordering::SeqCst);
+        time.pass(REST_AFTER);
+        world.pool.keep_house();
+        world.stage.entered().await;
+        // A permit is free, and three more are due: they wait, and whoever has work does not.
+        for _ in 0..3 {
+            world.pool.keep_house();
+            looked(&world).await;
+        }
+        assert_eq!(rests(), 1);
+        for slot in &slots[1..] {
+            echo(slot).await;
+        }
+        assert_eq!(rests(), 1);
+        for slot in &slots[1..] {
+            until(|| slot.is_idle()).await;
+        }
+        time.pass(REST_AFTER);
+        world.stage.open();
+        until(|| {
+            world.pool.keep_house();
+            rests() == 4
+        })
+        .await;
+    });
+}
+
+#[test]
 fn of_two_that_are_used_alike_the_larger_ends() {
     let memory = Arc::<FakeMemory>::default();
     // Every start takes no time: what they cost differs in nothing.
