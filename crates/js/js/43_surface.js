@@ -30,5 +30,26 @@ const hideInternals = (function hideInternals(conformance) {
   delete CryptoKey.fromCloneData;
 });
 
-return { hideInternals };
+// While the startup snapshot is made: every start calls the functions that make the objects behind crypto, which cannot stand in one.
+// They are called up to the first object, so that the snapshot has them compiled.
+function warmUpCrypto() {
+  const { Crypto, SubtleCrypto } = cryptography;
+  const { registerSymbols } = Crypto;
+  const { create } = SubtleCrypto;
+  const none = {};
+  Crypto.registerSymbols = () => {};
+  SubtleCrypto.create = () => {
+    throw none;
+  };
+  try {
+    cryptography.crypto;
+  } catch (error) {
+    if (error !== none) throw error;
+  } finally {
+    Crypto.registerSymbols = registerSymbols;
+    SubtleCrypto.create = create;
+  }
+}
+
+return { hideInternals, warmUpCrypto };
 })();

@@ -45,7 +45,7 @@ const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
 const { tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
 const { mirrorConsole } = core.loadExtScript("ext:atoll_js/37_inspect.js");
 const { install, installLater } = core.loadExtScript("ext:atoll_js/90_global.js");
-const { hideInternals } = core.loadExtScript("ext:atoll_js/43_surface.js");
+const { hideInternals, warmUpCrypto } = core.loadExtScript("ext:atoll_js/43_surface.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
 const EXCEPTION = 0;
@@ -467,6 +467,8 @@ function warmUp(first, second) {
   // Every start calls these, and they are not ours to put in parentheses.
   core.getCloneableDeserializers();
   core.setHandledPromiseRejectionHandler(null);
+  performance.setTimeOrigin();
+  warmUpCrypto();
 }
 
 core.setReportExceptionCallback((error) => {
