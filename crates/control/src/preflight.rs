@@ -23,7 +23,7 @@ pub struct Trial<'a> {
     /// Its secrets.
     pub secrets: &'a [(SecretName, SecretValue)],
     /// Limits of the account that differ from the default, by key: no worker goes beyond them.
-    pub bounds: &'a BTreeMap<String, u64>,
+    pub limits: &'a BTreeMap<String, u64>,
 }
 
 /// What came of a trial that went well.

@@ -221,11 +221,14 @@ pub async fn store(
         return Err(UploadError::Missing(missing));
     }
     let secrets = secrets(catalog, &account, &worker, &upload.keep, &upload.put).await?;
+    // Quotas are of the catalog and no worker's business.
+    let limits = facts.bounds.iter().filter(|(key, _)| Quota::from_key(key).is_none());
+    let limits = limits.map(|(key, value)| (key.clone(), *value)).collect();
     let trial = Trial {
         manifest: &manifest,
         blobs: &state.blobs,
         secrets: &secrets,
-        bounds: &facts.bounds,
+        limits: &limits,
     };
     let tried = tokio::time::timeout(TRIAL_MAX, async {
         let _turn = gate.enter().await?;

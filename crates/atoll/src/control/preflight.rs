@@ -134,7 +134,7 @@ impl CordonPreflight {
             bindings.push((name.as_str().to_owned(), BindingSpec::Secret { value }));
         }
         let account = EdgeAccount {
-            limits: trial.bounds.clone(),
+            limits: trial.limits.clone(),
             ..EdgeAccount::default()
         };
         let account = account.limits_over(AccountLimits::default());

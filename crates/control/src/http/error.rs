@@ -130,7 +130,10 @@ impl From<CatalogError> for ApiError {
             CatalogError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", message),
             CatalogError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
             CatalogError::Invalid(_) => Self::invalid(message),
-            CatalogError::Quota { .. } => Self::new(StatusCode::FORBIDDEN, "quota", message),
+            CatalogError::Quota { quota, .. } => Self::new(StatusCode::FORBIDDEN, "quota", message).hint(format!(
+                "with a token of the platform's own: `atoll accounts update ACCOUNT --bound {}=N`",
+                quota.key()
+            )),
             CatalogError::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", message),
             CatalogError::Unauthenticated => Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", message),
             CatalogError::Deposed { .. } => Self::unavailable("not_leading", message),

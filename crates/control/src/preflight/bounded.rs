@@ -146,7 +146,7 @@ mod tests {
             manifest: &manifest,
             blobs: &blobs,
             secrets: &[],
-            bounds: &bounds,
+            limits: &bounds,
         };
         let all = futures_util::future::join_all((0..TRIALS_WAITING_MAX + 6).map(|_| bounded.check(trial()))).await;
         let told = |what: &str| {

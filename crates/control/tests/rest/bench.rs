@@ -23,6 +23,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
@@ -39,6 +40,8 @@ pub struct Trials {
     pub refuses: Mutex<Option<PreflightError>>,
     /// Names and values of secrets of each trial.
     pub secrets: Mutex<Vec<Vec<(String, String)>>>,
+    /// The account's limits in the last trial.
+    pub limits: Mutex<BTreeMap<String, u64>>,
 }
 
 #[async_trait]
@@ -47,6 +50,7 @@ impl Preflight for Trials {
         let secrets = trial.secrets.iter();
         let secrets = secrets.map(|(name, value)| (name.to_string(), value.expose().to_owned()));
         self.secrets.lock().unwrap().push(secrets.collect());
+        self.limits.lock().unwrap().clone_from(trial.limits);
         match &*self.refuses.lock().unwrap() {
             Some(error) => Err(error.clone()),
             None => Ok(PreflightFacts {

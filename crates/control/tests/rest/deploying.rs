@@ -131,6 +131,15 @@ async fn what_does_not_start_is_not_stored() {
         .expect(200);
     bench.upload("shop", "x();").await.refused(403, "quota");
     assert_eq!(bench.trials.secrets.lock().unwrap().len(), tried);
+    // It is tried with the account's limits. Quotas are none: nothing that runs workers knows them.
+    let bounds = json!({ "bounds": { Quota::CodeBytes.key(): 100, Quota::Aliases.key(): 1, "cpu_ms": 20 } });
+    bench
+        .call_as(&bench.platform, Method::PATCH, "/v1/accounts/acme", bounds)
+        .await
+        .expect(200);
+    bench.upload("shop", "x();").await.expect(201);
+    let limits = bench.trials.limits.lock().unwrap().clone();
+    assert_eq!(limits.into_iter().collect::<Vec<_>>(), [("cpu_ms".to_owned(), 20)]);
     let mut nonsense = upload("x()");
     nonsense["manifest"]["main_module"] = json!("other.js");
     bench
