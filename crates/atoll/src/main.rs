@@ -243,12 +243,14 @@ struct Wiring {
     settings: Option<roles::file::Settings>,
 }
 
-/// A platform without workers. Must be called inside the tokio runtime that serves.
+/// A platform without workers. `who`: what else its telemetry says of who sends it. Must be called inside the tokio runtime that
+/// serves.
 pub(crate) fn platform_of(
     engine: JsEngine,
     cordon: Option<Arc<Cordon>>,
     isolates: Isolates,
     policy: AddressPolicy,
+    who: &[(&str, &str)],
 ) -> Result<Platform, String> {
     let memory = ProcessMemory::of_this_process(memory_bytes()?, 1);
     let options = PoolOptions {
@@ -269,7 +271,9 @@ pub(crate) fn platform_of(
         roots: tls_roots()?,
         policy,
         clock: Arc::new(SystemClock),
-        otlp: Settings::from_env()?.map(Otlp::start).transpose()?,
+        otlp: Settings::from_env()?
+            .map(|settings| Otlp::start(settings.from_whom(who)))
+            .transpose()?,
     }))
 }
 
@@ -285,13 +289,13 @@ impl Targets for Wiring {
         let policy = AddressPolicy::public_and_loopback();
         let isolates = Isolates::of_a_developer();
         let cordon = cordon::cordon(args.isolation, &isolates, false)?;
-        let platform = platform_of(engine, cordon, isolates, policy)?;
+        let platform = platform_of(engine, cordon, isolates, policy, &[])?;
         Ok(Arc::new(DevServer::new(platform, debuggers)))
     }
 
     fn test(&self, _: &TestArgs) -> Result<Arc<dyn TestTarget>, String> {
         let policy = AddressPolicy::public_and_loopback();
-        let platform = platform_of(engine(), None, Isolates::of_a_developer(), policy)?;
+        let platform = platform_of(engine(), None, Isolates::of_a_developer(), policy, &[])?;
         Ok(Arc::new(DevServer::new(platform, Debuggers::new())))
     }
 
@@ -328,7 +332,7 @@ impl Targets for Wiring {
         }
         let isolates = Isolates::of_a_server(cores() * usize::from(args.workers_per_core));
         journal.say("info", Capacity::of_this_process().to_string());
-        let platform = platform_of(engine(), None, isolates, policy)?;
+        let platform = platform_of(engine(), None, isolates, policy, &[])?;
         let allow_downgrade = args.allow_downgrade;
         let cordons = Box::new(move |isolation| cordon::cordon(isolation, &isolates, allow_downgrade));
         let target = ServeServer::new(platform, journal.clone(), recorded(args.log_level), cordons);

@@ -67,8 +67,9 @@ pub(crate) fn environment(
     let origin = LogOrigin {
         tenant: version.tenant.clone(),
         worker: version.name.clone(),
+        version: version.id.as_str().into(),
     };
-    let sink = logs.sink_within(origin, &version.id, account);
+    let sink = logs.sink_within(origin, account);
     let way_out = || {
         let opened = spans::outbound(tracer, version, reach.outbound.open(version));
         counted::outbound(opened, &sink)

@@ -5,7 +5,7 @@ use crate::cordon::{Cordon, CordonStats};
 use crate::crowd::{Crowd, Crowds};
 use crate::entrypoints::Entrypoints;
 use crate::environment::{Reach, environment};
-use crate::logs::LogHub;
+use crate::logs::{FailedEvent, LogHub};
 use crate::running::{Place, Running, UnderWay};
 use crate::services::Services;
 use crate::spans;
@@ -18,7 +18,7 @@ use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
     Dispatch, Dispatched, Engine, Entry, Environment, Event, EventContext, Export, Fault, FaultKind, Fetcher, Outcome,
-    Response, ServiceStub, StartKind, VersionChoice,
+    Response, ServiceStub, SpanPlace, StartKind, TraceContext, VersionChoice,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -558,10 +558,10 @@ impl Dispatch for Host {
         let (mut ctx, event) = match self.at_hand(&ctx, worker).filter(|slot| slot.is_here()) {
             None => (ctx, event),
             Some(slot) => match self.give(slot, ctx, event) {
-                Given::Taken(answer) if span.is_none() => return Box::pin(answer.come()),
+                Given::Taken(answer) if span.is_none() => return Box::pin(answer.come(&self.logs)),
                 Given::Taken(answer) => {
                     return Box::pin(async move {
-                        let answer = answer.come().await;
+                        let answer = answer.come(&self.logs).await;
                         spans::outcome(span, &answer);
                         answer
                     });
@@ -602,13 +602,42 @@ enum Given {
 struct Expected {
     answer: UnderWay,
     watched: Option<Box<dyn EventEnd>>,
+    told: Option<Told>,
     /// Alive for as long as it owes this.
-    _slot: Arc<Running>,
+    slot: Arc<Running>,
+}
+
+/// What is told of an event that ends in a fault.
+struct Told {
+    request_id: RequestId,
+    span: Option<SpanPlace>,
+}
+
+impl Told {
+    /// `None`: a deployment's look at a version is nobody's event.
+    fn of(ctx: &EventContext, event: &Event) -> Option<Self> {
+        watch::origin(ctx, event)?;
+        Some(Self {
+            request_id: ctx.request_id,
+            span: ctx.trace.as_ref().map(TraceContext::place),
+        })
+    }
+
+    fn failed(self, fault: &Fault) -> FailedEvent {
+        FailedEvent {
+            request_id: self.request_id,
+            span: self.span,
+            fault: fault.clone(),
+        }
+    }
 }
 
 impl Expected {
-    async fn come(self) -> Result<Outcome, Fault> {
+    async fn come(self, logs: &Arc<LogHub>) -> Result<Outcome, Fault> {
         let answer = self.answer.await;
+        if let (Err(fault), Some(told)) = (&answer, self.told) {
+            logs.failed(self.slot.version(), || told.failed(fault));
+        }
         if let Some(watched) = self.watched {
             watched.ends(Some(&answer));
         }
@@ -620,13 +649,18 @@ impl Host {
     /// Gives an event to a version that runs here.
     fn give(&self, slot: Arc<Running>, ctx: EventContext, event: Event) -> Given {
         let watched = self.watched(&slot, &ctx, &event);
+        let told = Told::of(&ctx, &event);
         match slot.begin(ctx, event) {
             Ok(answer) => Given::Taken(Expected {
                 answer,
                 watched,
-                _slot: slot,
+                told,
+                slot,
             }),
             Err(Refusal::Fault(fault)) => {
+                if let Some(told) = told {
+                    self.logs.failed(slot.version(), || told.failed(&fault));
+                }
                 if let Some(watched) = watched {
                     watched.ends(Some(&Err(fault.clone())));
                 }
@@ -663,6 +697,7 @@ impl Host {
                 break;
             }
             let watched = self.watched(&slot, &ctx, &event);
+            let told = Told::of(&ctx, &event);
             let answer = match slot.run(ctx, event).await {
                 Ok(answer) => answer,
                 Err(Refusal::Fault(fault)) => Err(fault),
@@ -677,6 +712,9 @@ impl Host {
                     continue;
                 }
             };
+            if let (Err(fault), Some(told)) = (&answer, told) {
+                self.logs.failed(slot.version(), || told.failed(fault));
+            }
             if let Some(watched) = watched {
                 watched.ends(Some(&answer));
             }

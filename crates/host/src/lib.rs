@@ -43,7 +43,9 @@ pub use environment::{KvSource, OutboundSource, Reach};
 pub use error::DeployError;
 pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
-pub use logs::{LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX, TraceTap, UsageWatch};
+pub use logs::{
+    FailedEvent, LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX, TraceTap, UsageWatch,
+};
 pub use services::absent as absent_worker;
 pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts, UsageCounts};
 pub use triggers::{

@@ -210,6 +210,7 @@ impl Loaders {
         let sink = logs.sink(LogOrigin {
             tenant: parent.tenant.clone(),
             worker: name.clone(),
+            version: "".into(),
         });
         let consumers = code.tails.into_iter().map(|stub| Consumer {
             name: parent.name.clone(),

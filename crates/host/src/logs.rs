@@ -6,8 +6,10 @@
 
 use crate::bucket::{Bucket, Taken};
 use crate::starts::{Starts, WorkerStarts};
-use atoll_model::{AccountLimits, Limit, RequestId, TenantId, WorkerName};
-use atoll_worker::{JsException, LimitCounts, LimitHit, LogLevel, LogRecord, LogSink, StartNote, Usage};
+use atoll_model::{AccountLimits, Limit, RequestId, TenantId, WorkerName, WorkerVersion};
+use atoll_worker::{
+    Fault, FaultKind, JsException, LimitCounts, LimitHit, LogLevel, LogRecord, LogSink, SpanPlace, StartNote, Usage,
+};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -28,6 +30,19 @@ pub struct LogOrigin {
     pub tenant: TenantId,
     /// The worker.
     pub worker: WorkerName,
+    /// The version's id; empty for a worker that another one made.
+    pub version: Arc<str>,
+}
+
+/// An event that ended in a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedEvent {
+    /// The event.
+    pub request_id: RequestId,
+    /// Where it stands in a trace, if traces are made.
+    pub span: Option<SpanPlace>,
+    /// How it ended.
+    pub fault: Fault,
 }
 
 /// Something a worker printed or threw.
@@ -37,6 +52,8 @@ pub enum LogEvent {
     Record(LogOrigin, LogRecord),
     /// An exception that no response carries.
     Exception(LogOrigin, Option<RequestId>, JsException),
+    /// An event ended in a fault of the worker's: its client, or the worker that asked, was answered so.
+    Failed(LogOrigin, FailedEvent),
 }
 
 #[derive(Debug)]
@@ -72,7 +89,7 @@ pub trait TraceTap: std::fmt::Debug + Send + Sync + 'static {
     fn wants(&self, tenant: &TenantId, worker: &WorkerName) -> bool;
 
     /// What an event of a version did, as JSON. On the isolate's thread: it must not block.
-    fn item(&self, origin: &LogOrigin, version: &str, item: &str);
+    fn item(&self, origin: &LogOrigin, item: &str);
 }
 
 /// Is told what versions use.
@@ -105,10 +122,16 @@ impl LogEvent {
     fn size(&self) -> usize {
         let text = match self {
             Self::Record(_, record) => record.message.len(),
-            Self::Exception(_, _, exception) => exception.message.len() + exception.stack.len(),
+            Self::Exception(_, _, exception) => weight(exception),
+            Self::Failed(_, failed) => failed.fault.message.len() + failed.fault.exception.as_ref().map_or(0, weight),
         };
         text + size_of::<Self>()
     }
+}
+
+/// Bytes of text.
+fn weight(exception: &JsException) -> usize {
+    exception.message.len() + exception.stack.len()
 }
 
 impl LogHub {
@@ -134,7 +157,7 @@ impl LogHub {
 
     /// The sink of one worker; its account prints by the limits that another of its workers came with, or by the default.
     pub fn sink(self: &Arc<Self>, origin: LogOrigin) -> Arc<dyn LogSink> {
-        self.sink_within(origin, "", &AccountLimits::default())
+        self.sink_within(origin, &AccountLimits::default())
     }
 
     /// The one that is told of events. Given once; who comes later is not told.
@@ -150,12 +173,11 @@ impl LogHub {
     }
 
     /// The sink of a version of one worker, whose account has these limits.
-    pub fn sink_within(
-        self: &Arc<Self>,
-        origin: LogOrigin,
-        version: &str,
-        account: &AccountLimits,
-    ) -> Arc<dyn LogSink> {
+    pub fn sink_within(self: &Arc<Self>, origin: LogOrigin, account: &AccountLimits) -> Arc<dyn LogSink> {
+        Arc::new(self.sink_of(origin, account))
+    }
+
+    fn sink_of(self: &Arc<Self>, origin: LogOrigin, account: &AccountLimits) -> Sink {
         let bucket = {
             let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that no sink uses any more.
@@ -166,13 +188,38 @@ impl LogHub {
             });
             bucket.clone()
         };
-        Arc::new(Sink {
+        Sink {
             starts: self.starts.of(&origin.tenant, &origin.worker),
             hub: self.clone(),
             origin,
-            version: version.into(),
             bucket,
-        })
+        }
+    }
+
+    /// Tells that an event of a version ended in a fault, if that says something about the worker and the account may say so much.
+    pub(crate) fn failed(self: &Arc<Self>, version: &WorkerVersion, failed: impl FnOnce() -> FailedEvent) {
+        if self.tails.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return;
+        }
+        let failed = failed();
+        // Nobody's fault, or so many at a time that counters tell it better.
+        if matches!(
+            failed.fault.kind,
+            FaultKind::Canceled | FaultKind::Draining | FaultKind::Overloaded | FaultKind::NotFound
+        ) {
+            return;
+        }
+        let origin = LogOrigin {
+            tenant: version.tenant.clone(),
+            worker: version.name.clone(),
+            version: version.id.as_str().into(),
+        };
+        let event = LogEvent::Failed(origin.clone(), failed);
+        // A version that runs has a sink, so the account's bucket is there, with its rate.
+        let sink = self.sink_of(origin, &AccountLimits::default());
+        if sink.may_print(event.size() - size_of::<LogEvent>(), 0) {
+            self.publish(|| event);
+        }
     }
 
     /// How often each limit was reached.
@@ -230,7 +277,6 @@ impl LogTail {
 struct Sink {
     hub: Arc<LogHub>,
     origin: LogOrigin,
-    version: Box<str>,
     starts: Arc<WorkerStarts>,
     /// Of the account.
     bucket: Arc<Mutex<Bucket>>,
@@ -256,6 +302,7 @@ impl Sink {
                     message,
                     timestamp_ms,
                     request_id: None,
+                    span: None,
                 };
                 self.hub.publish(|| LogEvent::Record(self.origin.clone(), record));
                 true
@@ -283,7 +330,7 @@ impl LogSink for Sink {
 
     fn exception(&self, request_id: Option<RequestId>, exception: JsException) {
         // An exception says when by its place among the records; it has no time of its own.
-        if self.may_print(exception.message.len() + exception.stack.len(), 0) {
+        if self.may_print(weight(&exception), 0) {
             self.hub
                 .publish(|| LogEvent::Exception(self.origin.clone(), request_id, exception));
         }
@@ -291,7 +338,7 @@ impl LogSink for Sink {
 
     fn limit(&self, hit: LimitHit) {
         self.hub.limits.count(hit.limit);
-        let LogOrigin { tenant, worker } = &self.origin;
+        let LogOrigin { tenant, worker, .. } = &self.origin;
         tracing::info!(%tenant, %worker, limit = hit.limit.key(), value = hit.value, "a limit was reached");
     }
 
@@ -302,18 +349,18 @@ impl LogSink for Sink {
     fn used(&self, usage: Usage) {
         self.starts.used(&usage);
         if let Some(watch) = self.hub.usage.get() {
-            watch.used(&self.version, &usage);
+            watch.used(&self.origin.version, &usage);
         }
     }
 
     fn traces(&self) -> bool {
-        let LogOrigin { tenant, worker } = &self.origin;
+        let LogOrigin { tenant, worker, .. } = &self.origin;
         self.hub.tap.get().is_some_and(|tap| tap.wants(tenant, worker))
     }
 
     fn trace(&self, item: String) {
         if let Some(tap) = self.hub.tap.get() {
-            tap.item(&self.origin, &self.version, &item);
+            tap.item(&self.origin, &item);
         }
     }
 }
@@ -325,6 +372,7 @@ mod tests {
         LogOrigin {
             tenant: TenantId::new("t"),
             worker: WorkerName::new("w"),
+            version: "".into(),
         }
     }
 
@@ -334,6 +382,7 @@ mod tests {
             message: message.into(),
             timestamp_ms: 1,
             request_id: None,
+            span: None,
         }
     }
 
@@ -387,9 +436,9 @@ mod tests {
             log_burst_bytes: 10,
             ..AccountLimits::default()
         };
-        let sink = hub.sink_within(origin(), "v", &account);
+        let sink = hub.sink_within(origin(), &account);
         // Another worker of the account drinks from the same bucket.
-        let other = hub.sink_within(origin(), "v", &account);
+        let other = hub.sink_within(origin(), &account);
         let mut tail = hub.tail(10);
         sink.log(record("12345"));
         other.log(record("12345"));
@@ -409,7 +458,7 @@ mod tests {
             log_burst_bytes: u64::MAX,
             ..AccountLimits::default()
         };
-        let sink = hub.sink_within(origin(), "v", &account);
+        let sink = hub.sink_within(origin(), &account);
         let mut tail = hub.tail(TAIL_DEPTH_MAX);
         let line = "x".repeat(1024 * 1024 - size_of::<LogEvent>());
         for _ in 0..TAIL_BYTES_MAX / (1024 * 1024) + 3 {

@@ -392,12 +392,16 @@ impl IsolateState {
     }
 
     fn print(&self, level: LogLevel, message: String, id: u32) {
-        let request_id = self.open.borrow().get(&id).map(|open| open.request_id);
+        let (request_id, span) = match self.open.borrow().get(&id) {
+            Some(open) => (Some(open.request_id), open.context.as_ref().map(TraceContext::place)),
+            None => (None, None),
+        };
         self.env.logs.log(LogRecord {
             level,
             message,
             timestamp_ms: self.env.clock.now_ms(),
             request_id,
+            span,
         });
     }
 

@@ -471,12 +471,14 @@ impl Handler for Capabilities {
                 message,
                 timestamp_ms,
                 request_id,
+                span,
                 ..
             } => logs.log(LogRecord {
                 level,
                 message: message.to_owned(),
                 timestamp_ms,
                 request_id: request_id.map(RequestId),
+                span,
             }),
             NoticeWire::Exception {
                 request_id, exception, ..

@@ -327,6 +327,7 @@ impl LogSink for Logs {
             message: &fitting(&record.message),
             timestamp_ms: record.timestamp_ms,
             request_id: record.request_id.map(|id| id.0),
+            span: record.span,
         });
     }
 

@@ -12,7 +12,7 @@ use atoll_model::{Limits, ModuleKind, UnbuiltBinding};
 use atoll_worker::wire::{RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
     BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Export, Fault, JsException, KvKey, LimitHit,
-    LogLevel, NameQuestion, Redirect, StartNote, Usage, WsMessage,
+    LogLevel, NameQuestion, Redirect, SpanPlace, StartNote, Usage, WsMessage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// The version of everything that a link says. Both ends are the same build, so another one is refused.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"ATOLLNK\n";
 /// Bytes of a build's name.
 const BUILD_BYTES_MAX: usize = 256;
@@ -526,6 +526,7 @@ pub(crate) enum NoticeWire<'a> {
         message: &'a str,
         timestamp_ms: u64,
         request_id: Option<u64>,
+        span: Option<SpanPlace>,
     },
     Exception {
         slot: u64,

@@ -70,6 +70,6 @@ pub use rpc::{RpcChannel, RpcLink, RpcMessage};
 pub use service::{Entry, Props, Service, ServiceStub};
 pub use socket::{WebSocketEnd, WsMessage};
 pub use start::{StartKind, StartNote};
-pub use trace::{OpenSpan, Span, SpanKind, SpanValue, TraceContext, Tracer};
+pub use trace::{OpenSpan, Span, SpanKind, SpanPlace, SpanValue, TraceContext, Tracer};
 pub use usage::{Held, Usage};
 pub use wakes::Wakes;

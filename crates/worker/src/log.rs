@@ -1,6 +1,6 @@
 //! What a worker prints, on its way to a terminal or a log store.
 
-use crate::{LimitHit, StartNote, Usage};
+use crate::{LimitHit, SpanPlace, StartNote, Usage};
 use atoll_model::RequestId;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub struct LogRecord {
     pub timestamp_ms: u64,
     /// The event that printed it; `None` at start-up.
     pub request_id: Option<RequestId>,
+    /// Where that event stands in a trace, if traces are made.
+    pub span: Option<SpanPlace>,
 }
 
 /// Takes what workers print. Called on the isolate's thread: it must not block.

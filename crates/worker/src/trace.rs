@@ -8,6 +8,7 @@
 //! - a span that is not sampled costs an id, and is told to nobody; its context still goes on, so that all agree;
 //! - telling a span never blocks: who cannot take it drops it and counts.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,7 +32,27 @@ pub struct TraceContext {
     pub state: Option<Arc<str>>,
 }
 
+/// The span in which something happened: what a record of it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpanPlace {
+    /// The trace.
+    pub trace_id: [u8; 16],
+    /// The span.
+    pub span_id: [u8; 8],
+    /// Is the trace recorded?
+    pub sampled: bool,
+}
+
 impl TraceContext {
+    /// The span of which this is the context.
+    pub fn place(&self) -> SpanPlace {
+        SpanPlace {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            sampled: self.sampled,
+        }
+    }
+
     /// Reads the two headers. `None`: there is no usable `traceparent`. A `tracestate` that is too long or has too many members is
     /// left out, as the specification allows.
     pub fn read(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {

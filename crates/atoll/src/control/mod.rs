@@ -75,7 +75,7 @@ async fn trial_platform(settings: &Settings) -> Result<Arc<Platform>, String> {
             )
         })?;
     }
-    let platform = platform_of(engine(), cordon, isolates, AddressPolicy::public())?;
+    let platform = platform_of(engine(), cordon, isolates, AddressPolicy::public(), &[])?;
     Ok(Arc::new(platform))
 }
 

@@ -97,7 +97,9 @@ async fn order(mut tail: LogTail, mut direct: mpsc::Receiver<Direct>, readers: A
                 // What was printed before this was queued before it.
                 for _ in 0..DEPTH {
                     let Some(printed) = tail.try_next() else { break };
-                    send(&readers, shown(&printed));
+                    if let Some(event) = shown(&printed) {
+                        send(&readers, event);
+                    }
                 }
                 match event {
                     Direct::Event(event) => send(&readers, event),
@@ -108,7 +110,11 @@ async fn order(mut tail: LogTail, mut direct: mpsc::Receiver<Direct>, readers: A
                 }
             }
             printed = tail.next() => match printed {
-                Some(printed) => send(&readers, shown(&printed)),
+                Some(printed) => {
+                    if let Some(event) = shown(&printed) {
+                        send(&readers, event);
+                    }
+                }
                 None => return,
             },
         }
@@ -132,8 +138,10 @@ fn send(readers: &Mutex<Vec<Reader>>, event: DevEvent) {
     }
 }
 
-fn shown(event: &LogEvent) -> DevEvent {
-    match event {
+/// `None` for what is told with the request.
+fn shown(event: &LogEvent) -> Option<DevEvent> {
+    Some(match event {
+        LogEvent::Failed(..) => return None,
         LogEvent::Record(_, record) => DevEvent::Log {
             level: match record.level {
                 LogLevel::Debug => "debug",
@@ -145,7 +153,7 @@ fn shown(event: &LogEvent) -> DevEvent {
             message: record.message.clone(),
         },
         LogEvent::Exception(_, _, exception) => thrown(exception),
-    }
+    })
 }
 
 fn thrown(exception: &JsException) -> DevEvent {

@@ -7,7 +7,7 @@ use super::{Meters, fire};
 use crate::platform::{self, Platform};
 use crate::roles::file::{Settings, address};
 use crate::roles::running::Running;
-use crate::serve::meters::Meters as ServeMeters;
+use crate::serve::meters::{Meters as ServeMeters, kind_name};
 use crate::serve::metrics::Sources;
 use crate::serve::status::Status;
 use crate::serve::{Journal, Recorded, Recorder, admin, printed, service_manager};
@@ -25,7 +25,7 @@ use atoll_model::{BlobHash, TenantId, WorkerName};
 use atoll_pop::{Agent, LoadedVersion, ObjectLimits, Options, StartError};
 use atoll_stdx::TaskGroup;
 use atoll_store::blob::{BlobStore, blob_key};
-use atoll_worker::LogLevel;
+use atoll_worker::{JsException, LogLevel};
 use bytes::Bytes;
 use serde_json::json;
 use std::fmt;
@@ -114,7 +114,7 @@ async fn serve(settings: &Settings, journal: &Arc<Journal>, recorded: Recorded) 
                 .to_owned(),
         );
     }
-    let platform = make_platform(settings).await?;
+    let platform = make_platform(settings, agent.name()).await?;
     let opened = platform.stores.open_all(&data).await;
     opened.map_err(|failure| format!("{}: {}", failure.title, failure.detail))?;
     platform.keep_code(&data).await;
@@ -230,7 +230,7 @@ pub(crate) fn isolation(word: &str) -> Isolation {
     }
 }
 
-async fn make_platform(settings: &Settings) -> Result<Platform, String> {
+async fn make_platform(settings: &Settings, name: &str) -> Result<Platform, String> {
     let mut policy = AddressPolicy::public();
     for entry in settings.list("workers.allow_net") {
         policy.permit(entry.parse().map_err(|error| format!("workers.allow_net: {error}"))?);
@@ -248,7 +248,12 @@ async fn make_platform(settings: &Settings) -> Result<Platform, String> {
             )
         })?;
     }
-    crate::platform_of(engine(), cordon, isolates, policy)
+    // Of several PoPs that send to one collector it must be seen which one said something.
+    let who = [
+        ("service.instance.id", name),
+        ("cloud.region", settings.text("pop.region")),
+    ];
+    crate::platform_of(engine(), cordon, isolates, policy, &who)
 }
 
 /// What serves, listening.
@@ -472,6 +477,10 @@ fn level(level: LogLevel) -> &'static str {
     }
 }
 
+fn thrown(exception: &JsException) -> serde_json::Value {
+    json!({ "message": exception.message, "name": exception.name, "stack": exception.stack })
+}
+
 /// Takes what workers print and throw to the control plane, until it is told to stop and all is taken.
 async fn ship(mut tail: LogTail, agent: Arc<Agent>, stopping: CancellationToken) {
     let shipper = agent.shipper();
@@ -491,11 +500,15 @@ async fn ship(mut tail: LogTail, agent: Arc<Agent>, stopping: CancellationToken)
                     json,
                 )
             }
-            LogEvent::Exception(origin, request, exception) => {
-                let json = json!({
-                    "message": exception.message, "name": exception.name, "stack": exception.stack,
-                });
-                (origin, "error", *request, 0, json)
+            LogEvent::Exception(origin, request, exception) => (origin, "error", *request, 0, thrown(exception)),
+            LogEvent::Failed(origin, failed) => {
+                let fault = &failed.fault;
+                let mut json = fault
+                    .exception
+                    .as_ref()
+                    .map_or_else(|| json!({ "message": fault.message }), thrown);
+                json["outcome"] = kind_name(fault.kind).into();
+                (origin, "error", Some(failed.request_id), 0, json)
             }
         };
         let time_ms = match time_ms {
@@ -506,7 +519,7 @@ async fn ship(mut tail: LogTail, agent: Arc<Agent>, stopping: CancellationToken)
             time_ms,
             account: origin.tenant.to_string(),
             worker: origin.worker.to_string(),
-            version: String::new(),
+            version: origin.version.to_string(),
             level: level.to_owned(),
             request: request.map_or_else(String::new, |request| request.to_string()),
             json: json.to_string(),

@@ -187,7 +187,8 @@ impl TraceTap for Tails {
                 .any(|session| session.account == *tenant && session.worker == *worker)
     }
 
-    fn item(&self, origin: &LogOrigin, version: &str, text: &str) {
+    fn item(&self, origin: &LogOrigin, text: &str) {
+        let version = &*origin.version;
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -309,6 +310,7 @@ mod tests {
         let origin = |worker: &str| LogOrigin {
             tenant: TenantId::new("a"),
             worker: WorkerName::new(worker),
+            version: "v1".into(),
         };
         let (sink, mut events) = TailSink::new();
         assert!(!tails.wants(&TenantId::new("a"), &WorkerName::new("w")));
@@ -317,7 +319,7 @@ mod tests {
         assert!(tails.wants(&TenantId::new("a"), &WorkerName::new("w")));
         assert!(!tails.wants(&TenantId::new("b"), &WorkerName::new("w")));
         for worker in ["w", "other", "w", "w"] {
-            tails.item(&origin(worker), "v1", &item("GET", 200, "ok"));
+            tails.item(&origin(worker), &item("GET", 200, "ok"));
         }
         let first: Value = serde_json::from_str(&events.try_recv().unwrap()).unwrap();
         assert_eq!(first["scriptVersion"]["id"], "v1");
@@ -327,10 +329,10 @@ mod tests {
         assert!(events.try_recv().is_err());
         assert_eq!(sink.take_dropped(), 1);
         clock.set_ms(2_000);
-        tails.item(&origin("w"), "v1", &item("GET", 200, "ok"));
+        tails.item(&origin("w"), &item("GET", 200, "ok"));
         assert!(events.try_recv().is_ok());
         clock.set_ms(10_000);
-        tails.item(&origin("w"), "v1", &item("GET", 200, "ok"));
+        tails.item(&origin("w"), &item("GET", 200, "ok"));
         assert!(events.try_recv().is_err());
         assert!(!tails.wants(&TenantId::new("a"), &WorkerName::new("w")));
     }

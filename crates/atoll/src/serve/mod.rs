@@ -516,6 +516,8 @@ pub(crate) async fn printed(mut tail: LogTail, journal: Arc<Journal>, recorded: 
                     journal.record(Record::Exception(from.worker.clone(), *id, exception.clone()));
                 }
             }
+            // The recorder has told it already.
+            LogEvent::Failed(..) => {}
         }
     }
 }

@@ -297,6 +297,7 @@ mod tests {
             message: "a\x1b[2Jb".to_owned(),
             timestamp_ms: 0,
             request_id: None,
+            span: None,
         };
         Record::Printed(WorkerName::new("w"), record).write(Style::Text, 0, &mut lines);
         assert_eq!(lines, "[w] warning: a\\u{1b}[2Jb\n");

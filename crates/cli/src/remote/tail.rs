@@ -37,7 +37,7 @@ enum End {
 
 pub(crate) async fn tail(context: &Context, args: &TailArgs) -> Result<u8> {
     let worker = WorkerArgs {
-        name: args.name.clone(),
+        name: args.name.clone().or_else(|| args.named.clone()),
         config: args.config.clone(),
         env: args.env.clone(),
     };
@@ -219,6 +219,23 @@ fn pretty(context: &Context, event: &Value) -> String {
     shown
 }
 
+/// What was thrown, with its name before and its stack's frames behind.
+fn with_stack(record: &Value, message: String) -> String {
+    let (Some(name), Some(stack)) = (record["name"].as_str(), record["stack"].as_str()) else {
+        return message;
+    };
+    let mut shown = match name.is_empty() {
+        true => format!("Uncaught {message}"),
+        false => format!("{name}: {message}"),
+    };
+    // A stack's first line may say the same again.
+    for frame in stack.lines().map(str::trim).filter(|line| line.starts_with("at ")) {
+        shown.push('\n');
+        shown.push_str(frame);
+    }
+    shown
+}
+
 pub(crate) async fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
     let target = context.target(&args.worker).await?;
     let query = LogsQuery {
@@ -250,6 +267,7 @@ pub(crate) async fn logs(context: &Context, args: &LogsArgs) -> Result<u8> {
                 .iter()
                 .find_map(|key| record.record[*key].as_str());
             let message = message.map_or_else(|| record.record.to_string(), str::to_owned);
+            let message = with_stack(&record.record, message);
             let level = match record.level.as_str() {
                 "error" => context.paint(Style::Red, "error"),
                 "warn" => context.paint(Style::Yellow, "warn "),

@@ -8,7 +8,7 @@ use atoll_worker::{
     Binding, BindingErrorKind, Body, BodyError, CacheKey, ConnectErrorKind, ConnectRequest, DataPoint, Environment,
     Event, EventContext, Export, Fault, FaultKind, Frame, JsException, KvListOptions, KvPut, LimitHit, LogLevel,
     LogRecord, NameKind, NameQuestion, OutboundRequest, Outcome, Props, RateLimitAsk, Redirect, Response, ResponseHead,
-    SecureTransport, StartTls, WsMessage,
+    SecureTransport, StartTls, TraceContext, WsMessage,
 };
 use atoll_worker::{ClonedValue, OutboundRoute, ServiceStub, WorkerCode};
 use bytes::Bytes;
@@ -209,6 +209,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
                 message: "printed".to_owned(),
                 timestamp_ms: 5,
                 request_id: Some(ctx.request_id),
+                span: ctx.trace.as_ref().map(TraceContext::place),
             });
             let exception = JsException {
                 message: "thrown".to_owned(),
@@ -227,6 +228,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
                 message: "é".repeat(131_072),
                 timestamp_ms: 6,
                 request_id: None,
+                span: None,
             });
             respond("printed")
         }

@@ -1,7 +1,7 @@
 //! Spans and records as OTLP's messages.
 
-use atoll_host::{LogEvent, LogOrigin};
-use atoll_worker::{LogLevel, Span, SpanKind, SpanValue};
+use atoll_host::LogEvent;
+use atoll_worker::{JsException, LogLevel, Span, SpanKind, SpanValue};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
@@ -92,50 +92,82 @@ pub(super) fn logs(of: &[(String, String)], events: &[Arc<LogEvent>]) -> Resourc
     }
 }
 
+/// When nothing else says when.
+fn now_ns() -> u64 {
+    atoll_stdx::Clock::now_ms(&atoll_stdx::SystemClock).saturating_mul(1_000_000)
+}
+
+fn body(said: String) -> Option<AnyValue> {
+    Some(AnyValue {
+        value: Some(Value::StringValue(said)),
+    })
+}
+
+fn thrown(exception: &JsException) -> [KeyValue; 3] {
+    [
+        text("exception.type", exception.name.clone()),
+        text("exception.message", exception.message.clone()),
+        text("exception.stacktrace", exception.stack.clone()),
+    ]
+}
+
 fn record(event: &LogEvent) -> LogRecord {
-    let from = |origin: &LogOrigin| {
-        vec![
+    let (origin, request_id, span) = match event {
+        LogEvent::Record(origin, printed) => (origin, printed.request_id, printed.span),
+        LogEvent::Exception(origin, request_id, _) => (origin, *request_id, None),
+        LogEvent::Failed(origin, failed) => (origin, Some(failed.request_id), failed.span),
+    };
+    let mut record = LogRecord {
+        severity_number: SeverityNumber::Error.into(),
+        severity_text: "ERROR".to_owned(),
+        attributes: vec![
             text("faas.name", origin.worker.as_str()),
             text("atoll.account", origin.tenant.as_str()),
-        ]
+        ],
+        ..LogRecord::default()
     };
+    if !origin.version.is_empty() {
+        record.attributes.push(text("faas.version", &*origin.version));
+    }
+    record
+        .attributes
+        .extend(request_id.map(|id| text("atoll.request_id", id.to_string())));
+    if let Some(span) = span {
+        record.trace_id = span.trace_id.to_vec();
+        record.span_id = span.span_id.to_vec();
+        record.flags = u32::from(span.sampled);
+    }
     match event {
-        LogEvent::Record(origin, printed) => {
+        LogEvent::Record(_, printed) => {
             let (severity, word) = match printed.level {
                 LogLevel::Debug => (SeverityNumber::Debug, "DEBUG"),
                 LogLevel::Log | LogLevel::Info => (SeverityNumber::Info, "INFO"),
                 LogLevel::Warn => (SeverityNumber::Warn, "WARN"),
                 LogLevel::Error => (SeverityNumber::Error, "ERROR"),
             };
-            let mut attributes = from(origin);
-            attributes.extend(printed.request_id.map(|id| text("atoll.request_id", id.to_string())));
-            let time_ns = printed.timestamp_ms.saturating_mul(1_000_000);
-            LogRecord {
-                time_unix_nano: time_ns,
-                observed_time_unix_nano: time_ns,
-                severity_number: severity.into(),
-                severity_text: word.to_owned(),
-                body: Some(AnyValue {
-                    value: Some(Value::StringValue(printed.message.clone())),
-                }),
-                attributes,
-                ..LogRecord::default()
-            }
+            record.severity_number = severity.into();
+            record.severity_text = word.to_owned();
+            record.time_unix_nano = printed.timestamp_ms.saturating_mul(1_000_000);
+            record.observed_time_unix_nano = record.time_unix_nano;
+            record.body = body(printed.message.clone());
         }
-        LogEvent::Exception(origin, request_id, exception) => {
-            let mut attributes = from(origin);
-            attributes.extend(request_id.map(|id| text("atoll.request_id", id.to_string())));
-            attributes.push(text("exception.message", exception.message.clone()));
-            attributes.push(text("exception.stacktrace", exception.to_string()));
-            LogRecord {
-                severity_number: SeverityNumber::Error.into(),
-                severity_text: "ERROR".to_owned(),
-                body: Some(AnyValue {
-                    value: Some(Value::StringValue(exception.to_string())),
-                }),
-                attributes,
-                ..LogRecord::default()
-            }
+        LogEvent::Exception(_, _, exception) => {
+            record.attributes.extend(thrown(exception));
+            record.observed_time_unix_nano = now_ns();
+            record.body = body(exception.to_string());
+        }
+        LogEvent::Failed(_, failed) => {
+            let fault = &failed.fault;
+            record.attributes.push(text("error.type", format!("{:?}", fault.kind)));
+            record.observed_time_unix_nano = now_ns();
+            record.body = body(match &fault.exception {
+                Some(exception) => {
+                    record.attributes.extend(thrown(exception));
+                    exception.to_string()
+                }
+                None => fault.message.clone(),
+            });
         }
     }
+    record
 }

@@ -47,6 +47,16 @@ impl Settings {
         found.expect("an endpoint is all that is needed")
     }
 
+    /// With these among what says who sends, as far as the environment does not say it itself.
+    pub(crate) fn from_whom(mut self, who: &[(&str, &str)]) -> Self {
+        for (key, value) in who {
+            if !value.is_empty() && !self.resource.iter().any(|(known, _)| known == key) {
+                self.resource.push(((*key).to_owned(), (*value).to_owned()));
+            }
+        }
+        self
+    }
+
     fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
         if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return Ok(None);
