@@ -31,6 +31,12 @@ const ALARMS_MAX: usize = 64;
 const WAITING_MAX: usize = 64;
 /// How often the list of workers with traffic is written.
 const HOT_WRITTEN: Duration = Duration::from_secs(60);
+/// Where it is written until when this PoP was there.
+const THERE: &str = "there";
+/// How often that is written.
+const THERE_WRITTEN: Duration = Duration::from_secs(10);
+/// When it is written first: what was missed before is looked after by then.
+const THERE_FIRST: Duration = Duration::from_secs(30);
 /// How often the fleet is asked who is alive while the control plane is away.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// How long the control plane has to be away before its list of the live counts no more.
@@ -105,6 +111,8 @@ pub struct Agent {
     pub(crate) secrets: SecretStore,
     pub(crate) hot: Hot,
     pub(crate) ticks: crate::ticks::Ledger,
+    /// Until when the process before this one was there.
+    pub(crate) there_until_ms: Option<u64>,
     pub(crate) last_good: Mutex<LastGood>,
     pub(crate) counters: Counters,
     /// A configuration is being taken over: what is only started ahead waits.
@@ -209,6 +217,7 @@ impl Agent {
             secrets,
             hot: Hot::new(hot.unwrap_or_default()),
             ticks: crate::ticks::Ledger::open(&directory.join("ticks"))?,
+            there_until_ms: disk::read_json(&directory.join(THERE))?,
             last_good: Mutex::new(last_good),
             counters: Counters::default(),
             applying: watch::Sender::new(false),
@@ -370,6 +379,8 @@ impl Agent {
     /// Keeps the lists: workers with traffic on disk, and who is alive while the control plane does not say it.
     async fn keep_lists(self: Arc<Self>, stop: tokio_util::sync::CancellationToken) {
         let (mut hot, mut alive) = (tokio::time::interval(HOT_WRITTEN), tokio::time::interval(ALIVE_EVERY));
+        let first = tokio::time::Instant::now() + THERE_FIRST;
+        let mut there = tokio::time::interval_at(first, THERE_WRITTEN);
         let mut away_since = None;
         let mut written = Vec::new();
         loop {
@@ -379,6 +390,7 @@ impl Agent {
                     return;
                 }
                 _ = hot.tick() => self.keep_hot(&mut written),
+                _ = there.tick() => self.is_there(),
                 _ = alive.tick() => {
                     if self.is_connected() {
                         away_since = None;
@@ -393,6 +405,17 @@ impl Agent {
                     *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
                 }
             }
+        }
+    }
+
+    /// Writes down that this PoP is there and fires what is its own. Once it is draining it does not.
+    fn is_there(&self) {
+        if self.is_draining() {
+            return;
+        }
+        let now_ms = self.options.clock.now_ms();
+        if let Err(error) = disk::write_json(&self.options.directory.join(THERE), &now_ms) {
+            tracing::warn!(%error, "that this PoP is there is not written down");
         }
     }
 
@@ -474,6 +497,7 @@ impl Agent {
 
     /// It will soon be gone: the control plane is told, and it owns no crons any more.
     pub fn drain(&self) {
+        self.is_there();
         self.draining.store(true, Ordering::Release);
         self.drained.notify_waiters();
     }

@@ -57,6 +57,8 @@ pub(crate) struct Journal {
     lines: usize,
     /// By id: what has begun and is not over, and how often it began.
     open: HashMap<String, (Tick, u32)>,
+    /// Ids of what a process before this one had come to the end of, as far as the file still said.
+    ended: Vec<String>,
 }
 
 impl Journal {
@@ -66,7 +68,7 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(disk::fault("read", path, error)),
         };
-        let mut open = HashMap::new();
+        let (mut open, mut ended) = (HashMap::new(), Vec::new());
         for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
             match line {
                 Line::Begins {
@@ -86,6 +88,7 @@ impl Journal {
                 }
                 Line::Over { id } => {
                     open.remove(&id);
+                    ended.push(id);
                 }
             }
         }
@@ -94,9 +97,15 @@ impl Journal {
             file: None,
             lines: 0,
             open,
+            ended,
         };
         journal.write_anew()?;
         Ok(journal)
+    }
+
+    /// What was over; told once.
+    pub fn take_ended(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.ended)
     }
 
     /// What had begun and was not over.

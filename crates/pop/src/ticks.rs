@@ -14,6 +14,10 @@
 //! before anybody could ask whether it was over, or if PoPs do not reach each other. Its id is the same each time. What is
 //! remembered is bounded.
 //!
+//! What nobody could fire, because the PoP was alone and down or all were, is made up for: a PoP writes down every few seconds that it is
+//! there, and when it was not, looks after the newest tick of each cron that was due meanwhile, as if it were due now. Others are asked
+//! before, so what they have fired is not fired again.
+//!
 //! What begins is written down ([`journal`](crate::journal)). A PoP that was started again says of a tick that it had not come to the
 //! end of that it runs; it asks those next in rank whether they have fired it meanwhile, and fires it again if not. One that is
 //! alone so fires what it died of, up to three times ([`BEGUN_MAX`]).
@@ -110,8 +114,11 @@ impl Ledger {
     /// With what a process before this one had written down. What it had not come to the end of runs here, as far as others are
     /// told.
     pub(crate) fn open(path: &Path) -> Result<Self, crate::AgentError> {
-        let journal = Journal::open(path)?;
+        let mut journal = Journal::open(path)?;
         let ledger = Self::default();
+        for id in journal.take_ended() {
+            ledger.note(id, true);
+        }
         for (tick, _) in journal.unfinished() {
             ledger.note(tick.id(), false);
         }
@@ -249,6 +256,26 @@ impl Agent {
             self.tick_is_over(tick);
         }
         mine && !self.is_draining()
+    }
+
+    /// Looks whether anybody has fired a tick that was due while this PoP was not there. True: nobody has, as far as those say who
+    /// would have, and it is to be fired here. Takes [`LEFT_OVER_AFTER`] at least, and [`WATCHED_FOR`] and a little at most.
+    pub async fn was_missed(&self, tick: &Tick) -> bool {
+        if self.ticks.word(&tick.id()) != Word::Unknown {
+            return false;
+        }
+        // Until it is known who is alive, and what the configuration is now.
+        sleep(LEFT_OVER_AFTER).await;
+        match self.turn_of(tick) {
+            Turn::Never => false,
+            Turn::After(successor) => self.succeeds(tick, &successor).await,
+            Turn::Now => self.is_left_over(tick).await,
+        }
+    }
+
+    /// Until when this PoP was there before it was started, milliseconds since the Unix epoch; `None` on its first start.
+    pub fn was_there_until(&self) -> Option<u64> {
+        self.there_until_ms
     }
 
     /// Looks after a tick for as long as those who come before this PoP may still fire it or be at it. True: they are dead, and it

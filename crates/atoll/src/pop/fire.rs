@@ -6,6 +6,7 @@ use crate::serve::Recorder;
 use atoll_host::{Ownership, Skipped, Tick, TickEnd, Triggers, Turn};
 use atoll_pop::Agent;
 use atoll_pop::{fleet, ticks};
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,11 @@ impl Ownership for Owner {
     fn begins(&self, tick: &Tick) {
         self.0.tick_begins(&of_fleet(tick));
     }
+
+    fn missed(&self, tick: &Tick) -> Option<BoxFuture<'static, bool>> {
+        let (agent, tick) = (self.0.clone(), of_fleet(tick));
+        Some(Box::pin(async move { agent.was_missed(&tick).await }))
+    }
 }
 
 /// Begins to fire what the configuration says.
@@ -76,6 +82,9 @@ pub(crate) fn start(runtime: &Arc<PopRuntime>, agent: &Arc<Agent>, recorder: Arc
         Box::new(on_tick),
         Box::new(Owner(agent.clone())),
     );
+    if let Some(until_ms) = agent.was_there_until() {
+        triggers.absent_since(until_ms);
+    }
     // What it had not come to the end of before it was started again.
     for tick in agent.left_over() {
         let left = Tick {

@@ -57,6 +57,12 @@ pub trait Ownership: Send + Sync + 'static {
 
     /// It is fired here now.
     fn begins(&self, tick: &Tick);
+
+    /// Nobody may have fired this one: this process was not there, or slept. It is fired when the future says so. `None`: it is let
+    /// go.
+    fn missed(&self, _tick: &Tick) -> Option<BoxFuture<'static, bool>> {
+        None
+    }
 }
 
 /// The only process.
@@ -82,6 +88,8 @@ struct Inner {
     on_tick: Box<OnTick>,
     owner: Box<dyn Ownership>,
     schedule: Mutex<Schedule>,
+    /// A process before this one was there until then; what was due since is looked at once it is known what is scheduled.
+    absent_since_ms: Mutex<Option<u64>>,
     /// Others' ticks that are waited for.
     followed: AtomicUsize,
     /// Those of them that are fired here may run so many at a time.
@@ -118,6 +126,7 @@ impl Triggers {
             on_tick,
             owner,
             schedule: Mutex::default(),
+            absent_since_ms: Mutex::default(),
             followed: AtomicUsize::new(0),
             late: Semaphore::new(TICKS_AT_ONCE_MAX),
             changed: Notify::new(),
@@ -138,7 +147,27 @@ impl Triggers {
 
     /// Schedules these and nothing else. Returns what cannot be read: worker, expression, reason.
     pub fn set(&self, workers: &[Crons]) -> Vec<(WorkerName, String, String)> {
-        let refused = self.inner.lock().set(workers, self.inner.clock.now_ms());
+        let now_ms = self.inner.clock.now_ms();
+        let absent_since_ms = {
+            let mut since = self
+                .inner
+                .absent_since_ms
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            since.take()
+        };
+        let (refused, missed) = {
+            let mut schedule = self.inner.lock();
+            let refused = schedule.set(workers, now_ms);
+            let missed =
+                absent_since_ms.map_or_else(Vec::new, |since_ms| schedule.missed(since_ms, now_ms, FOLLOWED_MAX));
+            (refused, missed)
+        };
+        for tick in missed {
+            if let Some(mine) = self.inner.owner.missed(&tick) {
+                self.inner.later(tick, mine, &self.stop);
+            }
+        }
         self.inner.changed.notify_one();
         refused
     }
@@ -147,6 +176,16 @@ impl Triggers {
     /// if its worker has that cron then.
     pub fn again(&self, tick: Tick, mine: BoxFuture<'static, bool>) {
         self.inner.later(tick, mine, &self.stop);
+    }
+
+    /// The process before this one was there until then: of what the first [`Triggers::set`] schedules, the newest tick of each
+    /// expression that was due since is given to [`Ownership::missed`].
+    pub fn absent_since(&self, since_ms: u64) {
+        *self
+            .inner
+            .absent_since_ms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(since_ms);
     }
 
     /// Fires nothing more. What was fired goes on.
@@ -244,6 +283,10 @@ async fn run(inner: &Arc<Inner>, stop: &CancellationToken) {
                         inner.lock().done(&tick);
                         inner.later(tick, mine, stop);
                     }
+                },
+                Do::MakeUpFor(tick) => match inner.owner.missed(&tick) {
+                    Some(mine) => inner.later(tick, mine, stop),
+                    None => (inner.on_tick)(&tick, &TickEnd::Skipped(Skipped::Missed)),
                 },
                 Do::Skip(tick, why) => (inner.on_tick)(&tick, &TickEnd::Skipped(why)),
             }

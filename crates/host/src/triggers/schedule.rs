@@ -15,6 +15,8 @@ use std::time::Duration;
 pub const LATE_MAX: Duration = Duration::from_secs(60);
 /// How long before a tick its worker is started, if it does not run.
 pub const WARM_AHEAD: Duration = Duration::from_secs(5);
+/// What nobody fired because all processes were down or asleep is made up for if it was due no longer ago than this.
+pub const MISSED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Ticks that may run at once, in one process; further ones wait, up to [`LATE_MAX`].
 pub const TICKS_AT_ONCE_MAX: usize = 64;
 /// Expressions of one worker.
@@ -65,6 +67,8 @@ pub(crate) enum Do {
     Expect(Tick),
     /// Fire it, and say [`Schedule::done`] when it is over.
     Fire(Tick),
+    /// Its time was over, and none of its expression comes in its place now: it may be made up for, or told as missed.
+    MakeUpFor(Tick),
     /// Nothing; tell it.
     Skip(Tick, Skipped),
 }
@@ -90,6 +94,17 @@ struct Entry {
     /// Its worker has been told to start for it.
     expected: bool,
     running: bool,
+}
+
+impl Entry {
+    fn tick(&self, due_ms: u64) -> Tick {
+        Tick {
+            tenant: self.tenant.clone(),
+            worker: self.worker.clone(),
+            cron: self.text.clone(),
+            scheduled_ms: due_ms,
+        }
+    }
 }
 
 /// See the module.
@@ -123,7 +138,27 @@ fn next(cron: &Cron, after_ms: u64) -> Option<u64> {
     u64::try_from(next.timestamp_millis()).ok()
 }
 
+/// The last tick after `after_ms` and not after `until_ms`.
+fn newest(cron: &Cron, after_ms: u64, until_ms: u64) -> Option<u64> {
+    let until = DateTime::<Utc>::from_timestamp_millis(i64::try_from(until_ms).ok()?)?;
+    let newest = cron.find_previous_occurrence(&until, true).ok()?;
+    u64::try_from(newest.timestamp_millis())
+        .ok()
+        .filter(|newest| *newest > after_ms)
+}
+
 impl Schedule {
+    /// Of each expression the newest tick that was due after `since_ms` and up to `now_ms`, if [`MISSED_MAX`] is not over for it:
+    /// what a process missed that was not there. At most `max`.
+    pub(crate) fn missed(&self, since_ms: u64, now_ms: u64, max: usize) -> Vec<Tick> {
+        let since_ms = since_ms.max(now_ms.saturating_sub(ms(MISSED_MAX)));
+        let missed = self.entries.iter().filter_map(|entry| {
+            let due_ms = newest(&entry.cron, since_ms, now_ms)?;
+            Some(entry.tick(due_ms))
+        });
+        missed.take(max).collect()
+    }
+
     /// What is scheduled from now on. An expression that was before goes on where it was. Returns what cannot be read, with
     /// the reason.
     pub(crate) fn set(&mut self, workers: &[Crons], now_ms: u64) -> Vec<(WorkerName, String, String)> {
@@ -183,26 +218,29 @@ impl Schedule {
         let mut todo = Vec::new();
         for entry in &mut self.entries {
             while let Some(due_ms) = entry.next_ms {
-                let tick = |entry: &Entry| Tick {
-                    tenant: entry.tenant.clone(),
-                    worker: entry.worker.clone(),
-                    cron: entry.text.clone(),
-                    scheduled_ms: due_ms,
-                };
                 if now_ms < due_ms {
                     if !entry.expected && now_ms.saturating_add(ms(WARM_AHEAD)) >= due_ms {
                         entry.expected = true;
-                        todo.push(Do::Expect(tick(entry)));
+                        todo.push(Do::Expect(entry.tick(due_ms)));
                     }
                     break;
                 }
-                let tick = tick(entry);
                 let late = now_ms - due_ms > ms(LATE_MAX);
+                // After a long sleep one missed tick is told, not each of them; if none fires now, the newest.
+                let from_ms = due_ms.max(now_ms.saturating_sub(ms(LATE_MAX)));
+                let alone = late && newest(&entry.cron, from_ms, now_ms).is_none();
+                let newest_ms = if alone {
+                    newest(&entry.cron, due_ms, now_ms)
+                } else {
+                    None
+                };
+                let tick = entry.tick(newest_ms.unwrap_or(due_ms));
                 if !late && !entry.running && self.running >= TICKS_AT_ONCE_MAX {
                     // When one is over, or too late.
                     break;
                 }
                 todo.push(match (late, entry.running) {
+                    (true, _) if alone => Do::MakeUpFor(tick),
                     (true, _) => Do::Skip(tick, Skipped::Missed),
                     (false, true) => Do::Skip(tick, Skipped::Overlap),
                     (false, false) => {
@@ -212,8 +250,6 @@ impl Schedule {
                     }
                 });
                 entry.expected = false;
-                // After a long sleep one missed tick is told, not each of them.
-                let from_ms = due_ms.max(now_ms.saturating_sub(ms(LATE_MAX)));
                 entry.next_ms = next(&entry.cron, from_ms);
             }
         }
@@ -280,6 +316,7 @@ mod tests {
                 Do::Expect(tick) => format!("expect {}", tick.worker),
                 Do::Fire(tick) => format!("{} {}", tick.worker, minute(tick)),
                 Do::Skip(tick, why) => format!("{} {} {why:?}", tick.worker, minute(tick)),
+                Do::MakeUpFor(tick) => format!("{} {} Missed", tick.worker, minute(tick)),
             })
             .collect()
     }
@@ -384,6 +421,44 @@ mod tests {
         );
         let late = schedule.poll(due + 60_001);
         assert_eq!(shown(&late, begin), [format!("w{} 30 Missed", TICKS_AT_ONCE_MAX + 1)]);
+    }
+
+    #[test]
+    fn of_what_nobody_was_there_for_the_newest_is_known() {
+        let now = at("2026-11-21T19:00:30Z");
+        let mut schedule = Schedule::default();
+        schedule.set(&[crons("w", &["*/10 * * * *", "30 3 * * *", "0 0 1 1 *"])], now);
+        let missed = |since_ms: u64, max: usize| -> Vec<u64> {
+            let missed = schedule.missed(since_ms, now, max);
+            missed.iter().map(|tick| (now - tick.scheduled_ms) / MINUTE).collect()
+        };
+        // What was due when it was last seen to be there, it has fired.
+        assert_eq!(missed(now - 31_000, 9), [0]);
+        assert_eq!(missed(now - 30_000, 9), [0; 0]);
+        assert_eq!(missed(now - 15 * 60 * MINUTE, 9), [0]);
+        assert_eq!(missed(now - 16 * 60 * MINUTE, 9), [0, 15 * 60 + 30]);
+        // No more than a day, and a clock that was ahead is no absence.
+        assert_eq!(missed(0, 9), [0, 15 * 60 + 30]);
+        assert_eq!(missed(now + MINUTE, 9), [0; 0]);
+        assert_eq!(missed(0, 1), [0]);
+    }
+
+    #[test]
+    fn after_a_long_sleep_the_newest_is_made_up_for_unless_another_one_fires() {
+        let begin = at("2026-11-21T19:00:00Z");
+        let mut schedule = Schedule::default();
+        schedule.set(&[crons("hour", &["0 * * * *"]), crons("minute", &["* * * * *"])], begin);
+        let todo = schedule.poll(begin + 190 * MINUTE);
+        let made_up: Vec<_> = todo
+            .iter()
+            .filter(|what| matches!(what, Do::MakeUpFor(_)))
+            .cloned()
+            .collect();
+        assert_eq!(shown(&made_up, begin), ["hour 180 Missed"]);
+        assert_eq!(
+            shown(&todo, begin),
+            ["hour 180 Missed", "minute 1 Missed", "minute 190"]
+        );
     }
 
     #[test]
