@@ -11,7 +11,7 @@ use crate::respond::{Ready, respond};
 use crate::site::{Asked as SiteAsked, Found, Lookup, Site};
 use crate::trace;
 use crate::triggers::{self, Trigger};
-use crate::upload::{self, Room, Unread};
+use crate::upload::{self, Fell, Room, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{Limit, RequestId, WorkerName};
 use atoll_worker::{
@@ -251,10 +251,14 @@ impl<'p, 'c: 'p> Exchange<'p, 'c> {
                 ..Answer::from(fault::refusal(&refusal, head_only))
             }
         };
-        let room = body.may_come().then(|| Room {
-            max: site.body_bytes_max.unwrap_or(front.options.limits.body_bytes_max),
-            exceeded: CancellationToken::new(),
-        });
+        let late = || {
+            let seconds = front.options.limits.body_timeout.as_secs();
+            let reason = format!("the request's body did not come: nothing of it for {seconds} s");
+            fault::refusal(&refuse(StatusCode::REQUEST_TIMEOUT, reason), head_only)
+        };
+        let room = body
+            .may_come()
+            .then(|| Room::new(site.body_bytes_max.unwrap_or(front.options.limits.body_bytes_max)));
         let body = match &room {
             None => Body::Empty,
             Some(room) => match upload::receive(body, connection, &ctx.cancel, room).await {
@@ -267,7 +271,10 @@ impl<'p, 'c: 'p> Exchange<'p, 'c> {
             None => (&mut asking.outcome).await,
             Some(room) => tokio::select! {
                 biased;
-                () = room.exceeded.cancelled() => return too_large(room.max),
+                fell = room.broken() => return match fell {
+                    Fell::TooLarge => too_large(room.max),
+                    Fell::Stalled => late().into(),
+                },
                 outcome = &mut asking.outcome => outcome,
             },
         };

@@ -13,8 +13,10 @@ use hyper::body::Incoming;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// A request's body that nobody has asked for yet.
@@ -42,11 +44,49 @@ impl Drop for Unread<'_> {
     }
 }
 
-/// The most that a body may have, and what is cancelled when one that did not say its length turns out to have more.
+/// The most that a body may have, and whoever is to answer if the client does not bring it as it should.
 #[derive(Debug, Clone)]
 pub(crate) struct Room {
     pub(crate) max: u64,
-    pub(crate) exceeded: CancellationToken,
+    broken: Arc<Broken>,
+}
+
+#[derive(Debug, Default)]
+struct Broken {
+    stalled: AtomicBool,
+    told: Notify,
+}
+
+/// What the client did wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fell {
+    /// A body that did not say its length turned out to have more than it may.
+    TooLarge,
+    /// It sent nothing for too long.
+    Stalled,
+}
+
+impl Room {
+    pub(crate) fn new(max: u64) -> Self {
+        Self {
+            max,
+            broken: Arc::default(),
+        }
+    }
+
+    fn tell(&self, what: Fell) {
+        self.broken.stalled.store(what == Fell::Stalled, Ordering::Release);
+        self.broken.told.notify_one();
+    }
+
+    /// Resolves when the client has done something wrong. For one to wait at a time.
+    pub(crate) async fn broken(&self) -> Fell {
+        self.broken.told.notified().await;
+        match self.broken.stalled.load(Ordering::Acquire) {
+            true => Fell::Stalled,
+            false => Fell::TooLarge,
+        }
+    }
 }
 
 /// A body that says itself that it is too large.
@@ -115,12 +155,12 @@ async fn receive_within(
     let in_flight = connection.hold();
     let room = room.clone();
     connection.front.helpers.spawn(async move {
-        match pump(&mut incoming, &sender, stall, room.max).await {
+        match pump(&mut incoming, &sender, stall, &room).await {
             Ok(()) => sender.finish(),
             Err(BodyError::Canceled) => in_flight.connection().leave_body_unread(),
             Err(error @ BodyError::TooLarge { .. }) => {
                 // First the answer: who reads the body answers with an error of its own when it ends so.
-                room.exceeded.cancel();
+                room.tell(Fell::TooLarge);
                 sender.fail(error);
                 in_flight.connection().leave_body_unread();
             }
@@ -177,9 +217,9 @@ async fn already_there(incoming: &mut Incoming) -> Arrived {
     }
 }
 
-/// Passes the body on, up to `max` bytes.
-async fn pump(incoming: &mut Incoming, sender: &BodySender, stall: Duration, max: u64) -> Result<(), BodyError> {
-    let mut left = max;
+/// Passes the body on, as far as there is room.
+async fn pump(incoming: &mut Incoming, sender: &BodySender, stall: Duration, room: &Room) -> Result<(), BodyError> {
+    let mut left = room.max;
     loop {
         sender.ready().await?;
         let next = tokio::select! {
@@ -192,6 +232,8 @@ async fn pump(incoming: &mut Incoming, sender: &BodySender, stall: Duration, max
             Ok(Some(Err(error))) => return Err(broken_off(&error)),
             Ok(None) => return Ok(()),
             Err(_) => {
+                // First the answer, as for a body that is too large.
+                room.tell(Fell::Stalled);
                 let seconds = stall.as_secs();
                 return Err(BodyError::Failed(format!(
                     "the client sent nothing of the request body for {seconds} s"
@@ -202,7 +244,7 @@ async fn pump(incoming: &mut Incoming, sender: &BodySender, stall: Duration, max
             Ok(bytes) => {
                 left = left
                     .checked_sub(bytes.len() as u64)
-                    .ok_or(BodyError::TooLarge { limit: max })?;
+                    .ok_or(BodyError::TooLarge { limit: room.max })?;
                 sender.send(Frame::Data(bytes))?;
             }
             Err(frame) => {

@@ -410,6 +410,18 @@ async fn a_body_that_stands_still_ends_with_an_error() {
     let (_ctx, body) = server.held().await;
     let error = body.collect(100).await.unwrap_err();
     assert!(error.to_string().contains("sent nothing"), "{error}");
+    let answer = raw.answer().await;
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (408, Some("close")),
+        "{}",
+        answer.text()
+    );
+    assert!(
+        answer.text().contains("the request's body did not come"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[tokio::test]
