@@ -13,6 +13,7 @@ use crate::runtime::{StartError, StartFault, StartedFacts, Surroundings, WorkerT
 use crate::{Agent, AgentError};
 use atoll_api::pop::config::Form;
 use atoll_api::pop::{Applied, Config, Refused, Started};
+pub use atoll_model::edge::EMPTIED_FROM;
 use atoll_model::edge::{Change, EdgeWorker, Emptied, Standing};
 use atoll_model::{ConfigDelta, EdgeConfig, EdgeEntry, EdgeKey, Revision, Share, TenantId, WorkerName};
 use futures_util::StreamExt;
@@ -36,9 +37,6 @@ pub const PREPARE_AT_ONCE: usize = 4;
 pub const WARM_AT_ONCE: usize = 2;
 /// If more workers than this changed at once (a PoP that was away), only those with traffic are started ahead.
 pub const PREPARE_ALL_MAX: usize = 64;
-/// From so many workers on (accounts, routes, domains, workers with names), a configuration that leaves less than half of them is
-/// refused unless it says that it is meant.
-pub const EMPTIED_FROM: usize = 10;
 
 /// Why a configuration is refused whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

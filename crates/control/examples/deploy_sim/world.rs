@@ -696,6 +696,7 @@ impl World {
             publication: Revision(self.publication),
             canary: self.canary.clone(),
             pasts: self.pasts.values().cloned().collect(),
+            standing: None,
         };
         let (deployer, outputs) = Deployer::begin(intent, self.epoch, self.now);
         self.deployer = Some(deployer);

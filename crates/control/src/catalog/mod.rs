@@ -45,7 +45,7 @@ pub use pops::{
 };
 pub use routes::{Domain, Route};
 pub use secrets::{SecretFacts, SecretPut};
-pub use staging::{DeploymentFacts, Intent, IntentDelta, StageWrite, StagedKey, StagedPhase, Withdrawal};
+pub use staging::{DeploymentFacts, Intent, IntentDelta, KeptStanding, StageWrite, StagedKey, StagedPhase, Withdrawal};
 pub use tokens::{Identity, NewToken, Role, TokenFacts, TokenRights};
 pub use versions::{KeepSecrets, NewVersion, Version, Worker};
 

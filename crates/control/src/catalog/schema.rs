@@ -437,6 +437,7 @@ pub(super) const STEPS: &[Migration] = &[
     super::pops::schema::POPS,
     super::cloudflare::TABLES,
     PASTS,
+    STANDING,
 ];
 
 const FIRST: Migration = Migration {
@@ -616,4 +617,12 @@ const PASTS: Migration = Migration {
             worker TEXT COLLATE \"C\" NOT NULL, everywhere TEXT NOT NULL, canary TEXT NOT NULL, at_ms BIGINT NOT NULL
         );
         CREATE INDEX pasts_at ON pasts (at_ms)",
+};
+
+/// How much PoPs were told to have, for a control plane that begins: see [`super::staging::KeptStanding`].
+const STANDING: Migration = Migration {
+    number: 11,
+    name: "standing",
+    sqlite: "CREATE TABLE standing (one INTEGER PRIMARY KEY CHECK (one = 1), kept TEXT NOT NULL) STRICT",
+    postgres: "CREATE TABLE standing (one BIGINT PRIMARY KEY CHECK (one = 1), kept TEXT NOT NULL)",
 };

@@ -13,11 +13,12 @@
 use super::change::{Action, Changing};
 use super::{Caller, Catalog, CatalogError, Deployment, DeploymentKind, Done, NewDeployment, Result, SplitOf, edge};
 use crate::deployer::{KEPT_FOR_MS, KeptPast, Past, Rollout, RolloutPops, RolloutState, Tally, rollout};
-use atoll_model::edge::{Digest, hash};
+use atoll_model::edge::{Counts, Digest, hash};
 use atoll_model::{
     BlobHash, ConfigDelta, DeploymentId, EdgeConfig, EdgeEntry, EdgeKey, PopName, Revision, TenantId, WorkerName,
 };
 use atoll_store::sql::{Row, Transaction, Value};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -101,6 +102,22 @@ pub struct Intent {
     pub canary: Option<PopName>,
     /// How deployments that serve, or did until lately, were doing.
     pub pasts: Vec<KeptPast>,
+    /// How much the PoPs were told to have; `None`: nothing is known of it.
+    pub standing: Option<KeptStanding>,
+}
+
+/// How much there was in the configuration that PoPs were told to have. Whoever begins with a catalog that has as much knows by it
+/// that what is fewer than at the peak became so by changes of the catalog, one by one, and was not lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptStanding {
+    /// At the last publication.
+    pub counts: Counts,
+    /// The most of each kind since `since_ms`.
+    pub peak: Counts,
+    /// The most of each kind in the time before that.
+    pub peak_before: Counts,
+    /// When the present time began, milliseconds since the Unix epoch.
+    pub since_ms: u64,
 }
 
 /// What a later revision asks for.
@@ -128,6 +145,8 @@ pub struct StageWrite {
     pub rollouts: Vec<(DeploymentId, Rollout)>,
     /// How deployments were doing.
     pub pasts: Vec<KeptPast>,
+    /// How much the fleet is told to have; `None`: as it was stored.
+    pub standing: Option<KeptStanding>,
 }
 
 /// A deployment that is taken back.
@@ -326,6 +345,22 @@ fn keep_pasts(transaction: &mut dyn Transaction, pasts: &[KeptPast], now_ms: u64
     Ok(())
 }
 
+/// What cannot be read, because another release wrote it, is not known.
+fn read_standing(transaction: &mut dyn Transaction) -> Result<Option<KeptStanding>> {
+    let rows = transaction.query("SELECT kept FROM standing WHERE one = 1", &[])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(serde_json::from_str(row.text(0)?).ok())
+}
+
+fn write_standing(transaction: &mut dyn Transaction, standing: &KeptStanding) -> Result<()> {
+    let text = serde_json::to_string(standing).map_err(|error| CatalogError::Invalid(error.to_string()))?;
+    transaction.execute(
+        "INSERT INTO standing (one, kept) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET kept = excluded.kept",
+        &[text.as_str().into()],
+    )?;
+    Ok(())
+}
+
 fn deployment_of(entry: &EdgeEntry) -> Option<&DeploymentId> {
     match entry {
         EdgeEntry::Worker(worker) => Some(&worker.deployment),
@@ -432,6 +467,7 @@ impl Catalog {
                 .first()
                 .ok_or_else(|| damaged("the publication number is missing"))?;
             Ok(Intent {
+                standing: read_standing(transaction)?,
                 pasts: pasts(transaction, now_ms)?,
                 head,
                 staged,
@@ -491,6 +527,9 @@ impl Catalog {
                 }
                 for (id, rollout) in &write.rollouts {
                     write_rollout(transaction, id, rollout)?;
+                }
+                if let Some(standing) = &write.standing {
+                    write_standing(transaction, standing)?;
                 }
                 keep_pasts(transaction, &write.pasts, now_ms)
             })

@@ -27,7 +27,7 @@ pub use entry::{
     pick,
 };
 pub use hash::{BUCKETS, Digest};
-pub use standing::{Counts, Emptied, Standing};
+pub use standing::{Counts, EMPTIED_FROM, Emptied, Standing};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

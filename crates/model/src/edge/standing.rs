@@ -3,7 +3,11 @@
 
 use super::{EdgeConfig, EdgeEntry, EdgeKey};
 use crate::TenantId;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+
+/// From so many of a kind on, a configuration that leaves fewer than half of them wants to be told to be meant.
+pub const EMPTIED_FROM: usize = 10;
 
 /// What is counted.
 const KINDS: usize = 5;
@@ -35,7 +39,7 @@ pub struct Standing {
 }
 
 /// Counts of one moment, or the greatest of several.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts([usize; KINDS]);
 
 /// What is left of something.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::deployer::{KEPT_FOR_MS, KeptPast, Past, Rollout, RolloutPops, RolloutState, Tally, rollout};
 use atoll_model::PopName;
-use atoll_model::edge::hash;
+use atoll_model::edge::{Counts, Standing, hash};
 
 fn key(bench: &Bench) -> EdgeKey {
     EdgeKey::Worker(bench.account.clone(), bench.worker.clone())
@@ -192,9 +192,23 @@ pub(super) async fn only_the_leader_publishes(bench: &Bench) {
         (intent.publication, intent.canary),
         (Revision(5), Some(PopName::new("ams")))
     );
+    // How much there is, is kept from then on.
+    assert_eq!(intent.standing, None);
+    let standing = KeptStanding {
+        counts: Counts::default(),
+        peak: Standing::of(&intent.head).counts(),
+        peak_before: Counts::default(),
+        since_ms: 7,
+    };
+    let counted = StageWrite {
+        standing: Some(standing),
+        ..publish(5)
+    };
+    new.stage(counted).await.unwrap();
     // The number never goes back.
     new.stage(publish(3)).await.unwrap();
-    assert_eq!(new.intent().await.unwrap().publication, Revision(5));
+    let intent = new.intent().await.unwrap();
+    assert_eq!((intent.publication, intent.standing), (Revision(5), Some(standing)));
 }
 
 pub(super) async fn pasts_are_kept_for_some_minutes(bench: &Bench) {

@@ -19,8 +19,8 @@ use super::bake;
 use super::history::{History, KeptPast};
 use super::lanes::{Lane, Publication, Report};
 use super::rollout::{Rollout, RolloutPops, RolloutState};
-use crate::catalog::{Intent, IntentDelta, SplitOf, StageWrite};
-use atoll_model::edge::{Change, Counts, Standing};
+use crate::catalog::{Intent, IntentDelta, KeptStanding, SplitOf, StageWrite};
+use atoll_model::edge::{Change, Counts, EMPTIED_FROM, Emptied, Standing};
 use atoll_model::{DeploymentId, EdgeConfig, EdgeEntry, EdgeKey, PopName, Revision, TenantId, WorkerName};
 use keys::{Key, Stage};
 use sessions::{Canary, Pop};
@@ -160,10 +160,35 @@ pub struct Deployer {
     order: u64,
     /// What was told of deployments that may still come further.
     told: BTreeMap<DeploymentId, Rollout>,
-    /// What the lanes have, and the most that the fleet's had since this control plane began.
+    /// What the lanes have.
     standing: [Standing; 2],
-    peak: Counts,
+    /// What the fleet's has had.
+    counted: KeptStanding,
     pending: Pending,
+}
+
+/// For so long at least, and for twice as long at most, it is known how much there was: a PoP that was away for longer has no certificate
+/// any more, and joins anew.
+const PEAK_KEPT_MS: u64 = 45 * 24 * 60 * 60_000;
+
+/// What is known of how much there was, for a control plane that begins with a fleet that has `counts`; and what it lacks that the
+/// fleet before it had without any change having said so: it is not meant then.
+fn counted(kept: Option<KeptStanding>, counts: Counts, now_ms: u64) -> (KeptStanding, Option<Emptied>) {
+    let anew = KeptStanding {
+        counts,
+        peak: counts,
+        peak_before: Counts::default(),
+        since_ms: now_ms,
+    };
+    let Some(kept) = kept else { return (anew, None) };
+    // A few changes may have been made in the catalog after the last publication.
+    match kept.counts.emptied(counts, EMPTIED_FROM) {
+        Some(lost) => (anew, Some(lost)),
+        None => {
+            let peak = kept.peak.max(counts);
+            (KeptStanding { counts, peak, ..kept }, None)
+        }
+    }
 }
 
 const FLEET: usize = 0;
@@ -203,7 +228,7 @@ impl Deployer {
             Err(error) => (Arc::new(head.clone()), Some(error)),
         };
         let standing = Standing::of(&fleet);
-        let peak = standing.counts();
+        let (counted, lost) = counted(intent.standing, standing.counts(), now_ms);
         let mut deployer = Self {
             epoch,
             publication: intent.publication.0,
@@ -220,13 +245,22 @@ impl Deployer {
             order: 0,
             told: BTreeMap::new(),
             standing: [standing.clone(), standing],
-            peak,
+            counted,
             pending: Pending::default(),
         };
         if let Some(error) = damaged {
             deployer.alarm(
                 "staging",
                 format!("the staged entries cannot be read as they were stored: {error}"),
+            );
+        }
+        if let Some(Emptied { what, before, left }) = lost {
+            deployer.alarm(
+                "emptied",
+                format!(
+                    "the catalog has {left} of the {before} {what} that PoPs were last told to have, and no change of it says so: PoPs \
+                     refuse what leaves less than half of what they have"
+                ),
             );
         }
         deployer.pending.renumber = [true, true];
@@ -345,6 +379,15 @@ impl Deployer {
     /// Makes the step's changes to the lanes and gives everything that is to be done.
     fn finish(&mut self, now_ms: u64) -> Outputs {
         let mut pending = std::mem::take(&mut self.pending);
+        let counted = self.counted;
+        if now_ms.saturating_sub(counted.since_ms) >= PEAK_KEPT_MS {
+            self.counted = KeptStanding {
+                counts: counted.counts,
+                peak: counted.counts,
+                peak_before: counted.peak,
+                since_ms: now_ms,
+            };
+        }
         for lane in [Lane::Fleet, Lane::Canary] {
             self.publish(lane, &mut pending);
         }
@@ -366,6 +409,7 @@ impl Deployer {
             pending.out.write = Some(StageWrite {
                 publication: Revision(self.publication),
                 canary: self.canary.as_ref().map(|canary| canary.name.clone()),
+                standing: Some(self.counted),
                 ..write
             });
         }
@@ -399,13 +443,14 @@ impl Deployer {
                     before.iter().for_each(|entry| self.standing[at].remove(key, entry));
                     after.iter().for_each(|entry| self.standing[at].add(key, entry));
                 }
-                self.peak = self.peak.max(self.standing[FLEET].counts());
+                self.counted.counts = self.standing[FLEET].counts();
+                self.counted.peak = self.counted.peak.max(self.counted.counts);
                 pending.renumber[at] = false;
                 pending.out.publish.push(Publication {
                     lane,
                     config: self.lanes[at].clone(),
                     epoch: self.epoch,
-                    may_empty: self.peak.emptied(self.standing[at].counts(), 0).is_some(),
+                    may_empty: self.peak().emptied(self.standing[at].counts(), 0).is_some(),
                 });
             }
             // The catalog checks entries before it stores them.
@@ -414,6 +459,11 @@ impl Deployer {
                 message: format!("a change cannot be published: {error}"),
             }),
         }
+    }
+
+    /// The most of each kind that the fleet's lane had lately: in [`PEAK_KEPT`] at least.
+    fn peak(&self) -> Counts {
+        self.counted.peak.max(self.counted.peak_before)
     }
 
     /// What waited for its number has one now.

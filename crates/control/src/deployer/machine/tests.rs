@@ -77,6 +77,7 @@ impl Bench {
             publication: Revision(40),
             canary: None,
             pasts: Vec::new(),
+            standing: None,
         };
         let (deployer, outputs) = Deployer::begin(intent, 1, 1_000);
         let mut bench = Self {
@@ -246,6 +247,7 @@ impl Bench {
             publication: self.write.publication,
             canary: self.write.canary.clone(),
             pasts: self.pasts.values().cloned().collect(),
+            standing: self.write.standing,
         };
         let (deployer, outputs) = Deployer::begin(intent, 2, self.now);
         self.deployer = deployer;
@@ -499,6 +501,7 @@ fn a_control_plane_that_begins_goes_on_with_what_was_stored() {
         publication: bench.write.publication,
         canary: bench.write.canary.clone(),
         pasts: Vec::new(),
+        standing: bench.write.standing,
     };
     let (next, outputs) = Deployer::begin(intent.clone(), 2, bench.now);
     // The fleet stays with what was approved, under new numbers.
@@ -707,4 +710,67 @@ fn what_failed_and_cannot_be_taken_back_is_held_in_sight() {
     assert!(bench.deployer.held()[&key("new")].contains("does not start"));
     bench.ask(key("new"), None, keys::NO_FACTS);
     assert_eq!(bench.deployer.held(), BTreeMap::new());
+}
+
+#[test]
+fn what_a_pop_missed_is_meant_for_the_next_control_plane_too() {
+    let mut bench = Bench::new(&["a", "b"]);
+    let immediate = DeploymentFacts {
+        kind: DeploymentKind::Deploy,
+        immediate: true,
+    };
+    for at in 0..20 {
+        let name = format!("w{at}");
+        bench.ask(key(&name), Some(worker(&name, &[("v", WEIGHT_WHOLE)])), immediate);
+    }
+    bench.pass(2_000);
+    for at in 0..15 {
+        bench.ask(key(&format!("w{at}")), None, immediate);
+    }
+    bench.pass(2_000);
+    // Whoever begins next tells PoPs that were away that it is meant.
+    bench.may_empty.clear();
+    bench.begin_again();
+    assert!(bench.may_empty.len() >= 2 && bench.may_empty.iter().all(|(_, may)| *may));
+    assert!(bench.alarms.is_empty(), "{:?}", bench.alarms);
+    // The peak is remembered for its time, and for no more than twice as long.
+    bench.now += PEAK_KEPT_MS;
+    bench.ask(key("x"), Some(worker("x", &[("v", WEIGHT_WHOLE)])), immediate);
+    bench.may_empty.clear();
+    bench.begin_again();
+    assert!(bench.may_empty.iter().all(|(_, may)| *may));
+    bench.now += PEAK_KEPT_MS;
+    bench.ask(key("y"), Some(worker("y", &[("v", WEIGHT_WHOLE)])), immediate);
+    bench.may_empty.clear();
+    bench.begin_again();
+    assert!(bench.may_empty.iter().all(|(_, may)| !may), "{:?}", bench.may_empty);
+}
+
+#[test]
+fn what_is_gone_without_a_change_is_not_meant() {
+    let mut bench = Bench::new(&["a", "b"]);
+    let immediate = DeploymentFacts {
+        kind: DeploymentKind::Deploy,
+        immediate: true,
+    };
+    for at in 0..20 {
+        let name = format!("w{at}");
+        bench.ask(key(&name), Some(worker(&name, &[("v", WEIGHT_WHOLE)])), immediate);
+    }
+    bench.pass(2_000);
+    let gone = |at| Change {
+        key: key(&format!("w{at}")),
+        entry: None,
+    };
+    // As if a restored catalog had fewer.
+    let to = Revision(bench.head.revision().0 + 1);
+    bench.head = bench.head.change(to, (0..15).map(gone).collect()).unwrap().0;
+    bench.may_empty.clear();
+    bench.begin_again();
+    assert!(bench.may_empty.iter().all(|(_, may)| !may), "{:?}", bench.may_empty);
+    assert!(
+        bench.alarms.iter().any(|alarm| alarm.code == "emptied"),
+        "{:?}",
+        bench.alarms
+    );
 }
