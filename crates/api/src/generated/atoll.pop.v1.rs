@@ -344,6 +344,9 @@ pub struct KvAnswer {
     pub cursor: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub error: ::prost::alloc::string::String,
+    /// The error is the asker's: the question breaks a rule of the store.
+    #[prost(bool, tag = "5")]
+    pub invalid: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KvItem {
@@ -582,10 +585,10 @@ pub mod control_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
-    use tonic::codegen::*;
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     /// The control plane, as PoPs reach it.
     #[derive(Debug, Clone)]
     pub struct ControlClient<T> {
@@ -606,22 +609,16 @@ pub mod control_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> ControlClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> ControlClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             ControlClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -664,17 +661,12 @@ pub mod control_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/atoll.pop.v1.Control/Join",
-            );
+            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Join");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("atoll.pop.v1.Control", "Join"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("atoll.pop.v1.Control", "Join"));
             self.inner.unary(req, path, codec).await
         }
         /// A PoP whose certificate is past half its life asks for the next.
@@ -685,15 +677,9 @@ pub mod control_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/atoll.pop.v1.Control/Renew",
-            );
+            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Renew");
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Control", "Renew"));
@@ -703,22 +689,13 @@ pub mod control_client {
         pub async fn session(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::FromPop>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ToPop>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ToPop>>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/atoll.pop.v1.Control/Session",
-            );
+            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Session");
             let mut req = request.into_streaming_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Control", "Session"));
@@ -728,22 +705,13 @@ pub mod control_client {
         pub async fn object(
             &mut self,
             request: impl tonic::IntoRequest<super::ObjectRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ObjectPart>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ObjectPart>>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/atoll.pop.v1.Control/Object",
-            );
+            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Object");
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Control", "Object"));
@@ -753,22 +721,13 @@ pub mod control_client {
         pub async fn secrets(
             &mut self,
             request: impl tonic::IntoRequest<super::SecretsRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::SecretsResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::SecretsResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/atoll.pop.v1.Control/Secrets",
-            );
+            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Secrets");
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Control", "Secrets"));
@@ -778,24 +737,16 @@ pub mod control_client {
         pub async fn ship(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Shipment>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::Shipped>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::Shipped>>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/atoll.pop.v1.Control/Ship",
-            );
+            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Ship");
             let mut req = request.into_streaming_request();
-            req.extensions_mut().insert(GrpcMethod::new("atoll.pop.v1.Control", "Ship"));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("atoll.pop.v1.Control", "Ship"));
             self.inner.streaming(req, path, codec).await
         }
     }
@@ -807,7 +758,7 @@ pub mod control_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with ControlServer.
@@ -824,9 +775,7 @@ pub mod control_server {
             request: tonic::Request<super::RenewRequest>,
         ) -> std::result::Result<tonic::Response<super::Credentials>, tonic::Status>;
         /// Server streaming response type for the Session method.
-        type SessionStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::ToPop, tonic::Status>,
-            >
+        type SessionStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::ToPop, tonic::Status>>
             + std::marker::Send
             + 'static;
         /// Configuration down, acknowledgements and health up, for as long as both live. One per PoP: a second ends the first.
@@ -835,9 +784,7 @@ pub mod control_server {
             request: tonic::Request<tonic::Streaming<super::FromPop>>,
         ) -> std::result::Result<tonic::Response<Self::SessionStream>, tonic::Status>;
         /// Server streaming response type for the Object method.
-        type ObjectStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::ObjectPart, tonic::Status>,
-            >
+        type ObjectStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::ObjectPart, tonic::Status>>
             + std::marker::Send
             + 'static;
         /// An object of the artifact store by its key: a blob or a signature.
@@ -851,9 +798,7 @@ pub mod control_server {
             request: tonic::Request<super::SecretsRequest>,
         ) -> std::result::Result<tonic::Response<super::SecretsResponse>, tonic::Status>;
         /// Server streaming response type for the Ship method.
-        type ShipStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::Shipped, tonic::Status>,
-            >
+        type ShipStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::Shipped, tonic::Status>>
             + std::marker::Send
             + 'static;
         /// Log records, traces and metrics, batch by batch; each answer acknowledges one.
@@ -884,10 +829,7 @@ pub mod control_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -931,10 +873,7 @@ pub mod control_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -942,21 +881,12 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Join" => {
                     #[allow(non_camel_case_types)]
                     struct JoinSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::JoinRequest>
-                    for JoinSvc<T> {
+                    impl<T: Control> tonic::server::UnaryService<super::JoinRequest> for JoinSvc<T> {
                         type Response = super::Credentials;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::JoinRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::JoinRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Control>::join(&inner, request).await
-                            };
+                            let fut = async move { <T as Control>::join(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -969,14 +899,8 @@ pub mod control_server {
                         let method = JoinSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -985,21 +909,12 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Renew" => {
                     #[allow(non_camel_case_types)]
                     struct RenewSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::RenewRequest>
-                    for RenewSvc<T> {
+                    impl<T: Control> tonic::server::UnaryService<super::RenewRequest> for RenewSvc<T> {
                         type Response = super::Credentials;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RenewRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::RenewRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Control>::renew(&inner, request).await
-                            };
+                            let fut = async move { <T as Control>::renew(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1012,14 +927,8 @@ pub mod control_server {
                         let method = RenewSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1028,22 +937,13 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Session" => {
                     #[allow(non_camel_case_types)]
                     struct SessionSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::StreamingService<super::FromPop>
-                    for SessionSvc<T> {
+                    impl<T: Control> tonic::server::StreamingService<super::FromPop> for SessionSvc<T> {
                         type Response = super::ToPop;
                         type ResponseStream = T::SessionStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<tonic::Streaming<super::FromPop>>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<tonic::Streaming<super::FromPop>>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Control>::session(&inner, request).await
-                            };
+                            let fut = async move { <T as Control>::session(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1056,14 +956,8 @@ pub mod control_server {
                         let method = SessionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
@@ -1072,24 +966,13 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Object" => {
                     #[allow(non_camel_case_types)]
                     struct ObjectSvc<T: Control>(pub Arc<T>);
-                    impl<
-                        T: Control,
-                    > tonic::server::ServerStreamingService<super::ObjectRequest>
-                    for ObjectSvc<T> {
+                    impl<T: Control> tonic::server::ServerStreamingService<super::ObjectRequest> for ObjectSvc<T> {
                         type Response = super::ObjectPart;
                         type ResponseStream = T::ObjectStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ObjectRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ObjectRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Control>::object(&inner, request).await
-                            };
+                            let fut = async move { <T as Control>::object(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1102,14 +985,8 @@ pub mod control_server {
                         let method = ObjectSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -1118,21 +995,12 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Secrets" => {
                     #[allow(non_camel_case_types)]
                     struct SecretsSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::SecretsRequest>
-                    for SecretsSvc<T> {
+                    impl<T: Control> tonic::server::UnaryService<super::SecretsRequest> for SecretsSvc<T> {
                         type Response = super::SecretsResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::SecretsRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::SecretsRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Control>::secrets(&inner, request).await
-                            };
+                            let fut = async move { <T as Control>::secrets(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1145,14 +1013,8 @@ pub mod control_server {
                         let method = SecretsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1161,22 +1023,13 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Ship" => {
                     #[allow(non_camel_case_types)]
                     struct ShipSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::StreamingService<super::Shipment>
-                    for ShipSvc<T> {
+                    impl<T: Control> tonic::server::StreamingService<super::Shipment> for ShipSvc<T> {
                         type Response = super::Shipped;
                         type ResponseStream = T::ShipStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<tonic::Streaming<super::Shipment>>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<tonic::Streaming<super::Shipment>>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Control>::ship(&inner, request).await
-                            };
+                            let fut = async move { <T as Control>::ship(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1189,38 +1042,20 @@ pub mod control_server {
                         let method = ShipSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }
@@ -1249,10 +1084,10 @@ pub mod neighbour_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
-    use tonic::codegen::*;
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     /// A PoP, as its neighbours in the region reach it.
     #[derive(Debug, Clone)]
     pub struct NeighbourClient<T> {
@@ -1273,22 +1108,16 @@ pub mod neighbour_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> NeighbourClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> NeighbourClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             NeighbourClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -1327,22 +1156,13 @@ pub mod neighbour_client {
         pub async fn object(
             &mut self,
             request: impl tonic::IntoRequest<super::ObjectRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ObjectPart>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ObjectPart>>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/atoll.pop.v1.Neighbour/Object",
-            );
+            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Neighbour/Object");
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Neighbour", "Object"));
@@ -1356,15 +1176,9 @@ pub mod neighbour_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/atoll.pop.v1.Neighbour/Alive",
-            );
+            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Neighbour/Alive");
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Neighbour", "Alive"));
@@ -1379,16 +1193,14 @@ pub mod neighbour_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with NeighbourServer.
     #[async_trait]
     pub trait Neighbour: std::marker::Send + std::marker::Sync + 'static {
         /// Server streaming response type for the Object method.
-        type ObjectStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::ObjectPart, tonic::Status>,
-            >
+        type ObjectStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::ObjectPart, tonic::Status>>
             + std::marker::Send
             + 'static;
         /// As Control.Object, from what the neighbour has at hand: NOT_FOUND rather than a look further.
@@ -1424,10 +1236,7 @@ pub mod neighbour_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -1471,10 +1280,7 @@ pub mod neighbour_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -1482,24 +1288,13 @@ pub mod neighbour_server {
                 "/atoll.pop.v1.Neighbour/Object" => {
                     #[allow(non_camel_case_types)]
                     struct ObjectSvc<T: Neighbour>(pub Arc<T>);
-                    impl<
-                        T: Neighbour,
-                    > tonic::server::ServerStreamingService<super::ObjectRequest>
-                    for ObjectSvc<T> {
+                    impl<T: Neighbour> tonic::server::ServerStreamingService<super::ObjectRequest> for ObjectSvc<T> {
                         type Response = super::ObjectPart;
                         type ResponseStream = T::ObjectStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ObjectRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ObjectRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Neighbour>::object(&inner, request).await
-                            };
+                            let fut = async move { <T as Neighbour>::object(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1512,14 +1307,8 @@ pub mod neighbour_server {
                         let method = ObjectSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -1528,21 +1317,12 @@ pub mod neighbour_server {
                 "/atoll.pop.v1.Neighbour/Alive" => {
                     #[allow(non_camel_case_types)]
                     struct AliveSvc<T: Neighbour>(pub Arc<T>);
-                    impl<T: Neighbour> tonic::server::UnaryService<super::AliveRequest>
-                    for AliveSvc<T> {
+                    impl<T: Neighbour> tonic::server::UnaryService<super::AliveRequest> for AliveSvc<T> {
                         type Response = super::AliveResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::AliveRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::AliveRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Neighbour>::alive(&inner, request).await
-                            };
+                            let fut = async move { <T as Neighbour>::alive(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -1555,38 +1335,20 @@ pub mod neighbour_server {
                         let method = AliveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }

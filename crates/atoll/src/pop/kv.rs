@@ -4,7 +4,9 @@ use atoll_api::pop::{KvAnswer, KvChange, KvItem, KvQuestion};
 use atoll_host::KvSource;
 use atoll_model::{NamespaceId, RequestId, TenantId, WorkerName};
 use atoll_worker::kv::{BULK_KEYS_MAX, LIST_LIMIT_MAX};
-use atoll_worker::{Entry, EventContext, KvListOptions, KvNamespace, KvPut, VersionChoice};
+use atoll_worker::{
+    BindingError, BindingErrorKind, Entry, EventContext, KvListOptions, KvNamespace, KvPut, VersionChoice,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -83,11 +85,15 @@ pub(crate) async fn ask(source: &dyn KvSource, question: KvQuestion) -> KvAnswer
             question: number,
             items,
             cursor,
-            error: String::new(),
+            ..KvAnswer::default()
         },
         Err(error) => KvAnswer {
             question: number,
-            error,
+            invalid: matches!(
+                error.kind,
+                BindingErrorKind::InvalidArgument | BindingErrorKind::Rejected
+            ),
+            error: error.message,
             ..KvAnswer::default()
         },
     }
@@ -97,10 +103,10 @@ async fn values(
     namespace: &Arc<dyn KvNamespace>,
     ctx: &EventContext,
     keys: Vec<String>,
-) -> Result<Vec<KvItem>, String> {
+) -> Result<Vec<KvItem>, BindingError> {
     let mut items = Vec::with_capacity(keys.len());
     for keys in keys.chunks(BULK_KEYS_MAX) {
-        let found = namespace.get(ctx, keys.to_vec()).await.map_err(|error| error.message)?;
+        let found = namespace.get(ctx, keys.to_vec()).await?;
         items.extend(keys.iter().zip(found).map(|(key, found)| match found {
             None => KvItem {
                 key: key.clone(),
@@ -123,13 +129,13 @@ async fn list(
     namespace: &Arc<dyn KvNamespace>,
     ctx: &EventContext,
     question: KvQuestion,
-) -> Result<(Vec<KvItem>, String), String> {
+) -> Result<(Vec<KvItem>, String), BindingError> {
     let options = KvListOptions {
         prefix: question.prefix,
         limit: question.limit.clamp(1, LIST_LIMIT_MAX),
         cursor: (!question.cursor.is_empty()).then_some(question.cursor),
     };
-    let page = namespace.list(ctx, options).await.map_err(|error| error.message)?;
+    let page = namespace.list(ctx, options).await?;
     let items = page.keys.into_iter().map(|key| KvItem {
         key: key.name,
         found: true,

@@ -94,6 +94,7 @@ impl Sessions {
             let pop = session.name.clone();
             match answered {
                 Some(answer) if answer.error.is_empty() => return Ok(answer),
+                Some(answer) if answer.invalid => return Err(PopsError::Invalid(answer.error)),
                 Some(answer) => {
                     let reason = answer.error;
                     return Err(PopsError::Refused { pop, reason });
