@@ -112,9 +112,9 @@ impl Leading {
             .await
             .map_err(|error| failed(&error))?;
         let token_file = self.data.join(crate::up::TOKEN_FILE);
-        let made = first::start(&catalog, &token_file).await?;
+        let made = first::start(&catalog, &token_file, self.clock.now_ms()).await?;
         if made.token {
-            let text = format!("the first administrator's token is in {}", token_file.display());
+            let text = format!("the administrator's token is in {}", token_file.display());
             self.journal.say("info", text);
         }
         let tasks = TaskGroup::new();
