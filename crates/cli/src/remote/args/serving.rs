@@ -243,6 +243,9 @@ pub struct TailArgs {
     /// The worker [default: the project's in this directory].
     #[arg(value_name = "WORKER")]
     pub name: Option<String>,
+    /// The same, as other commands take it.
+    #[arg(long = "name", value_name = "WORKER", conflicts_with = "name")]
+    pub named: Option<String>,
     /// How events are printed [default: pretty to a terminal, else json].
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<TailFormat>,
@@ -250,13 +253,13 @@ pub struct TailArgs {
     #[arg(long, value_enum, value_name = "STATUS")]
     pub status: Vec<TailStatus>,
     /// Only requests of this method. May be repeated.
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", value_parser = parse_method)]
     pub method: Vec<String>,
     /// Only requests with this header: NAME, or NAME:VALUE for those whose value has VALUE in it.
     #[arg(long, value_name = "NAME[:VALUE]")]
     pub header: Option<String>,
     /// Only requests from this address. May be repeated.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub ip: Vec<String>,
     /// Only events that logged this text.
     #[arg(long, value_name = "TEXT")]
@@ -276,6 +279,20 @@ pub struct TailArgs {
     /// Where commands go.
     #[command(flatten)]
     pub remote: RemoteArgs,
+}
+
+fn parse_address(text: &str) -> Result<String, String> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("it is no IP address (as 203.0.113.7 or 2001:db8::7)".to_owned()),
+    }
+}
+
+fn parse_method(text: &str) -> Result<String, String> {
+    match text.parse::<reqwest::Method>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("it is no method of HTTP (as GET)".to_owned()),
+    }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -335,12 +352,16 @@ pub fn parse_since(text: &str) -> Result<Since, String> {
     }
     parse_duration(text)
         .map(|seconds| Since::Ago(seconds * 1000))
-        .map_err(|_| error())
+        .map_err(|why| match text.ends_with(char::is_alphabetic) {
+            true => why,
+            false => error(),
+        })
 }
 
 /// Reads a duration of at most ten years: `90s`, `15m`, `2h`, `3d`. In seconds.
 pub fn parse_duration(text: &str) -> Result<u64, String> {
-    const SECONDS_MAX: u64 = 10 * 365 * 86_400;
+    const YEARS_MAX: u64 = 10;
+    const SECONDS_MAX: u64 = YEARS_MAX * 365 * 86_400;
     let error = || "a duration is a number and s, m, h or d: 90s, 15m, 2h, 3d".to_owned();
     let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
     let factor: u64 = match unit {
@@ -350,8 +371,17 @@ pub fn parse_duration(text: &str) -> Result<u64, String> {
         "d" => 86_400,
         _ => return Err(error()),
     };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(error());
+    }
+    // What has too many digits for a number is too long as well.
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    seconds
-        .filter(|seconds| (1..=SECONDS_MAX).contains(seconds))
-        .ok_or_else(error)
+    match seconds {
+        Some(0) => Err("a duration is at least one second".to_owned()),
+        Some(seconds @ 1..=SECONDS_MAX) => Ok(seconds),
+        _ => Err(format!(
+            "it is too long: at most {YEARS_MAX} years ({}d) are possible",
+            SECONDS_MAX / 86_400
+        )),
+    }
 }
