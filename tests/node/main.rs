@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let selection = selection::read();
     let suite = Suite::find().map(Arc::new);
     if suite.is_none() {
-        println!("Node's tests are not there (cargo xtask fixtures): every trial is ignored");
+        eprintln!("Node's tests are not there (cargo xtask fixtures): every trial is ignored");
     }
     let expectations = Arc::new(Mutex::new(Expectations::read()));
     let mut tests: Vec<Trial> = selection
