@@ -514,7 +514,7 @@ mod tests {
         check("tokens create ci --permission everything", 2, "resource:action");
         check("deploy --percent 0", 2, "above 0");
         check("versions deploy a@b", 2, "percentage");
-        check("logs --since yesterday", 2, "30s, 15m");
+        check("logs --since yesterday", 2, "90s, 15m");
         check("pops join-token --ttl 5x", 2, "90s, 15m");
         check("deploy --help", 0, "Exit statuses");
         check("kv key put --help", 0, "Examples:");

@@ -585,10 +585,10 @@ pub mod control_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value
+        clippy::let_unit_value,
     )]
-    use tonic::codegen::http::Uri;
     use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
     /// The control plane, as PoPs reach it.
     #[derive(Debug, Clone)]
     pub struct ControlClient<T> {
@@ -609,16 +609,22 @@ pub mod control_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> ControlClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ControlClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                    http::Request<tonic::body::Body>,
-                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
                 >,
-            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
-                Into<StdError> + std::marker::Send + std::marker::Sync,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             ControlClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -661,12 +667,17 @@ pub mod control_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Join");
+            let path = http::uri::PathAndQuery::from_static(
+                "/atoll.pop.v1.Control/Join",
+            );
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("atoll.pop.v1.Control", "Join"));
+            req.extensions_mut().insert(GrpcMethod::new("atoll.pop.v1.Control", "Join"));
             self.inner.unary(req, path, codec).await
         }
         /// A PoP whose certificate is past half its life asks for the next.
@@ -677,9 +688,15 @@ pub mod control_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Renew");
+            let path = http::uri::PathAndQuery::from_static(
+                "/atoll.pop.v1.Control/Renew",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Control", "Renew"));
@@ -689,13 +706,22 @@ pub mod control_client {
         pub async fn session(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::FromPop>,
-        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ToPop>>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ToPop>>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Session");
+            let path = http::uri::PathAndQuery::from_static(
+                "/atoll.pop.v1.Control/Session",
+            );
             let mut req = request.into_streaming_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Control", "Session"));
@@ -705,13 +731,22 @@ pub mod control_client {
         pub async fn object(
             &mut self,
             request: impl tonic::IntoRequest<super::ObjectRequest>,
-        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ObjectPart>>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ObjectPart>>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Object");
+            let path = http::uri::PathAndQuery::from_static(
+                "/atoll.pop.v1.Control/Object",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Control", "Object"));
@@ -721,13 +756,22 @@ pub mod control_client {
         pub async fn secrets(
             &mut self,
             request: impl tonic::IntoRequest<super::SecretsRequest>,
-        ) -> std::result::Result<tonic::Response<super::SecretsResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::SecretsResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Secrets");
+            let path = http::uri::PathAndQuery::from_static(
+                "/atoll.pop.v1.Control/Secrets",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Control", "Secrets"));
@@ -737,16 +781,24 @@ pub mod control_client {
         pub async fn ship(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Shipment>,
-        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::Shipped>>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::Shipped>>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Control/Ship");
+            let path = http::uri::PathAndQuery::from_static(
+                "/atoll.pop.v1.Control/Ship",
+            );
             let mut req = request.into_streaming_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("atoll.pop.v1.Control", "Ship"));
+            req.extensions_mut().insert(GrpcMethod::new("atoll.pop.v1.Control", "Ship"));
             self.inner.streaming(req, path, codec).await
         }
     }
@@ -758,7 +810,7 @@ pub mod control_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value
+        clippy::let_unit_value,
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with ControlServer.
@@ -775,7 +827,9 @@ pub mod control_server {
             request: tonic::Request<super::RenewRequest>,
         ) -> std::result::Result<tonic::Response<super::Credentials>, tonic::Status>;
         /// Server streaming response type for the Session method.
-        type SessionStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::ToPop, tonic::Status>>
+        type SessionStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ToPop, tonic::Status>,
+            >
             + std::marker::Send
             + 'static;
         /// Configuration down, acknowledgements and health up, for as long as both live. One per PoP: a second ends the first.
@@ -784,7 +838,9 @@ pub mod control_server {
             request: tonic::Request<tonic::Streaming<super::FromPop>>,
         ) -> std::result::Result<tonic::Response<Self::SessionStream>, tonic::Status>;
         /// Server streaming response type for the Object method.
-        type ObjectStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::ObjectPart, tonic::Status>>
+        type ObjectStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ObjectPart, tonic::Status>,
+            >
             + std::marker::Send
             + 'static;
         /// An object of the artifact store by its key: a blob or a signature.
@@ -798,7 +854,9 @@ pub mod control_server {
             request: tonic::Request<super::SecretsRequest>,
         ) -> std::result::Result<tonic::Response<super::SecretsResponse>, tonic::Status>;
         /// Server streaming response type for the Ship method.
-        type ShipStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::Shipped, tonic::Status>>
+        type ShipStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Shipped, tonic::Status>,
+            >
             + std::marker::Send
             + 'static;
         /// Log records, traces and metrics, batch by batch; each answer acknowledges one.
@@ -829,7 +887,10 @@ pub mod control_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -873,7 +934,10 @@ pub mod control_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -881,12 +945,21 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Join" => {
                     #[allow(non_camel_case_types)]
                     struct JoinSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::JoinRequest> for JoinSvc<T> {
+                    impl<T: Control> tonic::server::UnaryService<super::JoinRequest>
+                    for JoinSvc<T> {
                         type Response = super::Credentials;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::JoinRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JoinRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Control>::join(&inner, request).await };
+                            let fut = async move {
+                                <T as Control>::join(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -899,8 +972,14 @@ pub mod control_server {
                         let method = JoinSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -909,12 +988,21 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Renew" => {
                     #[allow(non_camel_case_types)]
                     struct RenewSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::RenewRequest> for RenewSvc<T> {
+                    impl<T: Control> tonic::server::UnaryService<super::RenewRequest>
+                    for RenewSvc<T> {
                         type Response = super::Credentials;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::RenewRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RenewRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Control>::renew(&inner, request).await };
+                            let fut = async move {
+                                <T as Control>::renew(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -927,8 +1015,14 @@ pub mod control_server {
                         let method = RenewSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -937,13 +1031,22 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Session" => {
                     #[allow(non_camel_case_types)]
                     struct SessionSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::StreamingService<super::FromPop> for SessionSvc<T> {
+                    impl<T: Control> tonic::server::StreamingService<super::FromPop>
+                    for SessionSvc<T> {
                         type Response = super::ToPop;
                         type ResponseStream = T::SessionStream;
-                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<tonic::Streaming<super::FromPop>>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::FromPop>>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Control>::session(&inner, request).await };
+                            let fut = async move {
+                                <T as Control>::session(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -956,8 +1059,14 @@ pub mod control_server {
                         let method = SessionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
@@ -966,13 +1075,24 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Object" => {
                     #[allow(non_camel_case_types)]
                     struct ObjectSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::ServerStreamingService<super::ObjectRequest> for ObjectSvc<T> {
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::ObjectRequest>
+                    for ObjectSvc<T> {
                         type Response = super::ObjectPart;
                         type ResponseStream = T::ObjectStream;
-                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::ObjectRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObjectRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Control>::object(&inner, request).await };
+                            let fut = async move {
+                                <T as Control>::object(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -985,8 +1105,14 @@ pub mod control_server {
                         let method = ObjectSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -995,12 +1121,21 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Secrets" => {
                     #[allow(non_camel_case_types)]
                     struct SecretsSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::SecretsRequest> for SecretsSvc<T> {
+                    impl<T: Control> tonic::server::UnaryService<super::SecretsRequest>
+                    for SecretsSvc<T> {
                         type Response = super::SecretsResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::SecretsRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SecretsRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Control>::secrets(&inner, request).await };
+                            let fut = async move {
+                                <T as Control>::secrets(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1013,8 +1148,14 @@ pub mod control_server {
                         let method = SecretsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -1023,13 +1164,22 @@ pub mod control_server {
                 "/atoll.pop.v1.Control/Ship" => {
                     #[allow(non_camel_case_types)]
                     struct ShipSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::StreamingService<super::Shipment> for ShipSvc<T> {
+                    impl<T: Control> tonic::server::StreamingService<super::Shipment>
+                    for ShipSvc<T> {
                         type Response = super::Shipped;
                         type ResponseStream = T::ShipStream;
-                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<tonic::Streaming<super::Shipment>>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::Shipment>>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Control>::ship(&inner, request).await };
+                            let fut = async move {
+                                <T as Control>::ship(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1042,20 +1192,38 @@ pub mod control_server {
                         let method = ShipSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
                 }
-                _ => Box::pin(async move {
-                    let mut response = http::Response::new(tonic::body::Body::default());
-                    let headers = response.headers_mut();
-                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
-                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
-                    Ok(response)
-                }),
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
             }
         }
     }
@@ -1084,10 +1252,10 @@ pub mod neighbour_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value
+        clippy::let_unit_value,
     )]
-    use tonic::codegen::http::Uri;
     use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
     /// A PoP, as its neighbours in the region reach it.
     #[derive(Debug, Clone)]
     pub struct NeighbourClient<T> {
@@ -1108,16 +1276,22 @@ pub mod neighbour_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> NeighbourClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> NeighbourClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                    http::Request<tonic::body::Body>,
-                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
                 >,
-            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
-                Into<StdError> + std::marker::Send + std::marker::Sync,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             NeighbourClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -1156,13 +1330,22 @@ pub mod neighbour_client {
         pub async fn object(
             &mut self,
             request: impl tonic::IntoRequest<super::ObjectRequest>,
-        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ObjectPart>>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ObjectPart>>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Neighbour/Object");
+            let path = http::uri::PathAndQuery::from_static(
+                "/atoll.pop.v1.Neighbour/Object",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Neighbour", "Object"));
@@ -1176,9 +1359,15 @@ pub mod neighbour_client {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/atoll.pop.v1.Neighbour/Alive");
+            let path = http::uri::PathAndQuery::from_static(
+                "/atoll.pop.v1.Neighbour/Alive",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("atoll.pop.v1.Neighbour", "Alive"));
@@ -1193,14 +1382,16 @@ pub mod neighbour_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value
+        clippy::let_unit_value,
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with NeighbourServer.
     #[async_trait]
     pub trait Neighbour: std::marker::Send + std::marker::Sync + 'static {
         /// Server streaming response type for the Object method.
-        type ObjectStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::ObjectPart, tonic::Status>>
+        type ObjectStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ObjectPart, tonic::Status>,
+            >
             + std::marker::Send
             + 'static;
         /// As Control.Object, from what the neighbour has at hand: NOT_FOUND rather than a look further.
@@ -1236,7 +1427,10 @@ pub mod neighbour_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -1280,7 +1474,10 @@ pub mod neighbour_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -1288,13 +1485,24 @@ pub mod neighbour_server {
                 "/atoll.pop.v1.Neighbour/Object" => {
                     #[allow(non_camel_case_types)]
                     struct ObjectSvc<T: Neighbour>(pub Arc<T>);
-                    impl<T: Neighbour> tonic::server::ServerStreamingService<super::ObjectRequest> for ObjectSvc<T> {
+                    impl<
+                        T: Neighbour,
+                    > tonic::server::ServerStreamingService<super::ObjectRequest>
+                    for ObjectSvc<T> {
                         type Response = super::ObjectPart;
                         type ResponseStream = T::ObjectStream;
-                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::ObjectRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObjectRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Neighbour>::object(&inner, request).await };
+                            let fut = async move {
+                                <T as Neighbour>::object(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1307,8 +1515,14 @@ pub mod neighbour_server {
                         let method = ObjectSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -1317,12 +1531,21 @@ pub mod neighbour_server {
                 "/atoll.pop.v1.Neighbour/Alive" => {
                     #[allow(non_camel_case_types)]
                     struct AliveSvc<T: Neighbour>(pub Arc<T>);
-                    impl<T: Neighbour> tonic::server::UnaryService<super::AliveRequest> for AliveSvc<T> {
+                    impl<T: Neighbour> tonic::server::UnaryService<super::AliveRequest>
+                    for AliveSvc<T> {
                         type Response = super::AliveResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
-                        fn call(&mut self, request: tonic::Request<super::AliveRequest>) -> Self::Future {
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AliveRequest>,
+                        ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move { <T as Neighbour>::alive(&inner, request).await };
+                            let fut = async move {
+                                <T as Neighbour>::alive(&inner, request).await
+                            };
                             Box::pin(fut)
                         }
                     }
@@ -1335,20 +1558,38 @@ pub mod neighbour_server {
                         let method = AliveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
-                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
                 }
-                _ => Box::pin(async move {
-                    let mut response = http::Response::new(tonic::body::Body::default());
-                    let headers = response.headers_mut();
-                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
-                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
-                    Ok(response)
-                }),
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
             }
         }
     }
