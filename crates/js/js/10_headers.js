@@ -9,19 +9,41 @@ const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const LOWER_TOKEN = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-const BAD_VALUE = /[\0\r\n]/;
-const NOT_LATIN1 = /[^\0-\xff]/;
+// What no value can hold: one look, for both reasons.
+const BAD_VALUE = /[\0\r\n]|[^\0-\xff]/;
 const NATIVE = Symbol("native");
 const iterable = Symbol("iterable headers");
+
+// Names that were found good -> in lower case. A worker's code has few of them, and says them again and again. Only short ones
+// are added: a longer one may be a part of a large string, which it would keep.
+const names = Object.create(null);
+let namesLeft = 200;
+const NAME_LENGTH_MAX = 12;
+for (
+  const name of [
+    "Accept-Encoding", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Origin",
+    "Authorization", "Cache-Control", "Content-Encoding", "Content-Language", "Content-Length", "If-None-Match", "Last-Modified",
+    "X-Forwarded-For", "X-Powered-By", "X-Request-Id",
+  ]
+) {
+  const lower = name.toLowerCase();
+  names[name] = names[lower] = lower;
+}
 
 // Returned names are in lower case.
 function checkName(name, where) {
   if (typeof name !== "string") name = `${name}`;
-  if (LOWER_TOKEN.test(name)) return name;
+  const known = names[name];
+  if (known !== undefined) return known;
   if (!TOKEN.test(name)) {
     throw new TypeError(`${where}: invalid header name "${name}": it must be a non-empty HTTP token`);
   }
-  return name.toLowerCase();
+  const lower = LOWER_TOKEN.test(name) ? name : name.toLowerCase();
+  if (namesLeft > 0 && name.length <= NAME_LENGTH_MAX) {
+    namesLeft--;
+    names[name] = lower;
+  }
+  return lower;
 }
 
 function checkValue(value, name, where) {
@@ -32,9 +54,9 @@ function checkValue(value, name, where) {
     if (first <= 32 || last <= 32) value = value.replace(/^[\t\r\n ]+|[\t\r\n ]+$/g, "");
   }
   if (BAD_VALUE.test(value)) {
-    throw new TypeError(`${where}: invalid value of header "${name}": it must not contain NUL, CR or LF`);
-  }
-  if (NOT_LATIN1.test(value)) {
+    if (/[\0\r\n]/.test(value)) {
+      throw new TypeError(`${where}: invalid value of header "${name}": it must not contain NUL, CR or LF`);
+    }
     throw new TypeError(`${where}: invalid value of header "${name}": character above U+00FF; encode it first`);
   }
   return value;

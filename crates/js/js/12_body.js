@@ -18,7 +18,8 @@ const { Blob } = core.loadExtScript("ext:deno_web/09_file.js");
 const { URLSearchParams } = core.loadExtScript("ext:deno_web/00_url.js");
 const mimesniff = core.loadExtScript("ext:deno_web/01_mimesniff.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
-const { ReadableStream, isReadableStreamDisturbed, readableStreamDisturb } = streams;
+const { ReadableStream, readableStreamDisturb } = streams;
+const { contentLength, contentOrigin, contentStream, isDisturbed } = core.loadExtScript("ext:atoll_js/12_content.js");
 const { enabled } = core.loadExtScript("ext:atoll_js/28_compat.js");
 const { assertSameEvent, currentEvent } = core.loadExtScript("ext:atoll_js/00_context.js");
 const { boundText } = core.loadExtScript("ext:atoll_js/03_account.js");
@@ -37,8 +38,15 @@ const BODY_TYPE = "ReadableStreamSource>";
 // Streams whose bytes are counted beforehand (FixedLengthStream): stream -> length.
 const knownLengths = new WeakMap();
 
-// Streams that were made here of content at hand or of a native source: stream -> [kind, value, event].
-const origins = new WeakMap();
+// Bytes that the stream will give, or null where nobody knows.
+function knownLength(stream) {
+  const length = contentLength(stream);
+  return length === undefined ? knownLengths.get(stream) ?? null : length;
+}
+
+function setKnownLength(stream, length) {
+  knownLengths.set(stream, length);
+}
 
 class Body {
   constructor(kind, value, length) {
@@ -66,15 +74,15 @@ class Body {
   }
 
   static stream(stream) {
-    return new Body(STREAM, stream, knownLengths.get(stream) ?? null);
+    return new Body(STREAM, stream, knownLength(stream));
   }
 
   get isUsed() {
-    return this.used || (this.kind === STREAM && isReadableStreamDisturbed(this.value));
+    return this.used || (this.kind === STREAM && isDisturbed(this.value));
   }
 
   get isUnusable() {
-    return this.used || (this.kind === STREAM && (this.value.locked || isReadableStreamDisturbed(this.value)));
+    return this.used || (this.kind === STREAM && (this.value.locked || isDisturbed(this.value)));
   }
 
   // Throws if this is another event's I/O. Content that is at hand belongs to nobody.
@@ -91,17 +99,12 @@ class Body {
       const known = op_body_length(value);
       length = known < 0 ? null : known;
     }
-    const stream = kind === NATIVE ? nativeStream(value, this.event) : bytesStream(kind === TEXT ? core.encode(value) : value);
-    if (length !== null) knownLengths.set(stream, length);
+    const stream = contentStream(kind, value, this.event, length, wholeStream);
     this.kind = STREAM;
     this.value = stream;
     this.length = length;
-    if (this.used) {
-      // Consumed without a stream: show one that is closed and disturbed.
-      stream.cancel();
-    } else {
-      origins.set(stream, [kind, value, this.event]);
-    }
+    // Consumed without a stream: show one that is closed and disturbed.
+    if (this.used) stream.cancel();
     return stream;
   }
 
@@ -110,10 +113,10 @@ class Body {
   spend() {
     let { kind, value, event } = this;
     if (kind === STREAM) {
-      const origin = origins.get(value);
-      if (origin !== undefined && !value.locked && !isReadableStreamDisturbed(value)) {
+      const origin = contentOrigin(value);
+      if (origin !== undefined && !value.locked && !isDisturbed(value)) {
         readableStreamDisturb(value);
-        [kind, value, event] = origin;
+        ({ kind, value, event } = origin);
       }
     }
     if (event !== null) assertSameEvent(event, BODY_TYPE);
@@ -127,8 +130,8 @@ class Body {
     const stream = this.toStream();
     const [mine, other] = streams.readableStreamTee(stream, true);
     if (this.length !== null) {
-      knownLengths.set(mine, this.length);
-      knownLengths.set(other, this.length);
+      setKnownLength(mine, this.length);
+      setKnownLength(other, this.length);
     }
     this.value = mine;
     return Body.stream(other);
@@ -176,6 +179,12 @@ async function collect(stream) {
     at += bytes.byteLength;
   }
   return whole;
+}
+
+// The stream of content, once somebody reads it.
+function wholeStream(kind, value, event) {
+  if (kind === NATIVE) return nativeStream(value, event);
+  return bytesStream(kind === TEXT ? core.encode(value) : value);
 }
 
 // A byte stream over a source outside.
@@ -229,7 +238,7 @@ function extractBody(object) {
   }
   if (object !== null && typeof object === "object") {
     if (object instanceof ReadableStream) {
-      if (object.locked || isReadableStreamDisturbed(object)) {
+      if (object.locked || isDisturbed(object)) {
         throw new TypeError("This ReadableStream is disturbed (has already been read from), and cannot be used as a body.");
       }
       return { body: Body.stream(object), contentType: null };
@@ -256,7 +265,7 @@ function extractBody(object) {
 
 function blobBody(blob) {
   const stream = blob.stream();
-  knownLengths.set(stream, blob.size);
+  setKnownLength(stream, blob.size);
   return Body.stream(stream);
 }
 
@@ -367,5 +376,5 @@ function mixinBody(prototype, get, contentType) {
   });
 }
 
-return { Body, BYTES, collect, extractBody, knownLengths, mixinBody, NATIVE, STREAM, TEXT, USED };
+return { Body, BYTES, collect, extractBody, knownLength, mixinBody, NATIVE, setKnownLength, STREAM, TEXT, USED };
 })();

@@ -72,7 +72,7 @@ class Response {
     }
     if (statusText !== undefined) {
       const text = `${statusText}`;
-      if (!REASON.test(text)) throw new TypeError("Invalid statusText: it must be printable Latin-1 text");
+      if (text !== "" && !REASON.test(text)) throw new TypeError("Invalid statusText: it must be printable Latin-1 text");
       this.#statusText = text;
     } else {
       this.#statusText = "";

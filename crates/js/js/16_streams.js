@@ -7,7 +7,7 @@ const { core } = __bootstrap;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { ReadableStream, TransformStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { add } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
-const { knownLengths } = core.loadExtScript("ext:atoll_js/12_body.js");
+const { setKnownLength } = core.loadExtScript("ext:atoll_js/12_body.js");
 
 // Where a TransformStream has its two ends.
 const [READABLE, WRITABLE] = ["[[readable]]", "[[writable]]"].map((description) => {
@@ -165,7 +165,7 @@ class FixedLengthStream extends IdentityTransformStream {
       throw new TypeError(`FixedLengthStream requires an integer expected length less than 2^53, got ${expectedLength}.`);
     }
     super(queuingStrategy, new Length(length));
-    knownLengths.set(this.readable, length);
+    setKnownLength(this.readable, length);
   }
 }
 

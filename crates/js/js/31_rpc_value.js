@@ -29,7 +29,7 @@ const { DOMException } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const { AbortSignal } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const { ReadableStream, TransformStream, WritableStream } = core.loadExtScript("ext:deno_web/06_streams.js");
 const { Headers, headersFromWire, headersToWire } = core.loadExtScript("ext:atoll_js/10_headers.js");
-const { Body, BYTES, knownLengths, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
+const { Body, BYTES, knownLength, NATIVE, TEXT, USED } = core.loadExtScript("ext:atoll_js/12_body.js");
 const { isRequest, Request, requestBody } = core.loadExtScript("ext:atoll_js/13_request.js");
 const { isResponse, responseFromNative, responseParts } = core.loadExtScript("ext:atoll_js/14_response.js");
 const { pump } = core.loadExtScript("ext:atoll_js/15_fetch.js");
@@ -239,7 +239,7 @@ class Encoder {
     if (stream.locked) {
       throw new TypeError("The ReadableStream has been locked to a reader.");
     }
-    const [sender, source] = op_body_open(knownLengths.get(stream) ?? -1);
+    const [sender, source] = op_body_open(knownLength(stream) ?? -1);
     op_rpc_attach_source(this.session.link, source);
     this.#after.push(() => pump(textAsBytes(stream), sender).catch(() => {}));
     return this.#channels++;
@@ -295,7 +295,7 @@ class Encoder {
 
 // Strings in a stream travel as their UTF-8 bytes.
 function textAsBytes(stream) {
-  if (knownLengths.has(stream)) return stream;
+  if (knownLength(stream) !== null) return stream;
   return stream.pipeThrough(new TransformStream({
     transform(chunk, controller) {
       controller.enqueue(typeof chunk === "string" ? core.encode(chunk) : chunk);

@@ -171,6 +171,7 @@ deno_core::extension!(
         "10_headers.js",
         "11_formdata.js",
         "12_body.js",
+        "12_content.js",
         "13_request.js",
         "14_response.js",
         "15_data_url.js",

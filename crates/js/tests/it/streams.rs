@@ -122,3 +122,16 @@ fn web_socket_pairs() {
         r#""You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages.""#,
     );
 }
+
+#[test]
+fn a_stream_of_content_has_the_fields_of_others_once_it_is_read() {
+    // Its class is another crate's: a field that came with an update of it is seen here.
+    let mut driver = Driver::source(
+        "const fields = (stream) => Object.getOwnPropertySymbols(stream).map((field) => field.description).sort().join(); \
+         export default { async fetch(request) { \
+           const made = new ReadableStream({ type: 'bytes' }); \
+           const content = new Response('text').body; await content.getReader().read(); \
+           return new Response(fields(made) === fields(content) ? 'same' : `${fields(made)} | ${fields(content)}`); } }",
+    );
+    assert_eq!(driver.get("/"), "same");
+}
