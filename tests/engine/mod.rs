@@ -258,11 +258,11 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         entry: atoll_worker::Entry::default(),
     };
     let body = Body::Full(input.into());
-    instance.deliver(Job {
+    instance.deliver(Box::new(Job {
         ctx,
         event: Event::Fetch(Request { head, body }),
         reply,
-    });
+    }));
     let outcome = poll_fn(|cx| {
         instance.poll(cx);
         Pin::new(&mut reply_to).poll(cx)

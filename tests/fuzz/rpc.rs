@@ -168,11 +168,11 @@ async fn one(instance: &mut dyn Instance, input: &[u8]) -> Result<Verdict, Wrong
         version: Default::default(),
         entry: Entry::default(),
     };
-    instance.deliver(Job {
+    instance.deliver(Box::new(Job {
         ctx,
         event: Event::Rpc(theirs),
         reply,
-    });
+    }));
     for message in [message, sound] {
         mine.send(message).map_err(|error| error.to_string())?;
     }

@@ -129,7 +129,7 @@ impl Isolate {
             head,
             body: Body::Empty,
         });
-        self.instance.deliver(Job { ctx, event, reply });
+        self.instance.deliver(Box::new(Job { ctx, event, reply }));
         let instance = &mut self.instance;
         let outcome = self.runtime.block_on(poll_fn(|cx| {
             instance.poll(cx);

@@ -552,22 +552,63 @@ fn stats_of(slot: &Running) -> WorkerStats {
 
 impl Dispatch for Host {
     /// A worker that runs here has the event when this returns; what waits for it is then its answer alone.
-    fn dispatch<'a>(&'a self, worker: &WorkerName, mut ctx: EventContext, event: Event) -> Dispatched<'a> {
+    fn dispatch<'a>(&'a self, worker: &WorkerName, ctx: EventContext, event: Event) -> Dispatched<'a> {
+        self.dispatch_telling(worker, ctx, event, None)
+    }
+}
+
+/// Hears of events that end in a fault.
+pub trait FaultWatch: Send + Sync {
+    /// An event of the worker did, before whoever waits for its answer has that.
+    fn failed(&self, worker: &WorkerName, id: RequestId, fault: &Fault);
+}
+
+/// Who hears of an event's fault, and what it is to hear.
+struct Hearer<'a> {
+    watch: &'a dyn FaultWatch,
+    worker: WorkerName,
+    id: RequestId,
+}
+
+impl Hearer<'_> {
+    fn hears(hearer: Option<Self>, answer: &Result<Outcome, Fault>) {
+        if let (Some(hearer), Err(fault)) = (hearer, answer) {
+            hearer.watch.failed(&hearer.worker, hearer.id, fault);
+        }
+    }
+}
+
+impl Host {
+    /// As [`Dispatch::dispatch`], and `watch` hears of a fault: without a future of its own around each event's.
+    pub fn dispatch_telling<'a>(
+        &'a self,
+        worker: &WorkerName,
+        mut ctx: EventContext,
+        event: Event,
+        watch: Option<&'a dyn FaultWatch>,
+    ) -> Dispatched<'a> {
+        let id = ctx.request_id;
+        let hearer = watch.map(|watch| Hearer {
+            watch,
+            worker: worker.clone(),
+            id,
+        });
         let span = spans::event(self.reach.tracer.as_ref(), worker, &mut ctx, &event);
         let mut tried = None;
         let (mut ctx, event) = match self.at_hand(&ctx, worker).filter(|slot| slot.is_here()) {
             None => (ctx, event),
             Some(slot) => match self.give(slot, ctx, event) {
-                Given::Taken(answer) if span.is_none() => return Box::pin(answer.come(&self.logs)),
+                Given::Taken(answer) if span.is_none() => return Box::pin(answer.come(&self.logs, hearer)),
                 Given::Taken(answer) => {
                     return Box::pin(async move {
-                        let answer = answer.come(&self.logs).await;
+                        let answer = answer.come(&self.logs, hearer).await;
                         spans::outcome(span, &answer);
                         answer
                     });
                 }
                 Given::Refused(fault) => {
                     let answer = Err(fault);
+                    Hearer::hears(hearer, &answer);
                     spans::outcome(span, &answer);
                     return Box::pin(std::future::ready(answer));
                 }
@@ -584,6 +625,7 @@ impl Dispatch for Host {
         let worker = worker.clone();
         Box::pin(async move {
             let answer = self.run(&worker, ctx, event, tried).await;
+            Hearer::hears(hearer, &answer);
             spans::outcome(span, &answer);
             answer
         })
@@ -633,11 +675,12 @@ impl Told {
 }
 
 impl Expected {
-    async fn come(self, logs: &Arc<LogHub>) -> Result<Outcome, Fault> {
+    async fn come(self, logs: &Arc<LogHub>, hearer: Option<Hearer<'_>>) -> Result<Outcome, Fault> {
         let answer = self.answer.await;
         if let (Err(fault), Some(told)) = (&answer, self.told) {
             logs.failed(self.slot.version(), || told.failed(fault));
         }
+        Hearer::hears(hearer, &answer);
         if let Some(watched) = self.watched {
             watched.ends(Some(&answer));
         }

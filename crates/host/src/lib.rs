@@ -41,7 +41,7 @@ pub use cordon::{
 };
 pub use environment::{KvSource, OutboundSource, Reach};
 pub use error::DeployError;
-pub use host::{AbsentWorker, Host, HostOptions, HostStats, Prepared, WorkerStats};
+pub use host::{AbsentWorker, FaultWatch, Host, HostOptions, HostStats, Prepared, WorkerStats};
 pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
 pub use logs::{
     FailedEvent, LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX, TraceTap, UsageWatch,

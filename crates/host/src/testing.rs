@@ -201,8 +201,8 @@ impl Interrupt for Deaf {
 }
 
 impl Instance for FakeInstance {
-    fn deliver(&mut self, job: Job) {
-        self.jobs.push(job);
+    fn deliver(&mut self, job: Box<Job>) {
+        self.jobs.push(*job);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState {

@@ -72,7 +72,7 @@ pub(crate) struct JsInstance {
     phase: Phase,
     /// See [`JsEngineOptions::conformance`].
     conformance: bool,
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Box<Job>>,
     /// Turns in which an event was handled, until its code is offered to the cache.
     handled: u32,
     state: Rc<IsolateState>,
@@ -334,8 +334,8 @@ impl JsInstance {
         call(scope, &function, &[namespace]).map_err(|exception| Fault::exception(FaultKind::Startup, exception))
     }
 
-    fn run_job(&mut self, job: Job) {
-        let Job { ctx, event, reply } = job;
+    fn run_job(&mut self, job: Box<Job>) {
+        let Job { ctx, event, reply } = *job;
         if reply.is_closed() && ctx.cancel.is_cancelled() {
             return;
         }
@@ -576,7 +576,7 @@ fn debug(
 }
 
 impl Instance for JsInstance {
-    fn deliver(&mut self, job: Job) {
+    fn deliver(&mut self, job: Box<Job>) {
         if let Phase::Broken(fault) = &self.phase {
             let _ = job.reply.send(Err(fault.clone()));
         } else {

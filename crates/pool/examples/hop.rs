@@ -37,8 +37,8 @@ fn answer(reply: Reply) {
 }
 
 impl Instance for NoOpInstance {
-    fn deliver(&mut self, job: Job) {
-        self.0.push(job);
+    fn deliver(&mut self, job: Box<Job>) {
+        self.0.push(*job);
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> InstanceState {

@@ -13,6 +13,7 @@ use crate::slot::Slot;
 use crate::sys;
 use atoll_worker::{Fault, FaultKind, Instance, InstanceState, Interrupt, Job, Prepared};
 use std::any::Any;
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -125,7 +126,7 @@ async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>, prepared: Optio
         instance,
         interrupt,
         member,
-        batch: Vec::new(),
+        batch: VecDeque::new(),
         start: Some(Start {
             deadline: Box::pin(tokio::time::sleep(Duration::from_millis(startup_ms))),
             waited: Duration::ZERO,
@@ -171,7 +172,7 @@ struct Drive {
     instance: Box<dyn Instance>,
     interrupt: Arc<dyn Interrupt>,
     member: Member,
-    batch: Vec<Job>,
+    batch: VecDeque<Box<Job>>,
     /// `None` once the instance is ready.
     start: Option<Start>,
     /// It got through a turn with an event.

@@ -94,7 +94,8 @@ impl Isolate {
 
 struct Waiting {
     since: Instant,
-    job: Job,
+    /// Passes through several hands, for which it is large.
+    job: Box<Job>,
 }
 
 /// What an isolate is given for a turn.
@@ -246,14 +247,14 @@ impl State {
     }
 
     /// Queues a job, and says whom to wake. With nobody to wake while isolates are at it, the watchdog should look later.
-    pub(crate) fn push(&mut self, job: Job, now: Instant) -> Option<Waker> {
+    pub(crate) fn push(&mut self, job: Box<Job>, now: Instant) -> Option<Waker> {
         self.queue.push_back(Waiting { since: now, job });
         self.wake_next(now)
     }
 
     /// Takes all that waits, to be refused.
-    pub(crate) fn take_all(&mut self) -> Vec<Job> {
-        self.queue.drain(..).map(|waiting| waiting.job).collect()
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Box<Job>> + use<> {
+        std::mem::take(&mut self.queue).into_iter().map(|waiting| waiting.job)
     }
 
     /// Whom to wake for what waits: the oldest that sleeps, unless one before it is about to look.
@@ -272,7 +273,7 @@ impl State {
     }
 
     /// Moves jobs into `batch`, up to `max` and no more than this isolate's share.
-    pub(crate) fn take(&mut self, id: u64, max: usize, batch: &mut Vec<Job>, now: Instant) -> Taken {
+    pub(crate) fn take(&mut self, id: u64, max: usize, batch: &mut VecDeque<Box<Job>>, now: Instant) -> Taken {
         let takers = self.isolates.iter().filter(|isolate| isolate.takes()).count().max(1);
         let share = self.queue.len().div_ceil(takers).min(self.pace.events(max)).min(max);
         let mut taken = Taken {
@@ -302,7 +303,7 @@ impl State {
             }
             isolate
                 .given
-                .extend(batch[first..].iter().map(|job| job.reply.instead()));
+                .extend(batch.range(first..).map(|job| job.reply.instead()));
         }
         taken
     }

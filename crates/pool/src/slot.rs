@@ -23,6 +23,7 @@ use atoll_worker::{
     AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Held, Instance, InstanceState,
     Interrupt, Job, LimitHit, Outcome, Prepared, Reply, StartKind, StartNote, Usage,
 };
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -313,7 +314,7 @@ impl Slot {
     }
 
     /// Moves up to `max` jobs into `batch`.
-    pub(crate) fn take(self: &Arc<Self>, id: u64, max: usize, batch: &mut Vec<Job>) -> Taken {
+    pub(crate) fn take(self: &Arc<Self>, id: u64, max: usize, batch: &mut VecDeque<Box<Job>>) -> Taken {
         let taken = self.lock().take(id, max, batch, self.shared.now());
         if taken.stands {
             self.relieve();
@@ -459,7 +460,7 @@ impl Slot {
 
     /// The thread of isolate `id` is over (or was never made).
     pub(crate) fn ended(self: &Arc<Self>, id: u64, end: End) {
-        let mut refused = Vec::new();
+        let mut refused = None;
         let mut refusal = None;
         let mut start = None;
         let mut state = self.lock();
@@ -484,7 +485,7 @@ impl Slot {
                     state.breaks += 1;
                     let pause = backoff(state.breaks);
                     state.resting = Some((self.shared.now() + pause, fault.clone()));
-                    refused = state.take_all();
+                    refused = Some(state.take_all());
                     refusal = Some(fault.clone());
                 }
                 start = Some(fault);
@@ -502,7 +503,7 @@ impl Slot {
                     );
                     let fault = Fault::new(FaultKind::Overloaded, text);
                     state.resting = Some((self.shared.now() + pause, fault.clone()));
-                    refused = state.take_all();
+                    refused = Some(state.take_all());
                     refusal = Some(fault);
                 }
             }
@@ -511,7 +512,7 @@ impl Slot {
         state.close_if_done();
         drop(state);
         if let Some(fault) = refusal {
-            for job in refused {
+            for job in refused.into_iter().flatten() {
                 let _ = job.reply.send(Err(fault.clone()));
             }
         }
@@ -539,15 +540,18 @@ impl Slot {
 
     pub(crate) fn submit(self: &Arc<Self>, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
         let (reply, rx) = Reply::channel();
-        match self.accept(Job { ctx, event, reply }) {
+        match self.accept(Box::new(Job { ctx, event, reply })) {
             Ok(()) => Ok(Answer { rx }),
             Err((_, Some(fault))) => Err(Refusal::Fault(fault)),
-            Err((job, None)) => Err(Refusal::Retired(job.ctx, job.event)),
+            Err((job, None)) => {
+                let Job { ctx, event, .. } = *job;
+                Err(Refusal::Retired(ctx, event))
+            }
         }
     }
 
     /// Queues a job. Given back unanswered with the reason, or without one if the slot is retired.
-    pub(crate) fn accept(self: &Arc<Self>, job: Job) -> Result<(), (Job, Option<Fault>)> {
+    pub(crate) fn accept(self: &Arc<Self>, job: Box<Job>) -> Result<(), (Box<Job>, Option<Fault>)> {
         let limit = self.version.limits.in_flight_max;
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);

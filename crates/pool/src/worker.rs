@@ -52,7 +52,7 @@ impl WorkerSlot {
 
     /// Queues a job, at once; answered through its own reply, also when it is refused.
     pub fn run(&self, job: Job) {
-        if let Err((job, fault)) = self.slot.accept(job) {
+        if let Err((job, fault)) = self.slot.accept(Box::new(job)) {
             let retired = || Fault::new(FaultKind::Draining, "the worker's version was retired");
             // Who does not wait any more has gone.
             let _ = job.reply.send(Err(fault.unwrap_or_else(retired)));

@@ -54,7 +54,7 @@ pub trait Prepared {
 /// A running worker. Not `Send`: it stays on its thread.
 pub trait Instance {
     /// Takes a job. Does not run it yet.
-    fn deliver(&mut self, job: Job);
+    fn deliver(&mut self, job: Box<Job>);
 
     /// Runs one turn. While [`InstanceState::Starting`], delivered jobs wait.
     fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState;

@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use atoll_cli::serve::{Deployment, Isolated, Isolation, Listening, Phase, ServeListen, ServeTarget};
 use atoll_cli::target::{Failure, ListenError};
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeLimits, EdgeOptions, ErrorDetail};
-use atoll_host::{Cordon, Crons, Host, LogEvent, LogTail, Tick, TickEnd, Triggers, check_cron};
+use atoll_host::{Cordon, Crons, FaultWatch, Host, LogEvent, LogTail, Tick, TickEnd, Triggers, check_cron};
 use atoll_model::{RequestId, TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{Dispatch, Dispatched, Event, EventContext, Fault, FaultKind, LogLevel, StartKind};
@@ -440,9 +440,9 @@ impl AccessLog for Recorder {
     }
 }
 
-impl Recorder {
-    /// An event ended in a fault.
-    fn failed(&self, worker: WorkerName, id: RequestId, fault: &Fault) {
+impl FaultWatch for Recorder {
+    fn failed(&self, worker: &WorkerName, id: RequestId, fault: &Fault) {
+        let worker = worker.clone();
         match &fault.exception {
             Some(exception) => {
                 let exception = exception.clone();
@@ -452,7 +452,9 @@ impl Recorder {
             None => self.journal.record(Record::Fault(worker, id, fault.clone())),
         }
     }
+}
 
+impl Recorder {
     pub(crate) fn tick(&self, tick: &Tick, end: &TickEnd) {
         self.meters.tick(tick, end);
         if self.recorded.requests {
@@ -485,19 +487,8 @@ fn crons(deployment: &Deployment) -> Result<Vec<Crons>, Failure> {
 
 impl Dispatch for Recorder {
     fn dispatch<'a>(&'a self, worker: &WorkerName, ctx: EventContext, event: Event) -> Dispatched<'a> {
-        let id = ctx.request_id;
-        if !self.recorded.faults {
-            return self.host.dispatch(worker, ctx, event);
-        }
-        let worker = worker.clone();
-        let outcome = self.host.dispatch(&worker, ctx, event);
-        Box::pin(async move {
-            let outcome = outcome.await;
-            if let Err(fault) = &outcome {
-                self.failed(worker, id, fault);
-            }
-            outcome
-        })
+        let watch = self.recorded.faults.then_some(self as &dyn FaultWatch);
+        self.host.dispatch_telling(worker, ctx, event, watch)
     }
 }
 

@@ -225,7 +225,7 @@ impl Driver {
             version: Default::default(),
             entry: atoll_worker::Entry::default(),
         };
-        self.instance.deliver(Job { ctx, event, reply });
+        self.instance.deliver(Box::new(Job { ctx, event, reply }));
         let instance = &mut self.instance;
         self.runtime.block_on(poll_fn(|cx| {
             instance.poll(cx);

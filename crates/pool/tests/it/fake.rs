@@ -218,8 +218,8 @@ fn answer(job: Job) {
 }
 
 impl Instance for FakeInstance {
-    fn deliver(&mut self, job: Job) {
-        self.jobs.push_back(job);
+    fn deliver(&mut self, job: Box<Job>) {
+        self.jobs.push_back(*job);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState {
