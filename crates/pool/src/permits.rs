@@ -151,6 +151,13 @@ pub(crate) enum Verdict {
     Abandon(Weak<Slot>, u64, Fault),
 }
 
+/// What a scan found.
+pub(crate) struct Scan {
+    pub(crate) verdicts: Vec<Verdict>,
+    /// No turn has run for long and nobody waits for a permit: nothing is overdue soon.
+    pub(crate) calm: bool,
+}
+
 /// The permits of a pool.
 #[derive(Debug)]
 pub(crate) struct Permits {
@@ -269,9 +276,11 @@ impl Permits {
         }
     }
 
-    /// Looks at every running turn. `None` when nothing has run for a while and the caller may sleep until it is unparked.
-    pub(crate) fn scan(&self, now: Instant) -> Option<Vec<Verdict>> {
+    /// Looks at every running turn; one that has run for less than `young` is taken for one of those that end by themselves.
+    /// `None` when nothing has run for a while and the caller may sleep until it is unparked.
+    pub(crate) fn scan(&self, now: Instant, young: Duration) -> Option<Scan> {
         let mut verdicts = Vec::new();
+        let mut calm = true;
         let mut state = self.lock();
         if state.running.is_empty() {
             state.quiet_scans += 1;
@@ -279,10 +288,11 @@ impl Permits {
                 state.watchdog_asleep = true;
                 return None;
             }
-            return Some(verdicts);
+            return Some(Scan { verdicts, calm });
         }
         state.quiet_scans = 0;
         let woken = self.revoke_overdue(&mut state, now);
+        calm &= state.queue.waiting() == 0;
         let State { running, members, .. } = &mut *state;
         for index in running.iter() {
             let Some(entry) = members[*index].as_mut() else {
@@ -293,11 +303,12 @@ impl Permits {
                     verdicts.push(Verdict::Wake(seat.wakes.clone()));
                 }
                 verdicts.extend(judge(turn, seat, now));
+                calm &= now.saturating_duration_since(turn.since) < young;
             }
         }
         drop(state);
         unpark(woken);
-        Some(verdicts)
+        Some(Scan { verdicts, calm })
     }
 
     /// Whether a turn could begin at once.

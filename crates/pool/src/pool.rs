@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// The watchdog looks this many times during [`PoolOptions::turn_max`].
 const SCANS_PER_TURN: u32 = 4;
+/// While no turn takes long it looks so many times less often. What a loop may use beyond its limit grows by a period for each.
+const CALM_PERIODS: u32 = 2;
 /// It looks no more often than this.
 const SCAN_MIN: Duration = Duration::from_millis(1);
 
@@ -249,9 +251,10 @@ impl Shared {
             if !some && let Some(engine) = self.ready.level(self.has_room(), self.now()) {
                 ready::make(self, engine);
             }
-            let verdicts = self.permits.scan(Instant::now());
-            let quiet = verdicts.is_none();
-            for verdict in verdicts.into_iter().flatten() {
+            let scan = self.permits.scan(Instant::now(), period);
+            let quiet = scan.is_none();
+            let calm = scan.as_ref().is_none_or(|scan| scan.calm);
+            for verdict in scan.into_iter().flat_map(|scan| scan.verdicts) {
                 self.execute(verdict);
             }
             // What rests takes a permit, and collects all garbage in its turn.
@@ -267,6 +270,8 @@ impl Shared {
                 next_house = now + HOUSEKEEPING_EVERY;
             }
             match (quiet && !watching, later) {
+                // While turns come and go by themselves it is enough to find the one that stays.
+                (false, _) if calm && !watching => std::thread::park_timeout(period * CALM_PERIODS),
                 (false, _) => std::thread::park_timeout(period),
                 (true, true) => std::thread::park_timeout(next_house.saturating_duration_since(now)),
                 // Unparked by the first turn, by a wish for an isolate and by the pool's end.
