@@ -13,20 +13,15 @@
 //!
 //! A kill leaves the page cache alone: of power loss this says nothing.
 
-#[path = "campaign/manifest.rs"]
-mod manifest;
-#[path = "campaign/progress.rs"]
-mod progress;
-#[path = "campaign/untried.rs"]
-mod untried;
+#[path = "campaign/mod.rs"]
+#[allow(dead_code)] // Others use the rest of it.
+mod campaign;
 
 use anyhow::{Context, Result, bail, ensure};
 use atoll_control::audit::Link;
 use atoll_control::catalog::{Caller, Catalog, NewToken, TokenRights};
 use atoll_control::fleet::RecordedPops;
 use atoll_control::secrets::Vault;
-use atoll_control::state::{Addresses, ControlState};
-use atoll_control::telemetry::MemoryTelemetry;
 use atoll_control::tokens::Token;
 use atoll_model::{BlobHash, EdgeConfig, EdgeEntry, Permissions, Quota, TenantId, WorkerName};
 use atoll_stdx::{SplitMix64, SystemClock};
@@ -34,13 +29,15 @@ use atoll_store::artifact::{self, SigningKey, TrustedKeys};
 use atoll_store::blob::{BlobStore, DirectoryStore, get_blob};
 use atoll_store::sql::{SqliteDatabase, SqliteOptions};
 use bytes::Bytes;
+use campaign::api;
+use campaign::manifest::one_module;
+use campaign::progress::Progress;
 use clap::Parser;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use manifest::one_module;
-use progress::Progress;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -52,7 +49,6 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use untried::Untried;
 
 /// How many cycles one store lives.
 const CYCLES_PER_STORE: u64 = 10;
@@ -167,29 +163,11 @@ fn tell(line: &str) -> Result<()> {
 async fn child_main(directory: &Path) -> Result<()> {
     let plane = Plane::open(directory).await?;
     plane.prepare(&Plane::token(directory)?).await?;
-    let (_leading, leading) = watch::channel(Some(plane.catalog.clone()));
-    let state = ControlState {
-        leading,
-        reading: plane.catalog.clone(),
-        blobs: Arc::new(plane.blobs),
-        trusted: TrustedKeys::new([plane.key.public()]),
-        signing: Arc::new(plane.key),
-        preflight: Arc::new(Untried),
-        pops: Arc::new(RecordedPops::default()),
-        telemetry: Arc::new(MemoryTelemetry::default()),
-        clock: Arc::new(SystemClock),
-        addresses: Addresses {
-            domains: vec!["localhost".into()],
-            scheme: "http".into(),
-            port: None,
-        },
-        release: "campaign".into(),
-        calls: Arc::default(),
-        metrics: Arc::new(|| Box::pin(async { Ok(String::new()) })),
-    };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     tell(&format!("ready {}", listener.local_addr()?))?;
-    let served = atoll_control::http::serve(Arc::new(state), listener, None, CancellationToken::new());
+    let (blobs, pops) = (Arc::new(plane.blobs), Arc::new(RecordedPops::default()));
+    let stop = CancellationToken::new();
+    let served = api::serve(plane.catalog.clone(), blobs, plane.key, pops, listener, stop);
     let places = async {
         loop {
             tokio::time::sleep(PLACE_EVERY).await;
@@ -311,7 +289,7 @@ impl Writer {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Totals {
     cycles: u64,
     before_ready: u64,
@@ -320,39 +298,12 @@ struct Totals {
     under_way_stored: u64,
 }
 
-impl Totals {
-    fn to_text(&self) -> String {
-        let Self {
-            cycles,
-            before_ready,
-            acknowledged,
-            under_way,
-            under_way_stored,
-        } = self;
-        format!("{cycles} {before_ready} {acknowledged} {under_way} {under_way_stored}")
-    }
-
-    fn from_text(text: &str) -> Result<Self> {
-        let numbers: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let &[cycles, before_ready, acknowledged, under_way, under_way_stored] = numbers.as_slice() else {
-            bail!("{text:?} is no progress of this campaign");
-        };
-        Ok(Self {
-            cycles,
-            before_ready,
-            acknowledged,
-            under_way,
-            under_way_stored,
-        })
-    }
-}
-
 async fn campaign(arguments: &Arguments) -> Result<()> {
     let program = std::env::current_exe()?;
     let state = tempfile::tempdir()?;
     let mut progress = Progress::open("catalog-kill", &format!("seed {}", arguments.seed), arguments.resume)?;
     let mut totals = match progress.done.last() {
-        Some(last) => Totals::from_text(last)?,
+        Some(last) => serde_json::from_str(last).with_context(|| format!("{last:?} is no progress"))?,
         None => Totals::default(),
     };
     let mut told = Shared::default();
@@ -379,7 +330,7 @@ async fn campaign(arguments: &Arguments) -> Result<()> {
         }
         totals.cycles += 1;
         if totals.cycles.is_multiple_of(CYCLES_PER_STORE) {
-            progress.note(&totals.to_text())?;
+            progress.note(&serde_json::to_string(&totals)?)?;
         }
         if totals.cycles.is_multiple_of(10) || totals.cycles == arguments.count {
             println!(

@@ -1,6 +1,7 @@
 //! The processes: a control plane, PoPs with sockets that outlive them, and the command line.
 
 use super::processes::{free_ports, program};
+use super::wait::{LOOK_EVERY, PATIENCE};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -15,11 +16,8 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-/// How long a process may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// How long one question to the API may take.
 const ASK_MAX: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What this campaign starts, and where.
 pub struct Fleet {

@@ -79,15 +79,14 @@ impl Case<'_> {
     }
 
     /// The bytes changed, their hash with them or not.
-    fn changed(&mut self, change: fn(&mut Vec<u8>, &mut SplitMix64), hashed: bool) -> Config {
+    fn changed(&mut self, change: fn(Vec<u8>, &mut SplitMix64) -> Vec<u8>, hashed: bool) -> Config {
         let (mut bytes, delta) = self.bytes();
         if !hashed {
-            change(&mut bytes, &mut self.rng);
+            let bytes = change(bytes, &mut self.rng);
             return self.send(bytes, delta);
         }
-        let mut payload = bytes.split_off(HEAD_BYTES.min(bytes.len()));
-        let before = payload.clone();
-        change(&mut payload, &mut self.rng);
+        let before = bytes.split_off(HEAD_BYTES.min(bytes.len()));
+        let mut payload = change(before.clone(), &mut self.rng);
         if payload == before {
             payload.push(0);
         }
@@ -182,39 +181,42 @@ fn worker(entry: &mut EdgeEntry) -> Option<&mut EdgeWorker> {
     }
 }
 
-fn cut(bytes: &mut Vec<u8>, rng: &mut SplitMix64) {
+fn cut(mut bytes: Vec<u8>, rng: &mut SplitMix64) -> Vec<u8> {
     let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap_or(0);
     bytes.truncate(at);
+    bytes
 }
 
-fn flip(bytes: &mut Vec<u8>, rng: &mut SplitMix64) {
+fn flip(mut bytes: Vec<u8>, rng: &mut SplitMix64) -> Vec<u8> {
     let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap_or(0);
     if let Some(byte) = bytes.get_mut(at) {
         *byte ^= 1 << rng.below(8);
     }
+    bytes
 }
 
-fn double(bytes: &mut Vec<u8>, _: &mut SplitMix64) {
-    bytes.extend_from_within(..);
+fn double(bytes: Vec<u8>, _: &mut SplitMix64) -> Vec<u8> {
+    bytes.repeat(2)
 }
 
-fn zero(bytes: &mut Vec<u8>, _: &mut SplitMix64) {
-    bytes.fill(0);
+fn zero(bytes: Vec<u8>, _: &mut SplitMix64) -> Vec<u8> {
+    vec![0; bytes.len()]
 }
 
-fn nothing(bytes: &mut Vec<u8>, _: &mut SplitMix64) {
-    bytes.clear();
+fn nothing(_: Vec<u8>, _: &mut SplitMix64) -> Vec<u8> {
+    Vec::new()
 }
 
-fn noise(bytes: &mut Vec<u8>, rng: &mut SplitMix64) {
-    bytes.fill_with(|| rng.next_u64() as u8);
+fn noise(bytes: Vec<u8>, rng: &mut SplitMix64) -> Vec<u8> {
+    bytes.iter().map(|_| rng.next_u64() as u8).collect()
 }
 
 /// A run of it is zeros: a field or some, wherever it falls.
-fn blank(bytes: &mut Vec<u8>, rng: &mut SplitMix64) {
+fn blank(mut bytes: Vec<u8>, rng: &mut SplitMix64) -> Vec<u8> {
     let from = usize::try_from(rng.below(bytes.len() as u64)).unwrap_or(0);
     let length = 1 + usize::try_from(rng.below(40)).unwrap_or(0);
     bytes.iter_mut().skip(from).take(length).for_each(|byte| *byte = 0);
+    bytes
 }
 
 const LONG: usize = 1_000_000;

@@ -14,7 +14,6 @@
 #[allow(dead_code)] // Others use the rest of it.
 mod campaign;
 mod craft;
-#[allow(clippy::ptr_arg)] // One signature for all ways to damage bytes: some make them fewer.
 mod kinds;
 #[path = "../../../pop/tests/it/plane.rs"]
 #[allow(dead_code)] // Tests of PoPs use the rest of it.
@@ -23,22 +22,22 @@ mod poisoner;
 #[path = "../../../pop/tests/it/reach.rs"]
 mod reach;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use atoll_api::pop::Config;
 use atoll_control::catalog::{NewToken, TokenRights};
 use atoll_control::deployer::Applied;
-use atoll_control::state::{Addresses, ControlState};
-use atoll_control::telemetry::MemoryTelemetry;
 use atoll_control::tokens::Token;
 use atoll_model::edge::{Change, EdgeDomain, EdgeRoute};
 use atoll_model::{DomainName, EdgeConfig, EdgeEntry, EdgeKey, Permissions, Revision, WorkerName};
 use atoll_stdx::{SplitMix64, SystemClock};
-use atoll_store::artifact::{SigningKey, TrustedKeys};
+use atoll_store::artifact::SigningKey;
 use bytes::Bytes;
+use campaign::api;
 use campaign::fleet::Fleet;
+use campaign::outcome;
 use campaign::progress::Progress;
 use campaign::traffic::Traffic;
-use campaign::untried::Untried;
+use campaign::wait::{PATIENCE, until};
 use clap::Parser;
 use craft::{pair, sorted};
 use http_body_util::{BodyExt, Empty};
@@ -52,17 +51,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use std::time::Instant;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 const POPS: usize = 3;
 /// Workers beside the one with requests; so many that what empties the configuration is recognized, and so many routes.
 const OTHERS: usize = 14;
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What the worker with requests says, in turn.
 const SAYS: &[&str] = &["one", "two"];
 
@@ -87,28 +82,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
-        Ok(wrong) if wrong.is_empty() => ExitCode::SUCCESS,
-        Ok(wrong) => {
-            for what in wrong {
-                eprintln!("wrong: {what}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(arguments: &Arguments) -> Result<Vec<String>> {
-    let temporary = tempfile::tempdir()?;
-    let outcome = on(arguments, temporary.path()).await;
-    if outcome.as_ref().map_or(true, |wrong| !wrong.is_empty()) {
-        println!("what the PoPs left is in {}", temporary.keep().display());
-    }
-    outcome
+    let arguments = Arguments::parse();
+    outcome::run(async |directory| on(&arguments, directory).await).await
 }
 
 /// The kinds, in an order that the seed gives.
@@ -149,34 +124,12 @@ impl Api {
             expires_ms: None,
         };
         ground.catalog.create_token(&caller(), &token, new).await?;
-        let (leading, watched) = watch::channel(Some(ground.catalog.clone()));
+        // Nobody uploads here: what it would sign is of no account.
         let signing = SigningKey::from_pkcs8(&SigningKey::generate()?)?;
-        let state = ControlState {
-            leading: watched,
-            reading: ground.catalog.clone(),
-            blobs: Arc::new(ground.blobs.clone()),
-            trusted: TrustedKeys::new([ground.signing.public()]),
-            signing: Arc::new(signing),
-            preflight: Arc::new(Untried),
-            pops: Arc::new(plane.sessions.clone()),
-            telemetry: Arc::new(MemoryTelemetry::default()),
-            clock: Arc::new(SystemClock),
-            addresses: Addresses {
-                domains: vec!["localhost".into()],
-                scheme: "http".into(),
-                port: None,
-            },
-            release: "campaign".into(),
-            calls: Arc::default(),
-            metrics: Arc::new(|| Box::pin(async { Ok(String::new()) })),
-        };
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        tokio::spawn(async move {
-            // Whoever leads stays that.
-            let _leading = leading;
-            atoll_control::http::serve(Arc::new(state), listener, None, stop).await;
-        });
+        let (blobs, pops) = (Arc::new(ground.blobs.clone()), Arc::new(plane.sessions.clone()));
+        tokio::spawn(api::serve(ground.catalog.clone(), blobs, signing, pops, listener, stop));
         Ok(Self { address, token })
     }
 
@@ -217,18 +170,6 @@ async fn refusals(fleet: &Fleet, pop: usize) -> Result<(u64, u64)> {
         Ok(found.context("no such metric")?.trim().parse()?)
     };
     Ok((count("configs_rejected")?, count("workers_refused")?))
-}
-
-/// Waits for it.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Result<()> {
-    let began = Instant::now();
-    while !holds().await {
-        if began.elapsed() > PATIENCE {
-            bail!("{what}: not within {PATIENCE:?}");
-        }
-        sleep(LOOK_EVERY).await;
-    }
-    Ok(())
 }
 
 /// Two configurations that differ in what the worker with requests says.
@@ -370,7 +311,7 @@ impl Campaign<'_> {
         self.answers(from, last).await.context("the good one after it")?;
         (self.held, self.says) = (good, 1 - self.says);
         let text = SAYS[self.says];
-        until("requests are answered by the good one", async || {
+        until(PATIENCE, "requests are answered by the good one", async || {
             self.traffic.all_say(text)
         })
         .await?;
@@ -412,7 +353,7 @@ async fn on(arguments: &Arguments, directory: &Path) -> Result<Vec<String>> {
     }
     let pops: Vec<SocketAddr> = fleet.pops.iter().map(|pop| pop.address).collect();
     let traffic = Traffic::start(&pops, arguments.rate, SAYS);
-    until("every PoP answers", async || traffic.all_say("one")).await?;
+    until(PATIENCE, "every PoP answers", async || traffic.all_say("one")).await?;
     let mut campaign = Campaign {
         plane: &plane,
         script,

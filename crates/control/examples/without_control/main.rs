@@ -16,10 +16,12 @@
 #[allow(dead_code)] // Others use the rest of it.
 mod campaign;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use atoll_stdx::SplitMix64;
 use campaign::fleet::Fleet;
+use campaign::outcome;
 use campaign::traffic::{Traffic, ask_once};
+use campaign::wait::{PATIENCE, until};
 use clap::Parser;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,9 +32,6 @@ use tokio::time::sleep;
 const POPS: usize = 3;
 /// Within so long of its return everything is as if the control plane had not been away.
 const CAUGHT_UP_MAX: Duration = Duration::from_secs(60);
-/// How long the first deployment may take, and the last.
-const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 const MINUTE_MS: u64 = 60_000;
 /// A tick this close to the control plane's end or return may be of before or after.
 const EDGE_MS: u64 = 2_000;
@@ -59,19 +58,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match campaign(&Arguments::parse()).await {
-        Ok(wrong) if wrong.is_empty() => ExitCode::SUCCESS,
-        Ok(wrong) => {
-            for what in wrong {
-                eprintln!("wrong: {what}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments = Arguments::parse();
+    outcome::run(async |directory| campaign(&arguments, directory).await).await
 }
 
 fn now_ms() -> u64 {
@@ -116,28 +104,7 @@ async fn deploy(fleet: &Fleet, project: &Path, text: &str, more: &[&str]) -> Res
     Ok(())
 }
 
-/// Waits for it.
-async fn until(most: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) -> Result<Duration> {
-    let began = Instant::now();
-    while !holds().await {
-        if began.elapsed() > most {
-            bail!("{what}: not within {most:?}");
-        }
-        sleep(LOOK_EVERY).await;
-    }
-    Ok(began.elapsed())
-}
-
-async fn campaign(arguments: &Arguments) -> Result<Vec<String>> {
-    let temporary = tempfile::tempdir()?;
-    let outcome = on(arguments, temporary.path()).await;
-    if outcome.as_ref().map_or(true, |wrong| !wrong.is_empty()) {
-        println!("what the platform left is in {}", temporary.keep().display());
-    }
-    outcome
-}
-
-async fn on(arguments: &Arguments, directory: &Path) -> Result<Vec<String>> {
+async fn campaign(arguments: &Arguments, directory: &Path) -> Result<Vec<String>> {
     let mut rng = SplitMix64::new(arguments.seed);
     let mut wrong = Vec::new();
     let project = directory.join("project");
