@@ -165,7 +165,7 @@ pub fn judge_live(evidence: &Evidence, unproven: bool) -> Option<String> {
         return fallen(evidence, FALLS_MAX, LOOK_ALPHA)
             .or_else(|| failing(evidence, LOOK))
             // Of a first version nobody knows how long its requests are to take; what the bake let pass stays.
-            .or_else(|| silent(evidence, HANGING_LIVE_S).filter(|_| evidence.old.ripe > 0));
+            .or_else(|| silent(evidence, HANGING_LIVE_S).filter(|_| evidence.old.ripe > 0 || was_answered(evidence)));
     }
     fallen(evidence, FALLS_LIVE, LOOK_ALPHA).or_else(|| clearly_failing(evidence))
 }
@@ -295,6 +295,15 @@ fn silent(evidence: &Evidence, seconds: u64) -> Option<String> {
     Some(format!(
         "none of the {begun} requests that began was answered, and {hanging} of them have no end after 5 s or more"
     ))
+}
+
+/// The past is so short that nothing in it can have been late. But what was asked in it was answered, so often that it is no chance
+/// that nothing of what had the time for it is now.
+fn was_answered(evidence: &Evidence) -> bool {
+    let Evidence { new, old, .. } = evidence;
+    let now = new.hanging().saturating_add(new.abandoned);
+    let not = old.begun.saturating_sub(old.answered());
+    fisher(now, now, not, old.begun) <= LOOK_ALPHA
 }
 
 /// Is the share of requests without an end larger than before, beyond chance and by enough to matter? Without a past it is not

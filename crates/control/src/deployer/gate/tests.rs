@@ -260,6 +260,34 @@ fn what_does_not_end() {
     );
 }
 
+/// An immediate deployment that hangs, soon after another control plane began: of the version before it is known that it answered
+/// nearly all of what it was asked within two seconds.
+#[test]
+fn a_short_past_with_answers_says_that_there_were_answers() {
+    let old = Tally {
+        begun: 15,
+        settled: 13,
+        ..tally(13, 0, 3)
+    };
+    let hangs = |late: u64| Tally {
+        late_seconds: 116,
+        ..open(0, 99, late)
+    };
+    let live = |new, old| judge_live(&evidence(new, old), true);
+    let found = live(hangs(40), old).unwrap_or_default();
+    assert!(found.contains("none of the 99 requests"), "{found:?}");
+    // A few may be polls that all came at once; and of a first version it is not known.
+    assert_eq!(live(hangs(6), old), None);
+    assert_eq!(live(hangs(40), Tally::default()), None);
+    // Nor of one that answered some of its requests.
+    let polled = Tally {
+        begun: 15,
+        settled: 4,
+        ..tally(4, 0, 3)
+    };
+    assert_eq!(live(hangs(12), polled), None);
+}
+
 /// A polled worker whose past is some seconds old: nothing in it can have been late yet.
 #[test]
 fn who_was_looked_at_for_seconds_says_nothing_of_what_is_late() {
