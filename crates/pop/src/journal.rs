@@ -214,6 +214,8 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let mut journal = Journal::open(&path).unwrap();
         assert_eq!(unfinished(&journal), [(1, 1), (3, 1)]);
+        assert_eq!(journal.take_ended(), [tick(2).id()]);
+        assert!(journal.take_ended().is_empty());
         journal.begins(&tick(3));
         journal.over(&tick(1).id());
         journal.over("nobody's");

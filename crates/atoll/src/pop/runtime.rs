@@ -161,7 +161,9 @@ impl Runtime for PopRuntime {
         let before = self.sites.config();
         self.sites
             .activate(config.clone(), &surroundings.domains, &self.versions);
-        if self.crons.update(&before, &config)
+        // The first one is what this PoP had before it was started: what it missed is of that.
+        let first = *self.activated.borrow() == 0;
+        if (self.crons.update(&before, &config) || first)
             && let Some(triggers) = self.triggers.get()
         {
             // What cannot be read was refused by the control plane.

@@ -440,4 +440,56 @@ mod tests {
         }
         assert_eq!(second.begun.lock().unwrap()[11..], [990]);
     }
+
+    /// Fires what was missed, and nothing else.
+    struct Returned;
+
+    impl Ownership for Returned {
+        fn expects(&self, _: &Tick) -> bool {
+            false
+        }
+
+        fn turn(&self, _: &Tick) -> Turn {
+            Turn::Never
+        }
+
+        fn begins(&self, _: &Tick) {}
+
+        fn missed(&self, _: &Tick) -> Option<BoxFuture<'static, bool>> {
+            Some(Box::pin(std::future::ready(true)))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_due_while_nobody_was_there_is_fired_once() {
+        let clock = ManualClock::new(1_000 * MINUTE + 30_000);
+        let host = host(&Gate::default());
+        host.deploy(Arc::new(version("w", "1")), None).await.unwrap();
+        let (fired, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let on_tick = move |tick: &Tick, end: &TickEnd| {
+            assert!(matches!(end, TickEnd::Fired(..)), "{end:?}");
+            fired.send(tick.scheduled_ms / MINUTE).unwrap();
+        };
+        let triggers = Triggers::owned(
+            host.clone(),
+            host.clone(),
+            Arc::new(clock.clone()),
+            Box::new(on_tick),
+            Box::new(Returned),
+        );
+        let crons = |expressions: &[&str]| Crons {
+            tenant: TenantId::new("t"),
+            worker: WorkerName::new("w"),
+            expressions: expressions.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        triggers.absent_since(995 * MINUTE + 30_000);
+        // 16:40:30 in that day: the newest of the first, none of the second.
+        assert!(triggers.set(&[crons(&["*/2 * * * *", "30 * * * *"])]).is_empty());
+        assert_eq!(seen.recv().await, Some(1_000));
+        // What is scheduled later was not there to be missed.
+        triggers.set(&[crons(&["*/2 * * * *", "* * * * *"])]);
+        triggers.stop();
+        drop(triggers);
+        assert!(seen.try_recv().is_err());
+    }
 }
