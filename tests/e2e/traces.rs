@@ -97,7 +97,8 @@ impl Listener {
         Ok(spans)
     }
 
-    fn logged(&self) -> Result<Vec<String>> {
+    /// Texts of the log records, and the spans of which they say to be.
+    fn logged(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let mut texts = Vec::new();
         for seen in self.of("/v1/logs") {
             let request = ExportLogsServiceRequest::decode(&*seen.body)?;
@@ -106,8 +107,8 @@ impl Listener {
                 .into_iter()
                 .flat_map(|resource| resource.scope_logs);
             for record in scopes.flat_map(|scope| scope.log_records) {
-                if let Some(Value::StringValue(text)) = record.body.and_then(|body| body.value) {
-                    texts.push(text);
+                if let Some(Value::StringValue(text)) = record.body.clone().and_then(|body| body.value) {
+                    texts.push((text, record.span_id));
                 }
             }
         }
@@ -159,6 +160,7 @@ async fn tree(collector: &Listener, trace: &str, wait: usize) -> Result<Vec<Stri
 
 const WEB: &str = "export default { async fetch(request, env) {
   console.warn('seen ' + new URL(request.url).pathname);
+  if (request.url.endsWith('/thrown')) return env.API.fetch('http://api/thrown').catch(() => new Response('caught'));
   await env.KV.put('a', 'b');
   const [api, out] = await Promise.all([
     env.API.fetch('http://api/from-web').then((answer) => answer.text()),
@@ -167,8 +169,10 @@ const WEB: &str = "export default { async fetch(request, env) {
   const own = await fetch(env.ORIGIN + '/own', { headers: { traceparent: 'mine' } });
   return new Response(api + ' ' + out.status + ' ' + own.status);
 } };\n";
-const API: &str =
-    "export default { async fetch(request, env) { return new Response(String(await env.KV.get('a'))); } };\n";
+const API: &str = "export default { async fetch(request, env) {
+  if (request.url.endsWith('/thrown')) throw new RangeError('thrown');
+  return new Response(String(await env.KV.get('a')));
+} };\n";
 
 async fn served(collector: &str, origin: SocketAddr, isolation: &str, folder: &std::path::Path) -> Result<Server> {
     let kv = "\"kv_namespaces\": [{ \"binding\": \"KV\", \"id\": \"shared\" }]";
@@ -262,8 +266,27 @@ pub async fn one_tree() -> Result<()> {
             "unsampled spans"
         );
         let begun = Instant::now();
-        while !collector.logged()?.iter().any(|text| text == "seen /three") {
+        let said = |wanted: &str| -> Result<Option<Vec<u8>>> {
+            let found = collector.logged()?.into_iter().find(|(text, _)| text == wanted);
+            Ok(found.map(|(_, span)| span))
+        };
+        while said("seen /three")?.is_none() {
             anyhow::ensure!(begun.elapsed() < DEADLINE, "no log record: {:?}", collector.logged()?);
+            tokio::time::sleep(LOOK).await;
+        }
+        // A record is of the span of the event that printed it; what was thrown is one, and was answered by nobody but the caller.
+        let answer = asked(server.address, "/thrown", traces[0], "01").await?;
+        anyhow::ensure!(answer == "caught", "{answer}");
+        let begun = Instant::now();
+        let of_worker = |text: &str, worker: &str| -> Result<bool> {
+            let Some(id) = said(text)? else { return Ok(false) };
+            let spans = collector.spans()?;
+            Ok(spans.iter().any(|span| {
+                span.span_id == id && span.name == "worker fetch" && attribute(span, "faas.name") == worker
+            }))
+        };
+        while !(of_worker("seen /one", "web")? && of_worker("RangeError: thrown", "api")?) {
+            anyhow::ensure!(begun.elapsed() < DEADLINE, "no such records: {:?}", collector.logged()?);
             tokio::time::sleep(LOOK).await;
         }
         server.stop().await?;

@@ -44,6 +44,7 @@ pub(crate) fn origin(ctx: &EventContext, event: &Event) -> Option<Origin> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LogEvent;
     use crate::testing::{Gate, context, event, host, version};
     use atoll_model::WorkerName;
     use atoll_worker::Dispatch as _;
@@ -89,6 +90,27 @@ mod tests {
                 self.0.say("left".to_owned());
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_ends_in_a_fault_is_told_to_whoever_listens() {
+        let gate = Gate::default();
+        let (host, worker) = (host(&gate), WorkerName::new("w"));
+        host.deploy(Arc::new(version("w", "1")), None).await.unwrap();
+        // Nobody listens.
+        let _ = host.dispatch(&worker, context(), event("who")).await;
+        let mut tail = host.logs().tail(8);
+        // Workers here throw their version's id; what is not there has nobody to blame.
+        let _ = host.dispatch(&worker, context(), event("who")).await;
+        let _ = host.dispatch(&WorkerName::new("nobody"), context(), event("who")).await;
+        let told = tail.try_next().unwrap();
+        let LogEvent::Failed(origin, failed) = &*told else {
+            panic!("{told:?}")
+        };
+        assert_eq!((origin.worker.as_str(), &*origin.version), ("w", "1"));
+        assert_eq!(failed.request_id, context().request_id);
+        assert_eq!(failed.fault.message, "1");
+        assert!(tail.try_next().is_none());
     }
 
     #[tokio::test]

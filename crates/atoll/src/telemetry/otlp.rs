@@ -26,8 +26,8 @@ use prost::Message as _;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,8 @@ const RETRY_FOR: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause, whatever the collector asks for.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How often it is said that a collector does not take what it is sent.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// How long the last batches may take when the program ends.
 const FINISH_GRACE: Duration = Duration::from_secs(3);
 
@@ -53,6 +55,19 @@ struct Counters {
     sent: AtomicU64,
     dropped: AtomicU64,
     failed: AtomicU64,
+    told: Mutex<Option<Instant>>,
+}
+
+impl Counters {
+    /// May it be said now that something was not taken? Once in [`TELL_EVERY`].
+    fn may_tell(&self, now: Instant) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY);
+        if may {
+            *told = Some(now);
+        }
+        may
+    }
 }
 
 /// A reading of what became of items of one kind.
@@ -252,8 +267,11 @@ impl Sender {
                 }
             }
         };
-        self.counters.failed.fetch_add(items, Ordering::Relaxed);
-        tracing::warn!(url = self.url, items, "telemetry was not taken: {why}");
+        let failed = self.counters.failed.fetch_add(items, Ordering::Relaxed) + items;
+        // A collector that is away refuses many batches a second: counters tell how many, the log that it is so.
+        if self.counters.may_tell(begun) {
+            tracing::warn!(url = self.url, failed, "telemetry was not taken: {why}");
+        }
     }
 }
 
@@ -350,6 +368,16 @@ mod tests {
             client: reqwest::Client::new(),
             tasks: TaskGroup::new(),
         }
+    }
+
+    #[test]
+    fn that_a_collector_is_away_is_said_now_and_then() {
+        let (counters, begun) = (Counters::default(), Instant::now());
+        let told = |seconds| counters.may_tell(begun + Duration::from_secs(seconds));
+        assert_eq!(
+            [0, 1, 59, 60, 61, 120].map(told),
+            [true, false, false, true, false, true]
+        );
     }
 
     #[test]
