@@ -128,6 +128,11 @@ impl Trust {
             now => return Ok(at(now)),
         };
         if off > GRACE_MS {
+            tracing::warn!(
+                peer = %certificate.name,
+                off_days = off / 86_400_000,
+                "a certificate is too far out of its time to be believed: is the clock of this machine right?"
+            );
             let error = if now < from {
                 CertificateError::NotValidYetContext {
                     time: at(now),
