@@ -272,7 +272,7 @@ pub(crate) fn platform_of(
         policy,
         clock: Arc::new(SystemClock),
         otlp: Settings::from_env()?
-            .map(|settings| Otlp::start(settings.from_whom(who)))
+            .map(|settings| Otlp::start(settings.sent_by(who)))
             .transpose()?,
     }))
 }

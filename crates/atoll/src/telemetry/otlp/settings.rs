@@ -48,7 +48,7 @@ impl Settings {
     }
 
     /// With these among what says who sends, as far as the environment does not say it itself.
-    pub(crate) fn from_whom(mut self, who: &[(&str, &str)]) -> Self {
+    pub(crate) fn sent_by(mut self, who: &[(&str, &str)]) -> Self {
         for (key, value) in who {
             if !value.is_empty() && !self.resource.iter().any(|(known, _)| known == key) {
                 self.resource.push(((*key).to_owned(), (*value).to_owned()));
