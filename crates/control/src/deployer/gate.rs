@@ -307,16 +307,21 @@ fn was_answered(evidence: &Evidence) -> bool {
 }
 
 /// Is the share of requests without an end larger than before, beyond chance and by enough to matter? Without a past it is not
-/// known what the worker's requests wait for.
+/// known what the worker's requests wait for. Of a short one whatever has no end yet counts as late: it may become that.
 fn unending(evidence: &Evidence, alpha: f64) -> Option<String> {
     let Evidence { new, old, .. } = evidence;
     // Who had waited for so long and gave up had no answer, either; the old version's are among its late ones, too.
     let (hanging, given_up) = (new.hanging(), new.late_settled.min(new.abandoned));
     let unanswered = hanging.saturating_add(given_up);
-    let (now, before) = (rate(unanswered, new.begun), late_before(evidence));
+    let (late, all, before) = if old.ripe >= REQUESTS_MIN {
+        (old.late.min(old.ripe), old.ripe, late_before(evidence))
+    } else {
+        let late = old.in_flight().saturating_add(old.late_settled).min(old.begun);
+        (late, old.begun, late_before(evidence).max(rate(late, old.begun)))
+    };
+    let now = rate(unanswered, new.begun);
     let risen = now >= before + HANGING_RISE_MIN && now >= before * RISE_FACTOR;
-    let late = old.late.min(old.ripe);
-    if !risen || old.ripe < REQUESTS_MIN || fisher(unanswered, new.begun, late, old.ripe) > alpha {
+    if !risen || fisher(unanswered, new.begun, late, all) > alpha {
         return None;
     }
     let given_up = match given_up {

@@ -288,6 +288,30 @@ fn a_short_past_with_answers_says_that_there_were_answers() {
     assert_eq!(live(hangs(12), polled), None);
 }
 
+/// A polled worker is deployed twice within some seconds, and the second version hangs.
+#[test]
+fn a_short_past_of_polls_is_no_reason_for_all_to_hang() {
+    let old = Tally {
+        begun: 60,
+        settled: 52,
+        ripe: 20,
+        late: 4,
+        late_seconds: 12,
+        ..tally(52, 0, 3)
+    };
+    let live = |new| judge_live(&evidence(new, old), true);
+    let found = live(open(0, 240, 200)).unwrap_or_default();
+    assert!(
+        found.contains("200 of 240 requests have no end after 5 s or more (20.0 % took"),
+        "{found:?}"
+    );
+    // As many polls as before, and some more by chance.
+    assert_eq!(live(open(180, 60, 60)), None);
+    // What is still open may be late soon: of two thirds of a past it is not known yet.
+    let open_still = Tally { settled: 20, ..old };
+    assert_eq!(judge_live(&evidence(open(100, 140, 140), open_still), true), None);
+}
+
 /// A polled worker whose past is some seconds old: nothing in it can have been late yet.
 #[test]
 fn who_was_looked_at_for_seconds_says_nothing_of_what_is_late() {
