@@ -42,6 +42,8 @@ const ENOUGH: u64 = 30;
 const PAST: Duration = Duration::from_secs(3);
 /// How long a deployment may take at all.
 const LIVE_MAX: Duration = Duration::from_secs(120);
+/// Simulated PoPs that fetched nothing for so long are done with what they do when they have joined.
+const CROWD_RESTS: Duration = Duration::from_secs(3);
 /// A pause between two rounds: telemetry and acknowledgements come to rest.
 const REST: Duration = Duration::from_millis(100);
 
@@ -405,7 +407,21 @@ async fn measure(arguments: &Arguments, platform: Arc<Platform>, own: &Own) -> R
             None => Ok(BTreeMap::new()),
         };
         let rounds = arguments.simulated_rounds;
-        let before = sums(&mut crowd).await?;
+        // They have just joined and start what is popular on the platform: what that costs a deployment is told by itself, and what
+        // is fetched for it is no deployment's.
+        let joined = format!("{part}, just joined");
+        immediate(&platform, &mut figures, &joined, &mut code, 1, &mut crowd).await?;
+        let mut before = sums(&mut crowd).await?;
+        loop {
+            sleep(CROWD_RESTS).await;
+            let now = sums(&mut crowd).await?;
+            let objects = |sums: &BTreeMap<String, u64>| sums.get("objects_from_control").copied();
+            let rests = objects(&now) == objects(&before);
+            before = now;
+            if rests {
+                break;
+            }
+        }
         immediate(&platform, &mut figures, &part, &mut code, rounds, &mut crowd).await?;
         let after = sums(&mut crowd).await?;
         bytes.insert(part.clone(), moved(&before, &after, arguments.simulated, rounds + 1));
