@@ -129,6 +129,16 @@ pub struct AuditEntry {
     pub hash: String,
 }
 
+/// Which way a log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the oldest entry on.
+    Asc,
+    /// From the newest entry back.
+    Desc,
+}
+
 /// Which part of the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -137,9 +147,13 @@ pub struct AuditQuery {
     /// Of one account; not named: that of the request's own token, for the platform's own tokens all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Entries behind this number.
+    /// Entries behind this number, in the direction that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Which way the log is read; `asc` if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub direction: Option<Direction>,
     /// The most items: 1 to 1,000; 100 if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,

@@ -96,6 +96,8 @@ impl Server {
         command.arg("-D").arg(self.data()).arg("-k").arg(self.directory.path());
         // What is acknowledged survives the server's death all the same: only a power cut could tell the difference.
         command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=50"]);
+        // What it shares with its processes is files of its directory: segments of the machine would be left by `kill -9`.
+        command.args(["-c", "dynamic_shared_memory_type=mmap"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(command.spawn().unwrap());
         let start = Instant::now();

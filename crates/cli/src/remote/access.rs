@@ -6,8 +6,8 @@ use super::context::{Context, all};
 use super::failure::{CommandError, FAILED, NOT_THERE, OK, Result, near_miss};
 use super::show::{Table, ago, printable, time};
 use atoll_api::rest::{
-    Account, AuditEntry, AuditQuery, AuditVerdict, ChangeAccount, NewAccount, NewToken, NewTokenMade, Page, Token,
-    TokensQuery, VerifyAudit,
+    Account, AuditEntry, AuditQuery, AuditVerdict, ChangeAccount, Direction, NewAccount, NewToken, NewTokenMade, Page,
+    Token, TokensQuery, VerifyAudit,
 };
 use atoll_model::Permissions;
 use reqwest::Method;
@@ -188,10 +188,13 @@ pub(crate) async fn audit(context: &Context, command: &AuditCommand) -> Result<u
             let mut entries: Vec<AuditEntry> = Vec::new();
             let mut from = after.map(|after| after.to_string());
             let limit = *limit as usize;
+            // Who does not say where to begin wants to know what happened last.
+            let newest = after.is_none();
             let more = loop {
                 let query = AuditQuery {
                     account: whose(context),
                     after: from.take(),
+                    direction: newest.then_some(Direction::Desc),
                     // Less than a page, so it fits.
                     limit: Some((limit - entries.len()).clamp(1, 1_000) as u32),
                 };
@@ -204,7 +207,11 @@ pub(crate) async fn audit(context: &Context, command: &AuditCommand) -> Result<u
                     next => from = next,
                 }
             };
-            context.print(json!({"entries": entries, "next": more}), || {
+            if newest {
+                entries.reverse();
+            }
+            let (next, older) = if newest { (None, more.is_some()) } else { (more, false) };
+            context.print(json!({"entries": entries, "next": next, "older": older}), || {
                 let mut table = Table::new(&["Number", "Time (UTC)", "Who", "Account", "What", "To what", "Detail"]);
                 for entry in &entries {
                     table.row([
@@ -221,8 +228,11 @@ pub(crate) async fn audit(context: &Context, command: &AuditCommand) -> Result<u
                     ]);
                 }
                 let mut text = table.text();
-                if let Some(next) = &more {
+                if let Some(next) = &next {
                     text.push_str(&format!("(there are more: --after {} goes on)\n", printable(next)));
+                }
+                if older {
+                    text.push_str("(there are older ones: --limit shows more, --after 0 begins with the first)\n");
                 }
                 text
             });
@@ -241,6 +251,7 @@ pub(crate) async fn audit(context: &Context, command: &AuditCommand) -> Result<u
                     });
                     let places = match kept.len() {
                         0 => String::new(),
+                        1 => ", and goes through the place that was kept".to_owned(),
                         number => format!(", and goes through the {number} places that were kept"),
                     };
                     format!("the audit log is intact{places}; {head}\n")

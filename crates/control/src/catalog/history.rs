@@ -83,6 +83,19 @@ impl Catalog {
         .await
     }
 
+    /// Audit entries before a number, the newest first: of an account, or all.
+    pub async fn audit_back(&self, account: Option<TenantId>, before: u64, limit: u32) -> Result<Vec<AuditRecord>> {
+        self.read(move |transaction| {
+            let filter = if account.is_some() { "account = $3" } else { "$3 = ''" };
+            let sql =
+                format!("SELECT {COLUMNS} FROM audit WHERE number < $1 AND {filter} ORDER BY number DESC LIMIT $2");
+            let of = account.as_ref().map_or("", TenantId::as_str);
+            let rows = transaction.query(&sql, &[before.into(), limit.min(super::PAGE_MAX).into(), of.into()])?;
+            rows.iter().map(record).collect()
+        })
+        .await
+    }
+
     /// The audit log's last place: to be kept elsewhere, as the proof of everything up to it.
     pub async fn audit_head(&self) -> Result<Link> {
         self.read(|transaction| {

@@ -275,6 +275,18 @@ async fn the_audit_log_is_read_and_verified() {
     let last = rest["items"].as_array().unwrap().last().unwrap();
     assert_eq!(last["action"], "worker.deploy");
     assert!(last["actor"].as_str().unwrap().starts_with("token:") && last["detail"]["split"].is_array());
+    // Backwards: the newest first, and on from where a page ended.
+    let back = bench.get("/v1/audit?direction=desc&limit=1").await.expect(200);
+    assert_eq!(back["items"].as_array().unwrap(), std::slice::from_ref(last));
+    let before = back["next"].as_str().unwrap();
+    let path = format!("/v1/audit?direction=desc&after={before}");
+    let older = bench.get(&path).await.expect(200);
+    let mut forwards: Vec<Value> = own["items"].as_array().unwrap().clone();
+    forwards.extend(rest["items"].as_array().unwrap().clone());
+    forwards.pop();
+    forwards.reverse();
+    assert_eq!((&older["items"], &older["next"]), (&json!(forwards), &Value::Null));
+    bench.get("/v1/audit?direction=up").await.refused(400, "invalid");
     bench.get("/v1/audit?account=rival").await.refused(403, "forbidden");
     let operator = async |path: &str| bench.call_as(&bench.platform, Method::GET, path, Value::Null).await;
     let all = operator("/v1/audit").await.expect(200);

@@ -356,10 +356,10 @@ pub struct AuditArgs {
 /// `atoll audit ...`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AuditCommand {
-    /// Show entries, the newest last.
-    #[command(after_help = "Example:\n  atoll audit list --after 100 --limit 50")]
+    /// Show the newest entries, the newest last.
+    #[command(after_help = "Examples:\n  atoll audit list --limit 20\n  atoll audit list --after 100 --limit 50")]
     List {
-        /// Only entries after this number.
+        /// The entries that follow this number, instead of the newest ones; 0 begins with the first.
         #[arg(long, value_name = "NUMBER")]
         after: Option<u64>,
         /// How many at most.

@@ -170,7 +170,7 @@ async fn auditing() {
     fake.on("POST", "/v1/audit/verify", Answer::json(&verdict(false)));
     let place = Place::of(&fake);
     place
-        .run("audit list --limit 1")
+        .run("audit list --after 6 --limit 1")
         .await
         .check(0, &["worker.deploy", "--after 7 goes on"]);
     place
@@ -179,6 +179,25 @@ async fn auditing() {
         .check(0, &["is intact", "7:ab"]);
     place.run("audit verify").await.check(1, &["WAS CHANGED: entry 5"]);
     assert_eq!(fake.asked()[1].json(), json!({"kept": ["5:cd"]}));
+    // Who does not say where to begin is shown the newest, which come backwards.
+    let numbered = |number: u64| {
+        json!({"number": number, "time_ms": NOW_MS, "actor": "token:ci", "account": "acme",
+                                        "action": "worker.deploy", "target": "shop", "detail": null, "hash": "ab"})
+    };
+    fake.on(
+        "GET",
+        "/v1/audit",
+        Answer::json(&json!({"items": [numbered(902), numbered(901)], "next": "901"})),
+    );
+    let (newest, older) = (
+        "there are older ones: --limit shows more",
+        "--after 0 begins with the first",
+    );
+    let shown = place.run("audit list --limit 2").await;
+    shown.check(0, &[newest, older]);
+    let text = &shown.out;
+    assert!(text.find("901").unwrap() < text.find("902").unwrap(), "{text}");
+    assert!(fake.asked()[3].query.contains("direction=desc"));
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use crate::audit::Link;
 use crate::catalog::{self, CatalogError, TokenRights};
 use crate::tokens::Token;
 use atoll_api::rest::{
-    AuditEntry, AuditQuery, AuditVerdict, Empty, Identity, NewToken, NewTokenMade, Page, PutRole, Role, TokensQuery,
-    VerifyAudit,
+    AuditEntry, AuditQuery, AuditVerdict, Direction, Empty, Identity, NewToken, NewTokenMade, Page, PutRole, Role,
+    TokensQuery, VerifyAudit,
 };
 use atoll_model::{Action, Permissions, Resource, TenantId, TokenId};
 use http::{Method, StatusCode};
@@ -219,8 +219,14 @@ async fn audit(context: Context) -> Reply {
         (Some(named), Some(own)) if named != *own => return Err(foreign(&named)),
         (named, own) => named.or_else(|| own.clone()),
     };
-    let (limit, after) = (limit(query.limit)?, number(query.after)?.unwrap_or(0));
-    let records = context.catalog.audit(account, after, limit + 1).await?;
+    let (limit, after) = (limit(query.limit)?, number(query.after)?);
+    let records = match query.direction {
+        None | Some(Direction::Asc) => context.catalog.audit(account, after.unwrap_or(0), limit + 1).await?,
+        Some(Direction::Desc) => {
+            let before = after.unwrap_or(u64::MAX);
+            context.catalog.audit_back(account, before, limit + 1).await?
+        }
+    };
     let records = records.into_iter().map(told::audit).collect();
     ok(&page(records, limit, |entry: &AuditEntry| entry.number.to_string()))
 }
