@@ -678,7 +678,7 @@ impl Expected {
     async fn come(self, logs: &Arc<LogHub>, hearer: Option<Hearer<'_>>) -> Result<Outcome, Fault> {
         let answer = self.answer.await;
         if let (Err(fault), Some(told)) = (&answer, self.told) {
-            logs.failed(self.slot.version(), || told.failed(fault));
+            logs.failed(self.slot.version(), fault.kind, || told.failed(fault));
         }
         Hearer::hears(hearer, &answer);
         if let Some(watched) = self.watched {
@@ -702,7 +702,7 @@ impl Host {
             }),
             Err(Refusal::Fault(fault)) => {
                 if let Some(told) = told {
-                    self.logs.failed(slot.version(), || told.failed(&fault));
+                    self.logs.failed(slot.version(), fault.kind, || told.failed(&fault));
                 }
                 if let Some(watched) = watched {
                     watched.ends(Some(&Err(fault.clone())));
@@ -756,7 +756,7 @@ impl Host {
                 }
             };
             if let (Err(fault), Some(told)) = (&answer, told) {
-                self.logs.failed(slot.version(), || told.failed(fault));
+                self.logs.failed(slot.version(), fault.kind, || told.failed(fault));
             }
             if let Some(watched) = watched {
                 watched.ends(Some(&answer));

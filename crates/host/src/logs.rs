@@ -197,16 +197,20 @@ impl LogHub {
     }
 
     /// Tells that an event of a version ended in a fault, if that says something about the worker and the account may say so much.
-    pub(crate) fn failed(self: &Arc<Self>, version: &WorkerVersion, failed: impl FnOnce() -> FailedEvent) {
-        if self.tails.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            return;
-        }
-        let failed = failed();
-        // Nobody's fault, or so many at a time that counters tell it better.
+    pub(crate) fn failed(
+        self: &Arc<Self>,
+        version: &WorkerVersion,
+        kind: FaultKind,
+        failed: impl FnOnce() -> FailedEvent,
+    ) {
+        // Nobody's fault, or so many at a time that counters tell it better: nothing is copied for those.
         if matches!(
-            failed.fault.kind,
+            kind,
             FaultKind::Canceled | FaultKind::Draining | FaultKind::Overloaded | FaultKind::NotFound
         ) {
+            return;
+        }
+        if self.tails.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return;
         }
         let origin = LogOrigin {
@@ -214,7 +218,7 @@ impl LogHub {
             worker: version.name.clone(),
             version: version.id.as_str().into(),
         };
-        let event = LogEvent::Failed(origin.clone(), failed);
+        let event = LogEvent::Failed(origin.clone(), failed());
         // A version that runs has a sink, so the account's bucket is there, with its rate.
         let sink = self.sink_of(origin, &AccountLimits::default());
         if sink.may_print(event.size() - size_of::<LogEvent>(), 0) {

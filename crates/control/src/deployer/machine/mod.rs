@@ -461,7 +461,7 @@ impl Deployer {
         }
     }
 
-    /// The most of each kind that the fleet's lane had lately: in [`PEAK_KEPT`] at least.
+    /// The most of each kind that the fleet's lane had lately: in [`PEAK_KEPT_MS`] at least.
     fn peak(&self) -> Counts {
         self.counted.peak.max(self.counted.peak_before)
     }

@@ -7,6 +7,11 @@ use crate::deployer::{BAKE_MIN_MS, Lane};
 use atoll_model::edge::{EdgeAccount, EdgeRoute, EdgeWorker, WEIGHT_WHOLE};
 use atoll_model::{BlobHash, Share, VersionId};
 
+const IMMEDIATE: DeploymentFacts = DeploymentFacts {
+    kind: DeploymentKind::Deploy,
+    immediate: true,
+};
+
 /// A machine, its time, and PoPs that acknowledge what they are sent.
 struct Bench {
     deployer: Deployer,
@@ -176,6 +181,15 @@ impl Bench {
         self.head = head;
         let deployments = id.map(|id| (id, facts)).into_iter().collect();
         self.step(Input::Intent(IntentDelta { delta, deployments }));
+    }
+
+    /// So many workers more, live everywhere.
+    fn fill(&mut self, workers: u32) {
+        for at in 0..workers {
+            let name = format!("w{at}");
+            self.ask(key(&name), Some(worker(&name, &[("v", WEIGHT_WHOLE)])), IMMEDIATE);
+        }
+        self.pass(2_000);
     }
 
     fn deploy(&mut self, name: &str, deployment: &str, version: &str) {
@@ -365,11 +379,7 @@ fn a_refusal_anywhere_takes_it_back_everywhere() {
 #[test]
 fn an_immediate_one_has_no_canary_and_a_first_one_nothing_to_go_back_to() {
     let mut bench = Bench::new(&["a", "b"]);
-    let immediate = DeploymentFacts {
-        kind: DeploymentKind::Deploy,
-        immediate: true,
-    };
-    bench.ask(key("old"), Some(worker("d1", &[("v1", WEIGHT_WHOLE)])), immediate);
+    bench.ask(key("old"), Some(worker("d1", &[("v1", WEIGHT_WHOLE)])), IMMEDIATE);
     bench.pass(100);
     assert_eq!(
         (bench.state("d1"), bench.has(Lane::Fleet, "old")),
@@ -529,15 +539,7 @@ fn a_control_plane_that_begins_goes_on_with_what_was_stored() {
 #[test]
 fn who_removes_most_of_it_says_so_in_both_lanes() {
     let mut bench = Bench::new(&["a", "b"]);
-    let immediate = DeploymentFacts {
-        kind: DeploymentKind::Deploy,
-        immediate: true,
-    };
-    for at in 0..11 {
-        let name = format!("w{at}");
-        bench.ask(key(&name), Some(worker(&name, &[("v", WEIGHT_WHOLE)])), immediate);
-    }
-    bench.pass(2_000);
+    bench.fill(11);
     assert!(bench.may_empty.iter().all(|(_, may)| !may));
     bench.may_empty.clear();
     // All at once, as when an account goes.
@@ -656,11 +658,7 @@ fn the_past_outlives_the_control_plane() {
 #[test]
 fn an_immediate_one_with_which_pops_die_goes_back() {
     let mut bench = Bench::new(&["a", "b", "c", "d"]);
-    let immediate = DeploymentFacts {
-        kind: DeploymentKind::Deploy,
-        immediate: true,
-    };
-    bench.ask(key("old"), Some(worker("d1", &[("v1", WEIGHT_WHOLE)])), immediate);
+    bench.ask(key("old"), Some(worker("d1", &[("v1", WEIGHT_WHOLE)])), IMMEDIATE);
     bench.pass(2_000);
     assert_eq!(bench.state("d1"), RolloutState::Live);
     let gone = |bench: &mut Bench, name: &str| {
@@ -715,17 +713,9 @@ fn what_failed_and_cannot_be_taken_back_is_held_in_sight() {
 #[test]
 fn what_a_pop_missed_is_meant_for_the_next_control_plane_too() {
     let mut bench = Bench::new(&["a", "b"]);
-    let immediate = DeploymentFacts {
-        kind: DeploymentKind::Deploy,
-        immediate: true,
-    };
-    for at in 0..20 {
-        let name = format!("w{at}");
-        bench.ask(key(&name), Some(worker(&name, &[("v", WEIGHT_WHOLE)])), immediate);
-    }
-    bench.pass(2_000);
+    bench.fill(20);
     for at in 0..15 {
-        bench.ask(key(&format!("w{at}")), None, immediate);
+        bench.ask(key(&format!("w{at}")), None, IMMEDIATE);
     }
     bench.pass(2_000);
     // Whoever begins next tells PoPs that were away that it is meant.
@@ -735,12 +725,12 @@ fn what_a_pop_missed_is_meant_for_the_next_control_plane_too() {
     assert!(bench.alarms.is_empty(), "{:?}", bench.alarms);
     // The peak is remembered for its time, and for no more than twice as long.
     bench.now += PEAK_KEPT_MS;
-    bench.ask(key("x"), Some(worker("x", &[("v", WEIGHT_WHOLE)])), immediate);
+    bench.ask(key("x"), Some(worker("x", &[("v", WEIGHT_WHOLE)])), IMMEDIATE);
     bench.may_empty.clear();
     bench.begin_again();
     assert!(bench.may_empty.iter().all(|(_, may)| *may));
     bench.now += PEAK_KEPT_MS;
-    bench.ask(key("y"), Some(worker("y", &[("v", WEIGHT_WHOLE)])), immediate);
+    bench.ask(key("y"), Some(worker("y", &[("v", WEIGHT_WHOLE)])), IMMEDIATE);
     bench.may_empty.clear();
     bench.begin_again();
     assert!(bench.may_empty.iter().all(|(_, may)| !may), "{:?}", bench.may_empty);
@@ -749,15 +739,7 @@ fn what_a_pop_missed_is_meant_for_the_next_control_plane_too() {
 #[test]
 fn what_is_gone_without_a_change_is_not_meant() {
     let mut bench = Bench::new(&["a", "b"]);
-    let immediate = DeploymentFacts {
-        kind: DeploymentKind::Deploy,
-        immediate: true,
-    };
-    for at in 0..20 {
-        let name = format!("w{at}");
-        bench.ask(key(&name), Some(worker(&name, &[("v", WEIGHT_WHOLE)])), immediate);
-    }
-    bench.pass(2_000);
+    bench.fill(20);
     let gone = |at| Change {
         key: key(&format!("w{at}")),
         entry: None,
