@@ -8,6 +8,7 @@ mod inspector;
 mod isolation;
 mod libraries;
 mod port;
+mod routes;
 mod serve;
 mod shutdown;
 mod templates;
@@ -58,6 +59,8 @@ pub fn tests(npm: bool) -> Vec<Trial> {
         trial("up::versions_on_every_pop", up::versions_on_every_pop),
         trial("up::pops_outlive_the_control_plane", up::pops_outlive_the_control_plane),
         trial("up::a_second_run_goes_on", up::a_second_run_goes_on),
+        trial("routes::used_in_the_pop", routes::used_in_the_pop),
+        trial("routes::used_in_children", routes::used_in_children).with_ignored_flag(!locks),
         trial("wrangler::table_of_commands", wrangler::table_of_commands).with_ignored_flag(!wrangler),
         trial("traces::one_tree", traces::one_tree),
         trial("traces::a_collector_that_is_away", traces::a_collector_that_is_away),

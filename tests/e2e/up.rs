@@ -20,9 +20,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Between two looks at something that other processes do.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// How long three PoPs, a bake of ten seconds and a loaded machine may take.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// PoPs.
 const POPS: u16 = 3;
 
@@ -35,6 +35,8 @@ pub struct Up {
     pub token: String,
     /// Where the PoPs serve, in the order of their names.
     pub pops: Vec<SocketAddr>,
+    /// Where they answer those who watch them.
+    admin: Vec<SocketAddr>,
     directory: PathBuf,
 }
 
@@ -56,16 +58,17 @@ fn free_ports(count: u16) -> Result<u16> {
 impl Up {
     /// Starts a platform of three PoPs, with its state in a folder of `directory`.
     pub async fn start(directory: &Path) -> Result<Self> {
-        let (control, pops) = (free_ports(2)?, free_ports(POPS)?);
-        Self::start_at(directory, control, pops).await
+        Self::start_in(directory, "shared").await
     }
 
-    async fn start_at(directory: &Path, control: u16, pops: u16) -> Result<Self> {
+    /// The same, with workers so isolated.
+    pub async fn start_in(directory: &Path, isolation: &str) -> Result<Self> {
+        let (control, pops) = (free_ports(2)?, free_ports(POPS)?);
         let Subject::Atoll(program) = Subject::find()? else {
             bail!("this is about Atoll itself");
         };
         let mut child = Command::new(program)
-            .args(["up", "--json", "--isolation", "shared"])
+            .args(["up", "--json", "--isolation", isolation])
             .args(["--pops", &POPS.to_string()])
             .args(["--control-port", &control.to_string(), "--port", &pops.to_string()])
             .arg("--dir")
@@ -97,16 +100,16 @@ impl Up {
             let url = url.as_str().context("a URL")?;
             Ok(url.trim_start_matches("http://").parse()?)
         };
+        let addresses = |of: &Value| -> Result<Vec<SocketAddr>> {
+            let all = of.as_array().context("PoPs")?;
+            all.iter().map(address).collect()
+        };
         let token_file = ready["token_file"].as_str().context("a token file")?;
         Ok(Self {
             api: address(&ready["control"])?,
             token: std::fs::read_to_string(token_file)?.trim().to_owned(),
-            pops: ready["pops"]
-                .as_array()
-                .context("PoPs")?
-                .iter()
-                .map(address)
-                .collect::<Result<_>>()?,
+            pops: addresses(&ready["pops"])?,
+            admin: addresses(&ready["admin"])?,
             directory: directory.join("up"),
             child,
         })
@@ -128,10 +131,14 @@ impl Up {
         Ok((head.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    async fn json(&self, method: &str, path: &str, body: Value) -> Result<Value> {
-        let (status, answer) = self
-            .api(method, path, body.to_string().into_bytes(), "application/json")
-            .await?;
+    /// Asks the API; `Null`: without a body.
+    pub async fn json(&self, method: &str, path: &str, body: Value) -> Result<Value> {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let (status, answer) = self.api(method, path, body.into_bytes(), "application/json").await?;
         if !(200..300).contains(&status) {
             bail!("{method} {path}: {status} {answer}");
         }
@@ -139,7 +146,7 @@ impl Up {
     }
 
     /// Uploads a version of a worker of one module; its id.
-    async fn upload(&self, worker: &str, code: &str) -> Result<String> {
+    pub async fn upload(&self, worker: &str, code: &str) -> Result<String> {
         let hash = sha256(code.as_bytes());
         let path = format!("/v1/accounts/main/blobs/{hash}");
         let (status, answer) = self
@@ -159,7 +166,7 @@ impl Up {
     }
 
     /// Deploys versions with percentages; the deployment's id.
-    async fn deploy(&self, worker: &str, versions: &[(&str, f64)], immediate: bool) -> Result<String> {
+    pub async fn deploy(&self, worker: &str, versions: &[(&str, f64)], immediate: bool) -> Result<String> {
         let versions: Vec<Value> = versions
             .iter()
             .map(|(version, percent)| json!({"version": version, "percent": percent}))
@@ -181,8 +188,27 @@ impl Up {
         Ok((head.status.as_u16(), String::from_utf8_lossy(&body).into_owned()))
     }
 
+    /// Asks an address of a PoP, or where it is watched.
+    pub async fn get(&self, at: SocketAddr, host: &str, path: &str) -> Result<(u16, String)> {
+        let request = http::Request::get(path).header("host", host);
+        let answer = client::send(at, Protocol::Http1, request.body(client::whole(Vec::new()))?).await?;
+        let (head, body) = answer.response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok((head.status.as_u16(), String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// A PoP's metrics page.
+    pub async fn metrics_of_pop(&self, number: usize) -> Result<String> {
+        let at = *self.admin.get(number).context("such a PoP")?;
+        let (status, page) = self.get(at, &at.to_string(), "/metrics").await?;
+        if status != 200 {
+            bail!("/metrics: {status} {page}");
+        }
+        Ok(page)
+    }
+
     /// Waits until every PoP answers with this; how long the last one took.
-    async fn all_say(&self, worker: &str, expected: &str) -> Result<Duration> {
+    pub async fn all_say(&self, worker: &str, expected: &str) -> Result<Duration> {
         let begun = Instant::now();
         for pop in &self.pops {
             let mut last = String::new();

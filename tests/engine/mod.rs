@@ -256,6 +256,7 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),
+        route: None,
     };
     let body = Body::Full(input.into());
     instance.deliver(Box::new(Job {

@@ -167,6 +167,7 @@ async fn one(instance: &mut dyn Instance, input: &[u8]) -> Result<Verdict, Wrong
         trace: None,
         version: Default::default(),
         entry: Entry::default(),
+        route: None,
     };
     instance.deliver(Box::new(Job {
         ctx,

@@ -113,6 +113,7 @@ impl Isolate {
             trace: None,
             version: Default::default(),
             entry: atoll_worker::Entry::default(),
+            route: None,
         };
         let head = RequestHead {
             method: http::Method::GET,

@@ -203,6 +203,7 @@ fn ask(slot: &WorkerSlot) -> Result<Answer, String> {
         trace: None,
         version: Default::default(),
         entry: Entry::default(),
+        route: None,
     };
     let head = RequestHead {
         method: http::Method::GET,

@@ -96,6 +96,7 @@ fn context() -> EventContext {
         trace: None,
         version: Default::default(),
         entry: Entry::default(),
+        route: None,
     }
 }
 

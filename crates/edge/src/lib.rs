@@ -53,4 +53,4 @@ pub use listener::{Edge, EdgeHandle, EdgeStats};
 pub use log::{AccessLog, AccessRecord, STATUS_CLIENT_GONE};
 pub use options::{EdgeOptions, ErrorDetail, TlsOptions, Tracing};
 pub use route::{VERSION_KEY_BYTES_MAX, VERSION_KEY_HEADER, version_key};
-pub use site::{Asked, Found, Lookup, Site, SiteFailure, Sites, Soon};
+pub use site::{Asked, Found, Led, Lookup, Site, SiteFailure, Sites, Soon};

@@ -1,9 +1,9 @@
 //! The last phase: one record per request.
 
-use crate::site::Site;
+use crate::site::{Led, Site};
 use crate::trace;
 use atoll_model::{Limit, RequestId, TenantId, VersionId, WorkerName};
-use atoll_worker::{FaultKind, OpenSpan, TraceContext};
+use atoll_worker::{FaultKind, OpenSpan, RouteNumber, TraceContext};
 use http::Method;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
@@ -64,7 +64,7 @@ pub(crate) struct Pending<'c> {
     pub(crate) peer: SocketAddr,
     pub(crate) host: String,
     tenant: Option<TenantId>,
-    route: Option<Arc<str>>,
+    route: Option<Led>,
     worker: Option<WorkerName>,
     version: Option<VersionId>,
     request_id: Option<RequestId>,
@@ -114,10 +114,15 @@ impl<'c> Pending<'c> {
     }
 
     /// The request is this site's, found by that route.
-    pub(crate) fn is_of(&mut self, site: &Site, route: Option<Arc<str>>) {
+    pub(crate) fn is_of(&mut self, site: &Site, route: Option<Led>) {
         self.tenant = Some(site.tenant.clone());
         self.route = route;
         self.version.clone_from(&site.version);
+    }
+
+    /// What stands for the route that led there.
+    pub(crate) fn route(&self) -> Option<RouteNumber> {
+        self.route.as_ref().and_then(|route| route.number)
     }
 
     /// The request became this event.
@@ -156,7 +161,7 @@ impl<'c> Pending<'c> {
                 protocol: self.protocol,
                 peer: self.peer,
                 tenant: self.tenant.take(),
-                route: self.route.take(),
+                route: self.route.take().map(|route| route.pattern),
                 worker: self.worker.take(),
                 version: self.version.take(),
                 request_id: self.request_id,

@@ -8,15 +8,13 @@ use crate::front::Front;
 use crate::identify::{Client, Identified, Refusal, identify, protocol, refuse};
 use crate::log::Pending;
 use crate::respond::{Ready, respond};
-use crate::site::{Asked as SiteAsked, Found, Lookup, Site};
+use crate::site::{Asked as SiteAsked, Found, Led, Lookup, Site};
 use crate::trace;
 use crate::triggers::{self, Trigger};
 use crate::upload::{self, Fell, Room, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{Limit, RequestId, WorkerName};
-use atoll_worker::{
-    Body, Dispatched, Event, EventContext, Fault, FaultKind, Outcome, Request, TraceContext, VersionChoice,
-};
+use atoll_worker::{Body, Dispatched, Event, EventContext, Fault, FaultKind, Outcome, Request, VersionChoice};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -183,14 +181,14 @@ impl<'p, 'c: 'p> Exchange<'p, 'c> {
 
     /// Gives the site's worker the request, which has no body.
     fn ask(self, site: &Site, worker: &WorkerName, request: Identified) -> Asking<'c> {
-        let ctx = context(self.front(), site, worker, &request.head.headers, self.pending.trace());
+        let ctx = context(self.front(), site, worker, &request.head.headers, self.pending);
         self.pending.becomes(worker, ctx.request_id);
         let cancel = CancelOnDrop::new(ctx.cancel.clone());
         let client = (self.connection, self.upgrade, self.in_flight);
         Asking::new(client, worker, (ctx, cancel), request, Body::Empty)
     }
 
-    async fn answer(self, mut found: Found, route: Option<Arc<str>>, request: Identified) -> Answer {
+    async fn answer(self, mut found: Found, route: Option<Led>, request: Identified) -> Answer {
         let front = self.front();
         let detail = front.options.error_detail;
         let site = loop {
@@ -239,7 +237,7 @@ impl<'p, 'c: 'p> Exchange<'p, 'c> {
             pending,
         } = self;
         let front = &connection.front;
-        let ctx = context(front, site, worker, &request.head.headers, pending.trace());
+        let ctx = context(front, site, worker, &request.head.headers, pending);
         pending.becomes(worker, ctx.request_id);
         let cancel = CancelOnDrop::new(ctx.cancel.clone());
         let head_only = request.client.head_only;
@@ -291,7 +289,7 @@ impl<'p, 'c: 'p> Exchange<'p, 'c> {
             Ok(event) => event,
             Err(reason) => return fault::text(StatusCode::BAD_REQUEST, client, reason).into(),
         };
-        let ctx = context(front, site, worker, &request.head.headers, self.pending.trace());
+        let ctx = context(front, site, worker, &request.head.headers, self.pending);
         let id = ctx.request_id;
         self.pending.becomes(worker, id);
         let mut cancel = CancelOnDrop::new(ctx.cancel.clone());
@@ -391,14 +389,14 @@ fn context(
     site: &Site,
     worker: &WorkerName,
     headers: &HeaderMap,
-    trace: Option<TraceContext>,
+    pending: &Pending<'_>,
 ) -> EventContext {
     EventContext {
         tenant: site.tenant.clone(),
         worker: worker.clone(),
         request_id: front.next_request(),
         cancel: CancellationToken::new(),
-        trace,
+        trace: pending.trace(),
         entry: atoll_worker::Entry::default(),
         version: match &site.version {
             None => VersionChoice::default(),
@@ -407,6 +405,7 @@ fn context(
                 key: version_key(headers).map(Into::into),
             },
         },
+        route: pending.route(),
     }
 }
 

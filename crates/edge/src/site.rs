@@ -2,7 +2,7 @@
 
 use crate::assets::AssetServer;
 use atoll_model::{TenantId, VersionId, WorkerName};
-use atoll_worker::Fault;
+use atoll_worker::{Fault, RouteNumber};
 use http::HeaderMap;
 use std::fmt;
 use std::future::Future;
@@ -87,8 +87,17 @@ impl fmt::Debug for Found {
 pub struct Lookup {
     /// What answers it.
     pub found: Found,
-    /// The route's pattern, or the custom domain's name, that led there; none: the worker's own name did.
-    pub route: Option<Arc<str>>,
+    /// What led there; none: the worker's own name did.
+    pub route: Option<Led>,
+}
+
+/// What led a request to its site.
+#[derive(Debug, Clone)]
+pub struct Led {
+    /// The route's pattern, or the custom domain's name.
+    pub pattern: Arc<str>,
+    /// What stands for it where the event goes, if it is counted.
+    pub number: Option<RouteNumber>,
 }
 
 impl From<Found> for Lookup {

@@ -26,9 +26,10 @@ pub(crate) fn cache(inner: Arc<dyn ResponseCache>, logs: &Arc<dyn LogSink>) -> A
 }
 
 impl<T: ?Sized> Counted<T> {
-    fn subrequest(&self) {
+    fn subrequest(&self, ctx: &EventContext) {
         self.logs.used(Usage {
             subrequests: 1,
+            route: ctx.route,
             ..Usage::default()
         });
     }
@@ -37,12 +38,12 @@ impl<T: ?Sized> Counted<T> {
 #[async_trait]
 impl Outbound for Counted<dyn Outbound> {
     async fn fetch(&self, ctx: &EventContext, request: OutboundRequest) -> Result<Response, BindingError> {
-        self.subrequest();
+        self.subrequest(ctx);
         self.inner.fetch(ctx, request).await
     }
 
     async fn connect(&self, ctx: &EventContext, request: ConnectRequest) -> Result<Connection, ConnectError> {
-        self.subrequest();
+        self.subrequest(ctx);
         self.inner.connect(ctx, request).await
     }
 
@@ -59,6 +60,7 @@ impl ResponseCache for Counted<dyn ResponseCache> {
             self.logs.used(Usage {
                 cache_hits: u64::from(found.is_some()),
                 cache_misses: u64::from(found.is_none()),
+                route: ctx.route,
                 ..Usage::default()
             });
         }

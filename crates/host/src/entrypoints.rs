@@ -37,6 +37,7 @@ impl Entrypoints {
             trace: None,
             version: Default::default(),
             entry: Entry::default(),
+            route: None,
         };
         let exports = match slot.run(ctx, Event::Describe).await {
             Ok(Ok(Outcome::Described(exports))) => Some(exports.into_iter().map(|export| export.name).collect()),

@@ -264,6 +264,7 @@ impl Host {
             trace: None,
             entry: Entry::default(),
             version: VersionChoice::default(),
+            route: None,
         };
         match prepared.active.slot.run(ctx, Event::Describe).await {
             Ok(Ok(Outcome::Described(exports))) => Ok(exports),

@@ -20,6 +20,7 @@ mod host;
 mod inspect;
 mod loader;
 mod logs;
+mod routes;
 mod running;
 mod services;
 mod spans;
@@ -46,6 +47,7 @@ pub use inspect::{CLIENTS_MAX as DEBUGGING_CLIENTS_MAX, Debuggers};
 pub use logs::{
     FailedEvent, LogEvent, LogHub, LogOrigin, LogTail, TAIL_BYTES_MAX, TAIL_DEPTH_MAX, TraceTap, UsageWatch,
 };
+pub use routes::{ROUTES_MAX, RouteCounts, Routes};
 pub use services::absent as absent_worker;
 pub use starts::{DYNAMIC as DYNAMIC_WORKERS, StartCounts, UsageCounts};
 pub use triggers::{

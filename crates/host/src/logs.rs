@@ -5,6 +5,7 @@
 //! faster than its bucket allows (`bucket`), so what they print cannot fill the memory, however much it is.
 
 use crate::bucket::{Bucket, Taken};
+use crate::routes::Routes;
 use crate::starts::{Starts, WorkerStarts};
 use atoll_model::{AccountLimits, Limit, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_worker::{
@@ -94,8 +95,9 @@ pub trait TraceTap: std::fmt::Debug + Send + Sync + 'static {
 
 /// Is told what versions use.
 pub trait UsageWatch: std::fmt::Debug + Send + Sync + 'static {
-    /// A version has used so much since this was last called of it. From any thread: it must not block.
-    fn used(&self, version: &str, usage: &Usage);
+    /// A version has used so much since this was last called of it; all of it by events that `route` led to it, if that is
+    /// known. From any thread: it must not block.
+    fn used(&self, origin: &LogOrigin, route: Option<&Arc<str>>, usage: &Usage);
 }
 
 /// Gives every event to every tail.
@@ -106,6 +108,7 @@ pub struct LogHub {
     usage: OnceLock<Arc<dyn UsageWatch>>,
     limits: LimitCounts,
     starts: Starts,
+    routes: Routes,
     buckets: Mutex<HashMap<TenantId, Arc<Mutex<Bucket>>>>,
 }
 
@@ -231,6 +234,11 @@ impl LogHub {
         &self.limits
     }
 
+    /// Routes that are counted, and what they have used.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// How events met their workers.
     pub(crate) fn starts(&self) -> &Starts {
         &self.starts
@@ -352,8 +360,13 @@ impl LogSink for Sink {
 
     fn used(&self, usage: Usage) {
         self.starts.used(&usage);
+        let LogOrigin { tenant, worker, .. } = &self.origin;
+        let routes = &self.hub.routes;
+        let route = usage
+            .route
+            .and_then(|number| routes.used(number, tenant, worker, &usage));
         if let Some(watch) = self.hub.usage.get() {
-            watch.used(&self.origin.version, &usage);
+            watch.used(&self.origin, route.as_ref(), &usage);
         }
     }
 

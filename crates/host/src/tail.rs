@@ -75,6 +75,7 @@ async fn deliver(
                 trace: None,
                 version: Default::default(),
                 entry: Entry::default(),
+                route: None,
             };
             if let Err(fault) = stub.dispatch(ctx, Event::Tail(items.clone())).await {
                 tracing::warn!(consumer = %name, %fault, "a tail consumer failed");

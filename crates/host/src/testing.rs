@@ -121,6 +121,7 @@ pub(crate) fn context() -> EventContext {
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),
+        route: None,
     }
 }
 

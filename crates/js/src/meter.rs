@@ -8,12 +8,15 @@
 //! Marks read the wall clock, which is cheap and an upper bound. When enough has gathered ([`SETTLE`]) the thread's CPU
 //! clock, a system call, says how much of it was really used, and the shares are settled with that.
 //!
+//! What is settled is also told as the CPU of the route that led to the event, if one did: more than nothing waits no longer
+//! than [`TELL`] for that, as long as there are turns.
+//!
 //! Work on helpers' threads (key generation, password hashes) is charged to the events that asked: as many pieces run at a
 //! time as there are threads, in the order in which they were asked for, and share what the threads used. Nobody interrupts
 //! it; while there is any, the instance looks every [`HELPERS_LOOK`]. An event whose work goes on is not forgotten when it
 //! ends.
 
-use atoll_worker::CpuGauge;
+use atoll_worker::{CpuGauge, RouteNumber};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -22,6 +25,9 @@ use std::time::{Duration, Instant};
 
 /// Wall time after which shares are settled.
 const SETTLE: Duration = Duration::from_millis(1);
+
+/// Time after which less is settled, too, so that whoever counts by route hears of it.
+const TELL: Duration = Duration::from_secs(1);
 
 /// How often helpers' threads are looked at while they work.
 pub(crate) const HELPERS_LOOK: Duration = Duration::from_millis(5);
@@ -55,21 +61,36 @@ pub(crate) type ById<T> = HashMap<u32, T, BuildHasherDefault<IdHasher>>;
 enum Running {
     /// No worker's code.
     Nothing,
-    Event(u32),
+    Event(u32, Option<RouteNumber>),
     /// One of several.
     Unknown,
+}
+
+/// An event that is open.
+#[derive(Debug)]
+struct Charged {
+    used_ns: u64,
+    route: Option<RouteNumber>,
+}
+
+/// Wall time of an event that is not settled. It may be over by then; its route is not.
+struct Share {
+    event: u32,
+    route: Option<RouteNumber>,
+    wall: Duration,
 }
 
 struct Inner {
     running: Running,
     since: Instant,
-    /// Wall time by event, not settled.
-    shares: Vec<(u32, Duration)>,
+    shares: Vec<Share>,
+    /// When shares were settled last.
+    settled_at: Option<Instant>,
     /// Wall time of the worker's code since the CPU clock was read, whoever it belongs to.
     unsettled: Duration,
     settled_cpu_ns: u64,
-    /// CPU of open events, nanoseconds.
-    used_ns: ById<u64>,
+    /// Open events.
+    charged: ById<Charged>,
     exceeded: Option<u32>,
     /// Pieces of work on helpers' threads, oldest first: each one's number, and the event that asked.
     helping: VecDeque<(u32, u32)>,
@@ -101,9 +122,10 @@ impl Meter {
                 running: Running::Nothing,
                 since: Instant::now(),
                 shares: Vec::new(),
+                settled_at: None,
                 unsettled: Duration::ZERO,
                 settled_cpu_ns: 0,
-                used_ns: ById::default(),
+                charged: ById::default(),
                 exceeded: None,
                 helping: VecDeque::new(),
                 closed: Vec::new(),
@@ -131,16 +153,17 @@ impl Meter {
         }
     }
 
-    /// An event begins.
-    pub fn open(&self, id: u32) {
-        self.inner.borrow_mut().used_ns.insert(id, 0);
+    /// An event begins, which that route led to.
+    pub fn open(&self, id: u32, route: Option<RouteNumber>) {
+        let charged = Charged { used_ns: 0, route };
+        self.inner.borrow_mut().charged.insert(id, charged);
     }
 
     /// An event is over.
     pub fn close(&self, id: u32) {
         let mut inner = self.inner.borrow_mut();
         if inner.helping.iter().all(|(_, event)| *event != id) {
-            inner.used_ns.remove(&id);
+            inner.charged.remove(&id);
         } else {
             inner.closed.push(id);
         }
@@ -171,7 +194,7 @@ impl Meter {
         }
         if let Some(at) = inner.closed.iter().position(|closed| *closed == event) {
             inner.closed.swap_remove(at);
-            inner.used_ns.remove(&event);
+            inner.charged.remove(&event);
         }
     }
 
@@ -188,7 +211,7 @@ impl Meter {
         inner.helpers_seen_ns = now_ns;
         let Inner {
             helping,
-            used_ns,
+            charged,
             exceeded,
             ..
         } = &mut *inner;
@@ -197,18 +220,21 @@ impl Meter {
             return;
         }
         for (_, id) in helping.iter().take(HELPERS_MAX) {
-            self.charge(used_ns, exceeded, *id, used / sharing);
+            if let Some(route) = charged.get(id).and_then(|event| event.route) {
+                self.gauge.used_by_route(route, used / sharing);
+            }
+            self.charge(charged, exceeded, *id, used / sharing);
         }
     }
 
     /// Adds to what an event has used.
-    fn charge(&self, used_ns: &mut ById<u64>, exceeded: &mut Option<u32>, id: u32, charge_ns: u64) {
-        let Some(used_ns) = used_ns.get_mut(&id) else { return };
-        *used_ns = used_ns.saturating_add(charge_ns);
-        if *used_ns > self.hard_ns {
+    fn charge(&self, charged: &mut ById<Charged>, exceeded: &mut Option<u32>, id: u32, charge_ns: u64) {
+        let Some(event) = charged.get_mut(&id) else { return };
+        event.used_ns = event.used_ns.saturating_add(charge_ns);
+        if event.used_ns > self.hard_ns {
             exceeded.get_or_insert(id);
         }
-        if *used_ns > self.soft_ns {
+        if event.used_ns > self.soft_ns {
             self.gauge.set_spent();
         }
     }
@@ -216,10 +242,9 @@ impl Meter {
     /// The event with this id runs from now on; 0 or one that is over: nobody known.
     pub fn runs(&self, id: u32, now: Instant) {
         let mut inner = self.inner.borrow_mut();
-        let running = if inner.used_ns.contains_key(&id) {
-            Running::Event(id)
-        } else {
-            inner.whoever()
+        let running = match inner.charged.get(&id) {
+            Some(event) => Running::Event(id, event.route),
+            None => inner.whoever(),
         };
         self.switch(&mut inner, running, now);
     }
@@ -239,10 +264,11 @@ impl Meter {
     /// The event with this id was found running where nobody was known to.
     pub fn found(&self, id: u32, now: Instant) {
         let mut inner = self.inner.borrow_mut();
-        if inner.running != Running::Unknown || !inner.used_ns.contains_key(&id) {
+        if inner.running != Running::Unknown {
             return;
         }
-        inner.running = Running::Event(id);
+        let Some(event) = inner.charged.get(&id) else { return };
+        inner.running = Running::Event(id, event.route);
         self.take(&mut inner, now);
         self.settle(&mut inner);
         inner.running = Running::Unknown;
@@ -263,7 +289,7 @@ impl Meter {
         let mut inner = self.inner.borrow_mut();
         self.take(&mut inner, now);
         self.settle(&mut inner);
-        inner.used_ns.get(&id).map_or(0.0, |ns| *ns as f64 / 1e6)
+        inner.charged.get(&id).map_or(0.0, |event| event.used_ns as f64 / 1e6)
     }
 
     fn switch(&self, inner: &mut Inner, running: Running, now: Instant) {
@@ -271,7 +297,9 @@ impl Meter {
             return;
         }
         self.take(inner, now);
-        if inner.unsettled >= SETTLE {
+        let late = |at: Instant| now.saturating_duration_since(at) >= TELL;
+        if inner.unsettled >= SETTLE || (!inner.shares.is_empty() && inner.settled_at.is_none_or(late)) {
+            inner.settled_at = Some(now);
             self.settle(inner);
         }
         inner.running = running;
@@ -279,9 +307,9 @@ impl Meter {
             Running::Nothing => u64::MAX,
             // However many share it, nobody may use more than this at once.
             Running::Unknown => self.hard_ns,
-            Running::Event(id) => {
+            Running::Event(id, _) => {
                 // Wall time that is not settled may be less CPU: it does not count before it is known.
-                let used_ns = inner.used_ns.get(&id).copied().unwrap_or(0);
+                let used_ns = inner.charged.get(&id).map_or(0, |event| event.used_ns);
                 self.hard_ns.saturating_sub(used_ns)
             }
         };
@@ -298,10 +326,14 @@ impl Meter {
             return;
         }
         inner.unsettled += elapsed;
-        if let Running::Event(id) = inner.running {
+        if let Running::Event(event, route) = inner.running {
             match inner.shares.last_mut() {
-                Some((owner, share)) if *owner == id => *share += elapsed,
-                _ => inner.shares.push((id, elapsed)),
+                Some(share) if share.event == event => share.wall += elapsed,
+                _ => inner.shares.push(Share {
+                    event,
+                    route,
+                    wall: elapsed,
+                }),
             }
         }
     }
@@ -321,14 +353,18 @@ impl Meter {
         inner.unsettled = Duration::ZERO;
         let Inner {
             shares,
-            used_ns,
+            charged,
             exceeded,
             ..
         } = inner;
-        for (id, share) in shares.drain(..) {
+        for Share { event, route, wall } in shares.drain(..) {
             // Shares add up to no more than `wall_ns`, which is not 0 where there is a share that is not.
-            let charge_ns = share.as_nanos() * cpu_ns / wall_ns.max(1);
-            self.charge(used_ns, exceeded, id, u64::try_from(charge_ns).unwrap_or(u64::MAX));
+            let charge_ns = wall.as_nanos() * cpu_ns / wall_ns.max(1);
+            let charge_ns = u64::try_from(charge_ns).unwrap_or(u64::MAX);
+            if let Some(route) = route {
+                self.gauge.used_by_route(route, charge_ns);
+            }
+            self.charge(charged, exceeded, event, charge_ns);
         }
     }
 }
@@ -336,13 +372,13 @@ impl Meter {
 impl Inner {
     /// The only open event, if there is one.
     fn whoever(&self) -> Running {
-        match self.used_ns.len() {
+        match self.charged.len() {
             0 => Running::Nothing,
             1 => self
-                .used_ns
-                .keys()
+                .charged
+                .iter()
                 .next()
-                .map_or(Running::Nothing, |id| Running::Event(*id)),
+                .map_or(Running::Nothing, |(id, event)| Running::Event(*id, event.route)),
             _ => Running::Unknown,
         }
     }
@@ -366,7 +402,7 @@ mod tests {
         fn new(hard_ms: u64, soft_ms: u64, events: &[u32]) -> Self {
             let meter = Meter::new(hard_ms, soft_ms);
             let now = Instant::now();
-            events.iter().for_each(|id| meter.open(*id));
+            events.iter().for_each(|id| meter.open(*id, None));
             meter.rests(now);
             Self { meter, now }
         }
@@ -424,7 +460,7 @@ mod tests {
         world.now += ms(5);
         world.meter.rests(world.now);
         assert_eq!(world.used_ms(1), 5.0);
-        world.meter.open(2);
+        world.meter.open(2, None);
         world.meter.runs_whatever_is_ready(world.now);
         assert!(world.meter.gauge().wants_look());
         world.now += ms(7);
@@ -502,6 +538,50 @@ mod tests {
         }
         assert!(!world.meter.is_helped());
         assert_eq!(world.used_ms(1), 0.0);
+    }
+
+    #[test]
+    fn a_route_is_charged_with_its_events_also_with_those_that_are_over() {
+        let mut world = World::new(1_000, 1_000, &[3]);
+        let routes = Arc::new(atoll_worker::RouteCpu::default());
+        world.meter.gauge().set_routes(routes.clone());
+        let [shop, blog] = [1, 2].map(|number| RouteNumber(std::num::NonZeroU32::new(number).unwrap()));
+        world.meter.open(1, Some(shop));
+        world.meter.open(2, Some(blog));
+        // So little is not settled at once, but told all the same: the first, and what is a second old.
+        world.handler(1, Duration::from_micros(300));
+        world.meter.close(1);
+        assert_eq!(routes.take(u64::MAX), [(shop, 300)]);
+        world.handler(2, Duration::from_micros(200));
+        world.meter.close(2);
+        assert_eq!(routes.take(u64::MAX), []);
+        // What runs for nobody's route is nobody's.
+        world.handler(3, ms(20));
+        assert_eq!(routes.take(u64::MAX), [(blog, 200)]);
+        world.meter.open(4, Some(shop));
+        world.handler(4, Duration::from_micros(100));
+        assert_eq!(routes.take(u64::MAX), []);
+        world.now += TELL;
+        world.handler(4, Duration::from_micros(100));
+        assert_eq!(routes.take(u64::MAX), [(shop, 100)]);
+    }
+
+    #[test]
+    fn a_route_is_charged_with_the_work_of_helpers_for_its_events() {
+        let world = World::new(30, 30, &[]);
+        let (clock, routes) = (
+            Arc::new(FakeHelpers::default()),
+            Arc::new(atoll_worker::RouteCpu::default()),
+        );
+        world.meter.gauge().set_helpers(clock.clone());
+        world.meter.gauge().set_routes(routes.clone());
+        let shop = RouteNumber(std::num::NonZeroU32::MIN);
+        world.meter.open(1, Some(shop));
+        let work = world.meter.help_begins(1);
+        world.meter.close(1);
+        clock.0.fetch_add(6_000_000, std::sync::atomic::Ordering::Relaxed);
+        world.meter.help_ends(work);
+        assert_eq!(routes.take(u64::MAX), [(shop, 6_000)]);
     }
 
     thread_local! {

@@ -215,6 +215,7 @@ fn context() -> EventContext {
         trace: None,
         version: Default::default(),
         entry: Entry::default(),
+        route: None,
     }
 }
 

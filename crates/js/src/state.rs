@@ -12,7 +12,7 @@ use crate::wasm::{self, Memories};
 use atoll_model::{CompatFlags, Limit, RequestId, WorkerVersion};
 use atoll_worker::{
     Body, Environment, Event, EventContext, Fault, FaultKind, JsException, LimitHit, LogLevel, LogRecord, Outcome,
-    Reply, TraceContext,
+    Reply, RouteNumber, TraceContext,
 };
 use deno_core::v8;
 use slab::Slab;
@@ -33,6 +33,8 @@ struct Open {
     request_id: RequestId,
     /// Where it stands in a trace.
     context: Option<TraceContext>,
+    /// Which route led to it.
+    route: Option<RouteNumber>,
     /// Cancelled when its client goes away.
     cancel: CancellationToken,
     /// When it is ended, and by which limit.
@@ -66,8 +68,8 @@ pub(crate) struct IsolateState {
     /// By the id that JavaScript holds.
     open: RefCell<ById<Open>>,
     next_id: Cell<u32>,
-    /// An event of it stood in a trace.
-    traced: Cell<bool>,
+    /// An event of it stood in a trace, or a route led to one.
+    asks_who_calls: Cell<bool>,
     /// Itself, to find out on whose behalf an op is called.
     pub raw: OnceLock<v8::UnsafeRawIsolatePtr>,
     /// Of the open events, those that have no answer.
@@ -111,7 +113,7 @@ impl IsolateState {
             compat,
             open: RefCell::default(),
             next_id: Cell::new(0),
-            traced: Cell::new(false),
+            asks_who_calls: Cell::new(false),
             raw: OnceLock::new(),
             owed: Cell::new(0),
             deadlines_changed: Cell::new(false),
@@ -135,13 +137,16 @@ impl IsolateState {
         self.turn_ms.set(self.env.clock.now_ms() as f64);
     }
 
-    /// Where the event stands in a trace that called the op which runs. Free of cost where no traces are made.
-    pub fn caller_trace(&self) -> Option<TraceContext> {
-        if !self.traced.get() {
-            return None;
+    /// Of the event that called the op which runs: where it stands in a trace, and which route led to it. Free of cost where
+    /// there are neither traces nor routes.
+    pub fn caller(&self) -> (Option<TraceContext>, Option<RouteNumber>) {
+        if !self.asks_who_calls.get() {
+            return (None, None);
         }
-        let id = running_event_of(*self.raw.get()?)?;
-        self.open.borrow().get(&id)?.context.clone()
+        let id = self.raw.get().and_then(|raw| running_event_of(*raw));
+        let open = self.open.borrow();
+        id.and_then(|id| open.get(&id))
+            .map_or((None, None), |event| (event.context.clone(), event.route))
     }
 
     /// Registers an event; the id goes to JavaScript.
@@ -161,6 +166,7 @@ impl IsolateState {
             reply: Some(reply),
             request_id: ctx.request_id,
             context: ctx.trace.clone(),
+            route: ctx.route,
             cancel: ctx.cancel.clone(),
             deadline,
             over: false,
@@ -168,12 +174,12 @@ impl IsolateState {
             trace: None,
             upload: None,
         };
-        if ctx.trace.is_some() {
-            self.traced.set(true);
+        if ctx.trace.is_some() || ctx.route.is_some() {
+            self.asks_who_calls.set(true);
         }
         self.open.borrow_mut().insert(id, open);
         self.owed.set(self.owed.get() + 1);
-        self.meter.open(id);
+        self.meter.open(id, ctx.route);
         id
     }
 

@@ -219,6 +219,7 @@ fn event(path: &'static str) -> (EventContext, Event) {
         trace: None,
         version: Default::default(),
         entry: Entry::default(),
+        route: None,
     };
     let head = RequestHead {
         method: Method::GET,

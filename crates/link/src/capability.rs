@@ -207,6 +207,8 @@ pub(crate) fn context(
             exactly: None,
             key: wire.version_key.map(Into::into),
         },
+        // So is what a number stands for, and whose it is.
+        route: wire.route,
     }
 }
 
@@ -488,17 +490,19 @@ impl Handler for Capabilities {
             NoticeWire::Trace { item, .. } => logs.trace(item.to_owned()),
             NoticeWire::Used { usage, .. } => {
                 // A child may say what it likes, but not so that sums run over.
-                let told = usage.held.unwrap_or_default();
-                let meter = &held.meter;
-                meter
-                    .isolates
-                    .store(told.isolates.min(ISOLATES_BELIEVED_MAX), Ordering::Relaxed);
-                meter
-                    .memory_bytes
-                    .store(told.memory_bytes.min(MEMORY_BELIEVED_MAX), Ordering::Relaxed);
+                if let Some(told) = usage.held {
+                    let meter = &held.meter;
+                    meter
+                        .isolates
+                        .store(told.isolates.min(ISOLATES_BELIEVED_MAX), Ordering::Relaxed);
+                    meter
+                        .memory_bytes
+                        .store(told.memory_bytes.min(MEMORY_BELIEVED_MAX), Ordering::Relaxed);
+                }
                 // What goes through this process is counted here.
                 logs.used(Usage {
                     cpu_us: usage.cpu_us.min(CPU_BELIEVED_MAX),
+                    route: usage.route,
                     ..Usage::default()
                 });
             }

@@ -123,6 +123,7 @@ pub(crate) fn context(ctx: &EventContext) -> ContextWire<'_> {
         props: ctx.entry.props.as_ref().map(PropsWire::new),
         depth: ctx.entry.depth,
         version_key: ctx.version.key.as_deref(),
+        route: ctx.route,
     }
 }
 

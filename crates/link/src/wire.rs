@@ -12,7 +12,7 @@ use atoll_model::{Limits, ModuleKind, UnbuiltBinding};
 use atoll_worker::wire::{RequestHeadRef, ResponseHeadRef};
 use atoll_worker::{
     BindingError, BodyError, ConnectError, ConnectRequest, DataPoint, Export, Fault, JsException, KvKey, LimitHit,
-    LogLevel, NameQuestion, Redirect, SpanPlace, StartNote, Usage, WsMessage,
+    LogLevel, NameQuestion, Redirect, RouteNumber, SpanPlace, StartNote, Usage, WsMessage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// The version of everything that a link says. Both ends are the same build, so another one is refused.
-pub const WIRE_VERSION: u32 = 3;
+pub const WIRE_VERSION: u32 = 4;
 const MAGIC: [u8; 8] = *b"ATOLLNK\n";
 /// Bytes of a build's name.
 const BUILD_BYTES_MAX: usize = 256;
@@ -334,6 +334,7 @@ pub(crate) struct ContextWire<'a> {
     pub depth: u32,
     /// What the versions of workers that are called are chosen by.
     pub version_key: Option<&'a str>,
+    pub route: Option<RouteNumber>,
 }
 
 impl ContextWire<'_> {
@@ -347,6 +348,7 @@ impl ContextWire<'_> {
             props: None,
             depth: 0,
             version_key: None,
+            route: None,
         }
     }
 }

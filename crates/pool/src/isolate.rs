@@ -116,6 +116,7 @@ async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>, prepared: Optio
     let interrupt = instance.interrupt();
     if let Some(gauge) = instance.gauge() {
         gauge.set_helpers(helpers.clone());
+        gauge.set_routes(slot.route_cpu());
     }
     slot.attach(id, interrupt.clone());
     member.starting(interrupt.clone(), instance.gauge());

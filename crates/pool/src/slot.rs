@@ -21,7 +21,7 @@ use crate::worker::SlotStats;
 use atoll_model::{Limit, WorkerVersion};
 use atoll_worker::{
     AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Held, Instance, InstanceState,
-    Interrupt, Job, LimitHit, Outcome, Prepared, Reply, StartKind, StartNote, Usage,
+    Interrupt, Job, LimitHit, Outcome, Prepared, Reply, RouteCpu, StartKind, StartNote, Usage,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -83,6 +83,8 @@ pub(crate) struct Slot {
     live: watch::Sender<usize>,
     /// What its threads have used; what of it was told, and when, nanoseconds since `made`.
     cpu_ns: Arc<AtomicI64>,
+    /// Of it, what is known of the routes that led to events.
+    route_cpu: Arc<RouteCpu>,
     told_ns: AtomicI64,
     told_at_ns: AtomicU64,
     made: Instant,
@@ -115,6 +117,7 @@ impl Slot {
             ready: watch::Sender::new(None),
             live: watch::Sender::new(0),
             cpu_ns: Arc::default(),
+            route_cpu: Arc::default(),
             told_ns: AtomicI64::new(0),
             told_at_ns: AtomicU64::new(0),
             made: Instant::now(),
@@ -124,6 +127,11 @@ impl Slot {
     /// Where the CPU of its threads is added up, nanoseconds.
     pub(crate) fn cpu(&self) -> Arc<AtomicI64> {
         self.cpu_ns.clone()
+    }
+
+    /// Where its isolates add it up by route.
+    pub(crate) fn route_cpu(&self) -> Arc<RouteCpu> {
+        self.route_cpu.clone()
     }
 
     /// Tells what its isolates have used, if that is worth it; `last`: whatever it is.
@@ -148,9 +156,19 @@ impl Slot {
             return;
         }
         self.told_at_ns.store(at_ns.max(1), Ordering::Relaxed);
+        let mut told_us = if told.is_ok() { told_us.unsigned_abs() } else { 0 };
+        // Parts of the same whole, by marks of another kind: together they are never more.
+        for (route, cpu_us) in self.route_cpu.take(told_us) {
+            told_us -= cpu_us;
+            self.environment.logs.used(Usage {
+                cpu_us,
+                route: Some(route),
+                ..Usage::default()
+            });
+        }
         let stats = self.stats();
         self.environment.logs.used(Usage {
-            cpu_us: if told.is_ok() { told_us.unsigned_abs() } else { 0 },
+            cpu_us: told_us,
             held: Some(Held {
                 isolates: u32::try_from(stats.isolates).unwrap_or(u32::MAX),
                 memory_bytes: stats.memory_bytes,

@@ -1,6 +1,6 @@
 //! What accompanies an event through every layer, as an explicit value.
 
-use crate::{Entry, TraceContext};
+use crate::{Entry, RouteNumber, TraceContext};
 use atoll_model::{RequestId, TenantId, VersionId, WorkerName};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,8 @@ pub struct EventContext {
     pub entry: Entry,
     /// Which version of the worker answers, where several do.
     pub version: VersionChoice,
+    /// The route that led to it, if one did and is counted. What the event asks of other workers came by none.
+    pub route: Option<RouteNumber>,
 }
 
 /// Which of a worker's versions is to answer. Where one version serves alone it says nothing.

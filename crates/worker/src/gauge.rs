@@ -7,6 +7,7 @@
 //! Where the instance does not know, it asks to be looked at ([`CpuGauge::wants_look`]): the watchdog interrupts it
 //! ([`crate::Interrupt::look`]) and it sees for itself.
 
+use crate::{RouteCpu, RouteNumber};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,7 @@ pub trait HelperClock: Send + Sync + std::fmt::Debug {
 pub struct CpuGauge {
     clock: OnceLock<ReadCpu>,
     helpers: OnceLock<Arc<dyn HelperClock>>,
+    routes: OnceLock<Arc<RouteCpu>>,
     spell: AtomicU64,
     left_ns: AtomicU64,
     wants_look: AtomicBool,
@@ -36,6 +38,7 @@ impl Default for CpuGauge {
         Self {
             clock: OnceLock::new(),
             helpers: OnceLock::new(),
+            routes: OnceLock::new(),
             spell: AtomicU64::new(0),
             left_ns: AtomicU64::new(u64::MAX),
             wants_look: AtomicBool::new(false),
@@ -64,6 +67,18 @@ impl CpuGauge {
     /// CPU that threads beside the instance's own have used for it, nanoseconds.
     pub fn helpers_ns(&self) -> u64 {
         self.helpers.get().map_or(0, |helpers| helpers.cpu_ns())
+    }
+
+    /// Says where CPU is added up by route. The first one counts. Without one it is not.
+    pub fn set_routes(&self, routes: Arc<RouteCpu>) {
+        let _ = self.routes.set(routes);
+    }
+
+    /// An event that the route led to has used so many nanoseconds more.
+    pub fn used_by_route(&self, route: RouteNumber, ns: u64) {
+        if let Some(routes) = self.routes.get() {
+            routes.add(route, ns);
+        }
     }
 
     /// Something else runs from now on, and may use `left_ns`.

@@ -71,5 +71,5 @@ pub use service::{Entry, Props, Service, ServiceStub};
 pub use socket::{WebSocketEnd, WsMessage};
 pub use start::{StartKind, StartNote};
 pub use trace::{OpenSpan, Span, SpanKind, SpanPlace, SpanValue, TraceContext, Tracer};
-pub use usage::{Held, Usage};
+pub use usage::{Held, RouteCpu, RouteNumber, Usage};
 pub use wakes::Wakes;

@@ -186,14 +186,15 @@ pub struct MetricPoint {
     pub crashes: u64,
     /// Starts of isolates that a request waited for.
     pub cold_starts: u64,
-    /// CPU, microseconds. By route it is not known.
+    /// CPU, microseconds. By route: of the events that it led to the worker, as far as it is known whose it was.
     pub cpu_us: u64,
-    /// The most bytes that isolates held at once, as far as it was measured. By route it is not known.
+    /// The most bytes that isolates held at once, as far as it was measured. By route it is not known:
+    /// isolates serve all routes alike.
     #[serde(default)]
     pub memory_bytes: u64,
-    /// Requests and connections to the network. By route they are not known.
+    /// Requests and connections to the network.
     pub subrequests: u64,
-    /// Answers of the response cache. By route they are not known.
+    /// Answers of the response cache.
     pub cache_hits: u64,
     /// Questions that the cache could not answer.
     pub cache_misses: u64,

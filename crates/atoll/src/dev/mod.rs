@@ -237,6 +237,7 @@ impl DevTarget for DevServer {
             trace: None,
             version: Default::default(),
             entry: atoll_worker::Entry::default(),
+            route: None,
         };
         let event = Event::Scheduled(ScheduledEvent {
             cron: cron.to_owned(),

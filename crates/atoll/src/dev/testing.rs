@@ -29,6 +29,7 @@ impl DevServer {
             trace: None,
             version: Default::default(),
             entry,
+            route: None,
         };
         let outcome = self.platform.host.dispatch(&worker, ctx, event).await;
         outcome.map_err(|fault| of_fault(&fault))

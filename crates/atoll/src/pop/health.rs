@@ -7,7 +7,7 @@
 use super::open::Open;
 use atoll_api::pop::VersionHealth;
 use atoll_edge::{AccessRecord, STATUS_CLIENT_GONE};
-use atoll_host::{EventEnd, EventWatch, Origin, UsageWatch};
+use atoll_host::{EventEnd, EventWatch, LogOrigin, Origin, ROUTES_MAX, UsageWatch};
 use atoll_model::{TenantId, VersionId, WorkerName, WorkerVersion};
 use atoll_worker::{Fault, FaultKind, Outcome, StartKind, Usage};
 use std::collections::{HashMap, HashSet};
@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Upper bounds of the counts of latency, milliseconds; one more count has none.
 const LATENCY_BOUNDS_MS: [u64; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
-/// Routes that are counted; requests by others are counted with their versions alone.
-const ROUTES_MAX: usize = 1_000;
 /// Classes of statuses, 1xx to 5xx.
 const CLASSES: usize = 5;
 
@@ -89,6 +87,19 @@ impl Meter {
             Blame::None => return,
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    fn used(&self, usage: &Usage) {
+        for (counter, more) in [
+            (&self.cpu_us, usage.cpu_us),
+            (&self.subrequests, usage.subrequests),
+            (&self.cache_hits, usage.cache_hits),
+            (&self.cache_misses, usage.cache_misses),
+        ] {
+            if more > 0 {
+                counter.fetch_add(more, Relaxed);
+            }
+        }
     }
 
     fn request(&self, record: &AccessRecord, start: StartKind) {
@@ -227,19 +238,15 @@ impl EventWatch for Meters {
 }
 
 impl UsageWatch for Meters {
-    fn used(&self, version: &str, usage: &Usage) {
-        let Some(meter) = self.of(&VersionId::new(version)) else {
-            return;
-        };
-        for (counter, more) in [
-            (&meter.cpu_us, usage.cpu_us),
-            (&meter.subrequests, usage.subrequests),
-            (&meter.cache_hits, usage.cache_hits),
-            (&meter.cache_misses, usage.cache_misses),
-        ] {
-            if more > 0 {
-                counter.fetch_add(more, Relaxed);
-            }
+    fn used(&self, origin: &LogOrigin, route: Option<&Arc<str>>, usage: &Usage) {
+        if let Some(meter) = self.of(&VersionId::new(&*origin.version)) {
+            meter.used(usage);
+        }
+        let LogOrigin { tenant, worker, .. } = origin;
+        if let Some(route) = route
+            && let Some(meter) = self.of_route((tenant.clone(), worker.clone(), route.clone()))
+        {
+            meter.used(usage);
         }
     }
 }
@@ -415,10 +422,15 @@ mod tests {
             subrequests: 1,
             cache_hits: 2,
             cache_misses: 3,
-            held: None,
+            ..Usage::default()
         };
-        meters.used("v", &usage);
-        meters.used("other", &usage);
+        let origin = |version: &str| LogOrigin {
+            tenant: TenantId::new("a"),
+            worker: WorkerName::new("w"),
+            version: version.into(),
+        };
+        meters.used(&origin("v"), None, &usage);
+        meters.used(&origin("other"), None, &usage);
         let used = &meters.take()[0];
         assert_eq!((used.requests, used.cpu_us, used.subrequests), (0, 7, 1));
         assert_eq!((used.cache_hits, used.cache_misses), (2, 3));
@@ -427,11 +439,15 @@ mod tests {
             ..record(Some("v"), 200, None, 1)
         };
         meters.request(&by_route, StartKind::Warm);
+        let pattern: Arc<str> = "shop.example.com/*".into();
+        meters.used(&origin("v"), Some(&pattern), &usage);
         let routes = meters.take_routes();
         assert_eq!(
             (routes.len(), routes[0].requests, routes[0].route.as_str()),
             (1, 1, "shop.example.com/*")
         );
+        assert_eq!((routes[0].cpu_us, routes[0].subrequests), (7, 1));
+        assert_eq!((routes[0].cache_hits, routes[0].cache_misses), (2, 3));
         assert_eq!(meters.take_routes(), []);
         assert_eq!(meters.take().len(), 1);
         meters.forget(&[version]);

@@ -24,6 +24,7 @@ fn context(account: &str) -> EventContext {
         trace: None,
         entry: Entry::default(),
         version: VersionChoice::default(),
+        route: None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::health::Meters;
 use super::routing::{Among, Table, Way, Worker, mix};
 use async_trait::async_trait;
 use atoll_edge::assets::{AssetServer, BlobReader};
-use atoll_edge::{Asked, Found, Lookup, Site, Sites, Soon, version_key};
+use atoll_edge::{Asked, Found, Led, Lookup, Site, Sites, Soon, version_key};
 use atoll_host::{Chosen, Fetched, Host, VERSION_FAILED_FOR, VersionSource, Versions};
 use atoll_model::edge::{EdgeEntry, EdgeKey, Share};
 use atoll_model::{AccountLimits, EdgeConfig, TenantId, VersionId, WorkerName};
@@ -373,6 +373,11 @@ impl Sites for PopSites {
             Some(share) => self.have(worker.clone(), share),
             None => Found::Nothing,
         };
+        let routes = self.host.logs().routes();
+        let route = route.map(|pattern| Led {
+            number: routes.number(&worker.account, &worker.name, &pattern),
+            pattern,
+        });
         Lookup { found, route }
     }
 

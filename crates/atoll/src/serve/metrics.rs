@@ -12,7 +12,7 @@ use crate::serve::status::Status;
 use crate::telemetry::otlp::Otlp;
 use atoll_cache::MemoryCache;
 use atoll_edge::EdgeHandle;
-use atoll_host::{CodeStore, Host};
+use atoll_host::{CodeStore, Host, RouteCounts};
 use atoll_worker::StartKind;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -101,6 +101,7 @@ impl Collector for Page {
         let encoder = &mut encoder;
         self.program(encoder)?;
         self.requests(encoder)?;
+        self.routes(encoder)?;
         self.workers(encoder)?;
         self.pool(encoder)?;
         self.code(encoder)?;
@@ -238,7 +239,11 @@ impl Page {
             "From a request's head to its response's head",
             MetricType::Histogram,
         )?;
-        self.durations(&mut rows, &readings)?;
+        self.durations(&mut rows, &readings)
+    }
+
+    /// What came by routes and custom domains; of a PoP.
+    fn routes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         if self.0.pop.is_none() {
             return Ok(());
         }
@@ -256,7 +261,50 @@ impl Page {
             "Of these, from a request's head to its response's head",
             MetricType::Histogram,
         )?;
-        self.durations(&mut rows, &routes)
+        self.durations(&mut rows, &routes)?;
+        let mut used = self.0.host.logs().routes().counts();
+        used.sort_by(|a, b| (&a.tenant, &a.worker, &a.route).cmp(&(&b.tenant, &b.worker, &b.route)));
+        let labels_of = |counts: &'_ RouteCounts| -> Vec<(&'static str, String)> {
+            vec![
+                ("account", counts.tenant.to_string()),
+                ("worker", counts.worker.to_string()),
+                ("route", counts.route.to_string()),
+            ]
+        };
+        let mut rows = family(
+            encoder,
+            "atoll_route_cpu_seconds",
+            "CPU time of events that a route or a custom domain led to their worker, as far as it is known whose it was",
+            MetricType::Counter,
+        )?;
+        for counts in &used {
+            let labels = labels_of(counts);
+            let mut row = rows.encode_family(&labels)?;
+            row.encode_counter::<NoLabelSet, f64, u64>(&(counts.cpu_us as f64 / 1e6), None)?;
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_route_subrequests",
+            "Their requests and connections to the network",
+            MetricType::Counter,
+        )?;
+        for counts in &used {
+            counter_row(&mut rows, &labels_of(counts), counts.subrequests)?;
+        }
+        let mut rows = family(
+            encoder,
+            "atoll_route_cache",
+            "Their questions to the response cache, by whether it could answer",
+            MetricType::Counter,
+        )?;
+        for counts in &used {
+            for (found, count) in [("hit", counts.cache_hits), ("miss", counts.cache_misses)] {
+                let mut labels = labels_of(counts);
+                labels.push(("outcome", found.to_owned()));
+                counter_row(&mut rows, &labels, count)?;
+            }
+        }
+        Ok(())
     }
 
     fn counts(&self, rows: &mut MetricEncoder<'_>, readings: &[Reading]) -> fmt::Result {

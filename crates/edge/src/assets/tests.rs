@@ -490,6 +490,7 @@ async fn the_binding_fetches() {
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),
+        route: None,
     };
     let fetch = async |text: &str| {
         let head = request(text);

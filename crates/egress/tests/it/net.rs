@@ -199,6 +199,7 @@ pub fn context_of(tenant: &str) -> EventContext {
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),
+        route: None,
     }
 }
 

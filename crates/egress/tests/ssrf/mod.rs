@@ -323,6 +323,7 @@ fn context() -> EventContext {
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),
+        route: None,
     }
 }
 

@@ -236,6 +236,7 @@ mod tests {
             trace: None,
             version: Default::default(),
             entry: atoll_worker::Entry::default(),
+            route: None,
         }
     }
 

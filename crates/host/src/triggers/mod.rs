@@ -252,6 +252,7 @@ impl Inner {
             trace: None,
             version: Default::default(),
             entry: Entry::default(),
+            route: None,
         };
         let event = Event::Scheduled(ScheduledEvent {
             cron: tick.cron.clone(),

@@ -24,12 +24,14 @@ use tokio_util::sync::CancellationToken;
 /// What goes with calls that belong to no particular event: the isolate's own identity.
 pub(crate) fn call_context(state: &OpState, cancel: CancellationToken) -> EventContext {
     let isolate = isolate(state);
+    let (trace, route) = isolate.caller();
     EventContext {
         tenant: isolate.version.tenant.clone(),
         worker: isolate.version.name.clone(),
         request_id: RequestId(0),
         cancel,
-        trace: isolate.caller_trace(),
+        trace,
+        route,
         version: Default::default(),
         entry: Entry::default(),
     }

@@ -224,6 +224,7 @@ impl Driver {
             trace: None,
             version: Default::default(),
             entry: atoll_worker::Entry::default(),
+            route: None,
         };
         self.instance.deliver(Box::new(Job { ctx, event, reply }));
         let instance = &mut self.instance;

@@ -8,7 +8,7 @@ use atoll_worker::{
     Binding, BindingErrorKind, Body, BodyError, CacheKey, ConnectErrorKind, ConnectRequest, DataPoint, Environment,
     Event, EventContext, Export, Fault, FaultKind, Frame, JsException, KvListOptions, KvPut, LimitHit, LogLevel,
     LogRecord, NameKind, NameQuestion, OutboundRequest, Outcome, Props, RateLimitAsk, Redirect, Response, ResponseHead,
-    SecureTransport, StartTls, TraceContext, WsMessage,
+    SecureTransport, StartTls, TraceContext, Usage, WsMessage,
 };
 use atoll_worker::{ClonedValue, OutboundRoute, ServiceStub, WorkerCode};
 use bytes::Bytes;
@@ -65,13 +65,14 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
             Err(fault)
         }
         "/context" => respond(format!(
-            "{} {} {} {:?} {:?} {}",
+            "{} {} {} {:?} {:?} {} {:?}",
             ctx.tenant,
             ctx.worker,
             ctx.request_id,
             ctx.trace.as_ref().map(|trace| trace.traceparent()),
             ctx.entry.name,
-            ctx.entry.depth
+            ctx.entry.depth,
+            ctx.route
         )),
         "/props" => respond(format!("{:?} {:?}", ctx.entry.name, ctx.entry.props)),
         "/length" => {
@@ -220,6 +221,12 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
                 limit: Limit::Timers,
                 value: 5,
                 request_id: Some(ctx.request_id),
+            });
+            env.logs.used(Usage {
+                cpu_us: 7,
+                subrequests: 1,
+                route: ctx.route,
+                ..Usage::default()
             });
             assert!(env.logs.traces());
             env.logs.trace("{}".to_owned());

@@ -76,7 +76,7 @@ everywhere!(a_fetch_comes_back_as_it_went, world => {
 
 everywhere!(the_context_crosses, world => {
     let response = world.fetch("/context", Body::Empty).await;
-    let expected = "t w 000000000000002a Some(\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\") None 0";
+    let expected = "t w 000000000000002a Some(\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\") None 0 Some(RouteNumber(1))";
     assert_eq!(text(response.body).await, expected);
 });
 
@@ -249,6 +249,8 @@ everywhere!(what_a_worker_prints_arrives, world => {
     assert_eq!(record.exceptions.lock().unwrap()[0].message, "thrown");
     let hit = record.limits.lock().unwrap()[0];
     assert_eq!((hit.limit, hit.value), (atoll_model::Limit::Timers, 5));
+    let used = record.used.lock().unwrap()[0];
+    assert_eq!((used.cpu_us, used.route), (7, context().route));
     assert_eq!(record.points.lock().unwrap()[0].doubles, [1.5, f64::INFINITY]);
 });
 
@@ -318,7 +320,7 @@ everywhere!(services_see_their_entrypoint_and_props, world => {
         }
     };
     assert_eq!(ask("/props").await, "Some(\"Api\") Some(Json(\"{\\\"a\\\":1}\"))");
-    let context = "t other 000000000000002a Some(\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\") Some(\"Api\") 1";
+    let context = "t other 000000000000002a Some(\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\") Some(\"Api\") 1 None";
     assert_eq!(ask("/context").await, context);
     let own = text(world.fetch("/own", Body::Empty).await.body).await;
     assert_eq!(own, "Some(\"Mine\") Some(Clone(b\"\\xff\\x0f\"))");

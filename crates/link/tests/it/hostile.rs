@@ -96,8 +96,8 @@ fn call(head: &[u8]) -> Vec<u8> {
 
 /// `CallWire::Binding` with `KvGet` of no keys for a slot and a binding.
 fn kv_get(slot: u8, binding: u8) -> Vec<u8> {
-    //    export, Binding, slot, binding, request id, traceparent, tracestate, entrypoint, props, depth, version key, KvGet, keys
-    call(&[0, 4, slot, binding, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    //    export, Binding, slot, binding, request id, traceparent, tracestate, entrypoint, props, depth, version key, route, KvGet, keys
+    call(&[0, 4, slot, binding, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn each_violation_is_named() {
         payload.extend(attachments.concat());
         payload.extend([0]);
         //              export, Common, slot, request id, ..., Fetch
-        payload.extend([0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        payload.extend([0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         //              method,            url,     headers, protocol, tls, client, peer, upgrade, cf, body, redirect, how many
         payload.extend([3, b'G', b'E', b'T', 1, b'u', 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
         frame(CALL, 0, CHILD | 1, &payload)
@@ -228,7 +228,7 @@ async fn floods_end_at_their_limits() {
     // Calls that never end.
     let flood = (1..=limits::CHANNELS_MAX as u64 + 1).map(|at| {
         //              a key "never"
-        let head = [&[0, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 5][..], b"never"].concat();
+        let head = [&[0, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 5][..], b"never"].concat();
         frame(CALL, 0, CHILD | at, &call(&head))
     });
     check(flood.collect(), "it opens more than 16384 channels").await;
@@ -251,7 +251,7 @@ async fn a_child_that_asks_and_never_reads_is_not_read_from() {
         //                prelude: no attachments, one blob of 60,000 bytes
         let mut payload = vec![0, 1, 0xE0, 0xD4, 0x03];
         //              export, Common, slot, request id, ..., Fetch
-        payload.extend([0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        payload.extend([0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         //              method,            url,     headers, ..., body at hand, redirect, how many
         payload.extend([3, b'G', b'E', b'T', 1, b'u', 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
         payload.extend(blob);

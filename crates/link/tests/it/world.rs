@@ -9,13 +9,14 @@ use atoll_worker::{
     Connection, DataPoint, Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException,
     KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LimitHit, LogRecord, LogSink, NameData, NameError,
     NameErrorKind, NameKind, NameQuestion, NameRecord, Outbound, OutboundRequest, OutboundRoute, Outcome, Props,
-    RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache, ResponseHead, Service, ServiceStub,
-    StartKind, StartNote, TraceContext, WorkerCode, WorkerLoader,
+    RateLimitAsk, RateLimiter, Request, RequestHead, Response, ResponseCache, ResponseHead, RouteNumber, Service,
+    ServiceStub, StartKind, StartNote, TraceContext, Usage, WorkerCode, WorkerLoader,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -43,6 +44,7 @@ pub struct Record {
     pub logs: Mutex<Vec<LogRecord>>,
     pub exceptions: Mutex<Vec<JsException>>,
     pub limits: Mutex<Vec<LimitHit>>,
+    pub used: Mutex<Vec<Usage>>,
     pub starts: Mutex<Vec<StartNote>>,
     pub traces: Mutex<Vec<String>>,
     pub points: Mutex<Vec<DataPoint>>,
@@ -221,6 +223,10 @@ impl LogSink for Logs {
 
     fn start(&self, note: StartNote) {
         self.0.starts.lock().unwrap().push(note);
+    }
+
+    fn used(&self, usage: Usage) {
+        self.0.used.lock().unwrap().push(usage);
     }
 
     fn traces(&self) -> bool {
@@ -564,6 +570,7 @@ pub fn context() -> EventContext {
         trace: TraceContext::read("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=1")),
         version: Default::default(),
         entry: Entry::default(),
+        route: Some(RouteNumber(NonZeroU32::MIN)),
     }
 }
 

@@ -422,6 +422,7 @@ pub fn context() -> EventContext {
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),
+        route: None,
     }
 }
 
