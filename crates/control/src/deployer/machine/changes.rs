@@ -70,6 +70,7 @@ impl Deployer {
             watch: None,
             losses: staged.losses,
             losses_alone: 0,
+            losses_beside: 0,
             failed: None,
         };
         let past_of = |deployment: Option<&DeploymentId>| {
@@ -175,6 +176,7 @@ impl Deployer {
                 watch: None,
                 losses: 0,
                 losses_alone: 0,
+                losses_beside: 0,
                 failed: None,
             }
         });
@@ -184,7 +186,7 @@ impl Deployer {
         let same_deployment = before.is_some() && before.as_ref() == found.tries_deployment();
         if found.asked == found.approved {
             found.trial = None;
-            (found.losses, found.losses_alone) = (0, 0);
+            found.forget_losses();
         } else if same_deployment && found.trial.is_some() {
             // The same deployment with other addresses: its judgement goes on, and one that failed has failed.
             if let Some(trial) = &mut found.trial
@@ -193,7 +195,7 @@ impl Deployer {
                 *publication = 0;
             }
         } else {
-            (found.losses, found.losses_alone) = (0, 0);
+            found.forget_losses();
             found.trial = Some(self.trial(&found));
         }
         let at_once = found
@@ -216,7 +218,7 @@ impl Deployer {
         let deployed = found.tries_deployment().is_some();
         let same = serve_the_same(found.approved.as_deref(), found.asked.as_deref());
         let previous = std::mem::replace(&mut found.approved, found.asked.clone());
-        (found.losses, found.losses_alone) = (0, 0);
+        found.forget_losses();
         found.failed = None;
         if let Some(watch) = found.watch.as_mut().filter(|_| deployed && same) {
             // The same versions under another name: what is being watched is still that.

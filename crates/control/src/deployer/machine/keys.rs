@@ -155,6 +155,8 @@ pub struct Key {
     pub losses: u32,
     /// In how many of them nothing else was being tried.
     pub losses_alone: u32,
+    /// In how many of them something that no canary has tried was on its way to PoPs, and may have been the reason.
+    pub losses_beside: u32,
     /// A failed deployment that is no longer asked for, to be told once.
     pub failed: Option<(DeploymentId, Rollout)>,
 }
@@ -207,6 +209,11 @@ impl Key {
             losses: self.losses,
             reason: held,
         }
+    }
+
+    /// What is asked for, or what serves, is another one from now on: nothing was lost with it.
+    pub fn forget_losses(&mut self) {
+        (self.losses, self.losses_alone, self.losses_beside) = (0, 0, 0);
     }
 
     /// What is known of a version on trial and of what it is compared with.

@@ -237,7 +237,8 @@ impl Deployer {
             let Some(found) = self.keys.get_mut(key) else { continue };
             found.losses = found.losses.saturating_add(u32::from(blame));
             found.losses_alone += u32::from(blame && alone);
-            let losses = found.losses;
+            found.losses_beside += u32::from(blame && untried);
+            let losses = found.losses.saturating_sub(found.losses_beside);
             if let Some(trial) = &mut found.trial {
                 trial.stage = Stage::Waiting;
                 trial.forget_counts();

@@ -619,6 +619,35 @@ fn a_suspect_that_serves_well_for_a_while_holds_nobody_up() {
 }
 
 #[test]
+fn a_canary_that_was_lost_while_something_untried_was_on_its_way_is_none_of_three() {
+    let lost = |beside: bool| {
+        let mut bench = Bench::new(&["a", "b", "c", "d", "e", "f"]);
+        bench.deploy("old", "d1", "v1");
+        let gone = |bench: &mut Bench, pop: PopName| {
+            bench.pops.remove(&pop);
+            bench.step(Input::Report(Report::Gone { pop }));
+            bench.pass(super::CANARY_GRACE_MS + 200);
+        };
+        for first in [true, false, false] {
+            let canary = bench.canary();
+            if first && beside {
+                // One of the others does not take it until the canary is lost.
+                bench.silent = bench.pops.keys().find(|pop| **pop != canary).cloned();
+                bench.ask(key("other"), Some(worker("d2", &[("v2", WEIGHT_WHOLE)])), IMMEDIATE);
+            }
+            gone(&mut bench, canary);
+            if let Some(silent) = bench.silent.take() {
+                gone(&mut bench, silent);
+                assert_eq!(bench.state("d2"), RolloutState::Live);
+            }
+        }
+        bench.state("d1")
+    };
+    assert_eq!(lost(false), RolloutState::RolledBack);
+    assert_ne!(lost(true), RolloutState::RolledBack);
+}
+
+#[test]
 fn a_past_of_seconds_does_not_say_that_nothing_is_ever_late() {
     let mut bench = Bench::new(&["a"]);
     bench.polled("d0", "v0", 4);
