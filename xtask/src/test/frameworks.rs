@@ -47,7 +47,7 @@ pub fn build(root: &Path, no_install: bool) -> Result<String, String> {
             .env("ASTRO_TELEMETRY_DISABLED", "1")
             .env("WRANGLER_SEND_METRICS", "false")
             .env("CI", "true");
-        command::run(&mut npm).map_err(|error| format!("{project} cannot be built: {error:#}"))?;
+        command::run_to_its_end(&mut npm).map_err(|error| format!("{project} cannot be built: {error:#}"))?;
         std::fs::write(&mark, "").map_err(|error| format!("{}: {error}", mark.display()))?;
         built.push(project);
     }
