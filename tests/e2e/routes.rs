@@ -8,11 +8,12 @@ use std::time::Instant;
 
 /// Requests by each way.
 const ROUNDS: u64 = 4;
-/// Burns CPU; asks the cache, which misses once and then hits; asks the network, which refuses; does nothing.
+/// Burns CPU, at once or when a version has taken its place; asks the cache, which misses once and then hits; asks the network, which refuses; does nothing.
 const WORKER: &str = r#"
 async function answer(request) {
   const { pathname } = new URL(request.url);
-  if (pathname === "/burn") {
+  if (pathname === "/late") await scheduler.wait(1_000);
+  if (pathname === "/burn" || pathname === "/late") {
     let sum = 0;
     for (let i = 0; i < 20_000_000; i++) sum = (sum * 31 + i) | 0;
     return new Response("burnt " + sum);
@@ -63,7 +64,7 @@ async fn used(isolation: &str) -> Result<()> {
     let version = up.upload("shop", WORKER).await?;
     up.deploy("shop", &[(&version, 100.0)], true).await?;
     up.all_say("shop", "quick").await?;
-    let routes = json!({"patterns": ["shop.test/burn", "shop.test/cached"]});
+    let routes = json!({"patterns": ["shop.test/burn", "shop.test/cached", "shop.test/late"]});
     up.json("PUT", "/v1/accounts/main/workers/shop/routes", routes).await?;
     let pop = up.pops[0];
     let begun = Instant::now();
@@ -77,6 +78,17 @@ async fn used(isolation: &str) -> Result<()> {
                 other => bail!("{path}: {other:?}"),
             }
         }
+    }
+    // Another version takes the place of the one that has this request.
+    let other = up.upload("shop", &format!("// Another one.\n{WORKER}")).await?;
+    let late = up.get(pop, "shop.test", "/late");
+    let deploy = async {
+        tokio::time::sleep(LOOK * 5).await;
+        up.deploy("shop", &[(&other, 100.0)], true).await
+    };
+    let (late, _) = tokio::try_join!(late, deploy)?;
+    if late.0 != 200 {
+        bail!("/late: {late:?}");
     }
     let begun = Instant::now();
     loop {
@@ -92,7 +104,7 @@ async fn used(isolation: &str) -> Result<()> {
             let series = by_route["series"].as_array();
             Sum::of(series.and_then(|all| all.iter().find(|series| series["route"] == route)))
         };
-        let (burn, cached) = (sum_of("shop.test/burn"), sum_of("shop.test/cached"));
+        let [burn, cached, late] = ["burn", "cached", "late"].map(|path| sum_of(&format!("shop.test/{path}")));
         let total = Sum::of(all["series"].get(0));
         let counted = Sum {
             cpu_us: cached.cpu_us,
@@ -107,13 +119,14 @@ async fn used(isolation: &str) -> Result<()> {
         let burnt = burn.requests == ROUNDS && burn.subrequests + burn.hits + burn.misses == 0;
         // Most of the worker's CPU is the loops', and none of it is told twice.
         let shares = burn.cpu_us > total.cpu_us / 4 && burn.cpu_us > 4 * cached.cpu_us && cached.cpu_us > 0;
-        let whole = burn.cpu_us + cached.cpu_us <= total.cpu_us && total.requests > 2 * ROUNDS;
-        if counted && burnt && shares && whole {
-            println!("{isolation}: burn {burn:?}, cached {cached:?}, the worker {total:?}");
+        let late_too = late.requests == 1 && late.cpu_us > burn.cpu_us / ROUNDS / 4;
+        let whole = burn.cpu_us + cached.cpu_us + late.cpu_us <= total.cpu_us && total.requests > 2 * ROUNDS;
+        if counted && burnt && shares && whole && late_too {
+            println!("{isolation}: burn {burn:?}, cached {cached:?}, late {late:?}, the worker {total:?}");
             break;
         }
         if begun.elapsed() > PATIENCE {
-            bail!("{isolation}: burn {burn:?}, cached {cached:?}, the worker {total:?}");
+            bail!("{isolation}: burn {burn:?}, cached {cached:?}, late {late:?}, the worker {total:?}");
         }
         tokio::time::sleep(LOOK * 10).await;
     }
@@ -121,7 +134,7 @@ async fn used(isolation: &str) -> Result<()> {
     for name in [
         "atoll_route_cpu_seconds_total",
         "atoll_route_subrequests_total",
-        "atoll_route_cache_total",
+        "atoll_route_cache_operations_total",
     ] {
         let row = format!("{name}{{account=\"main\",worker=\"shop\",route=\"shop.test/burn\"");
         if !metrics.contains(&row) {

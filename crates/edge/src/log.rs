@@ -8,7 +8,6 @@ use http::Method;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The status in the log (never on the wire) of a request whose client went away before its response began.
@@ -38,7 +37,7 @@ pub struct AccessRecord {
     /// Whose site it was, if one was found.
     pub tenant: Option<TenantId>,
     /// The route's pattern, or the custom domain's name, that led there; none: the worker's own name did, or nothing.
-    pub route: Option<Arc<str>>,
+    pub route: Option<Led>,
     /// The worker that was asked, if one was.
     pub worker: Option<WorkerName>,
     /// The version that was asked, or whose assets answered, where several serve.
@@ -161,7 +160,7 @@ impl<'c> Pending<'c> {
                 protocol: self.protocol,
                 peer: self.peer,
                 tenant: self.tenant.take(),
-                route: self.route.take().map(|route| route.pattern),
+                route: self.route.take(),
                 worker: self.worker.take(),
                 version: self.version.take(),
                 request_id: self.request_id,

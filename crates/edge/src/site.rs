@@ -92,7 +92,7 @@ pub struct Lookup {
 }
 
 /// What led a request to its site.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Led {
     /// The route's pattern, or the custom domain's name.
     pub pattern: Arc<str>,

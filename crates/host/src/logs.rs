@@ -364,7 +364,7 @@ impl LogSink for Sink {
         let routes = &self.hub.routes;
         let route = usage
             .route
-            .and_then(|number| routes.used(number, tenant, worker, &usage));
+            .and_then(|number| routes.used(number, tenant, worker, &usage, Instant::now()));
         if let Some(watch) = self.hub.usage.get() {
             watch.used(&self.origin, route.as_ref(), &usage);
         }

@@ -369,6 +369,16 @@ impl Meter {
     }
 }
 
+impl Drop for Meter {
+    /// What was not settled is told as its routes' all the same.
+    fn drop(&mut self) {
+        let mut inner = self.inner.borrow_mut();
+        if !inner.shares.is_empty() {
+            self.settle(&mut inner);
+        }
+    }
+}
+
 impl Inner {
     /// The only open event, if there is one.
     fn whoever(&self) -> Running {

@@ -22,7 +22,8 @@ pub struct EventContext {
     pub entry: Entry,
     /// Which version of the worker answers, where several do.
     pub version: VersionChoice,
-    /// The route that led to it, if one did and is counted. What the event asks of other workers came by none.
+    /// The route that led to it, if one did and is counted. It goes along with calls: what they come to counts for the route where
+    /// its own worker does it, whoever called that in between, and nowhere else.
     pub route: Option<RouteNumber>,
 }
 

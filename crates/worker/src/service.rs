@@ -93,7 +93,6 @@ impl ServiceStub {
     pub async fn dispatch(&self, mut ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
         ctx.entry.name.clone_from(&self.entrypoint);
         ctx.entry.props.clone_from(&self.props);
-        ctx.route = None;
         if ctx.entry.depth > CALL_DEPTH_MAX {
             return Err(Fault::new(
                 crate::FaultKind::TooDeep,

@@ -78,6 +78,23 @@ impl Meter {
         what(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether nothing is under way and all that ended is told.
+    fn is_told(&self) -> bool {
+        let untold = [
+            &self.requests,
+            &self.calls,
+            &self.exceptions,
+            &self.limits,
+            &self.crashes,
+            &self.failed_starts,
+            &self.cpu_us,
+            &self.subrequests,
+            &self.cache_hits,
+            &self.cache_misses,
+        ];
+        untold.iter().all(|counter| counter.load(Relaxed) == 0) && self.open(|open| open.is_empty())
+    }
+
     fn fault(&self, kind: FaultKind) {
         let counter = match blame(kind) {
             Blame::Exception => &self.exceptions,
@@ -239,10 +256,20 @@ impl EventWatch for Meters {
 
 impl UsageWatch for Meters {
     fn used(&self, origin: &LogOrigin, route: Option<&Arc<str>>, usage: &Usage) {
-        if let Some(meter) = self.of(&VersionId::new(&*origin.version)) {
+        let LogOrigin {
+            tenant,
+            worker,
+            version,
+        } = origin;
+        let version = VersionId::new(&**version);
+        let meter = self.of(&version).or_else(|| {
+            // One that has lost its place still finishes what it has.
+            self.register(&version, tenant, worker);
+            self.of(&version)
+        });
+        if let Some(meter) = meter {
             meter.used(usage);
         }
-        let LogOrigin { tenant, worker, .. } = origin;
         if let Some(route) = route
             && let Some(meter) = self.of_route((tenant.clone(), worker.clone(), route.clone()))
         {
@@ -280,7 +307,8 @@ impl Meters {
             meter.request(record, start);
         }
         if let (Some(account), Some(worker), Some(route)) = (&record.tenant, &record.worker, &record.route)
-            && let Some(meter) = self.of_route((account.clone(), worker.clone(), route.clone()))
+            && route.number.is_some()
+            && let Some(meter) = self.of_route((account.clone(), worker.clone(), route.pattern.clone()))
         {
             meter.request(record, start);
         }
@@ -337,22 +365,21 @@ impl Meters {
             .collect()
     }
 
-    /// These get no requests any more. What was not told of them is lost with them.
+    /// These get no requests any more. Those of which there is something to be told stay until the next [`Meters::retain`] that
+    /// finds nothing.
     pub(crate) fn forget(&self, gone: &[VersionId]) {
         let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
         for version in gone {
-            versions.remove(version);
+            if versions.get(version).is_some_and(|meter| meter.is_told()) {
+                versions.remove(version);
+            }
         }
     }
 
     /// Only these may get requests. Others stay while there is something to be told of them.
     pub(crate) fn retain(&self, kept: &HashSet<VersionId>) {
         let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
-        let told = |meter: &Meter| {
-            let ended = meter.requests.load(Relaxed) + meter.calls.load(Relaxed);
-            ended == 0 && meter.open(|open| open.is_empty())
-        };
-        versions.retain(|version, meter| kept.contains(version) || !told(meter));
+        versions.retain(|version, meter| kept.contains(version) || !meter.is_told());
     }
 }
 
@@ -365,6 +392,8 @@ fn bucket(elapsed: Duration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atoll_edge::Led;
+    use atoll_worker::RouteNumber;
 
     fn record(version: Option<&str>, status: u16, fault: Option<FaultKind>, ms: u64) -> AccessRecord {
         AccessRecord {
@@ -430,12 +459,14 @@ mod tests {
             version: version.into(),
         };
         meters.used(&origin("v"), None, &usage);
-        meters.used(&origin("other"), None, &usage);
         let used = &meters.take()[0];
         assert_eq!((used.requests, used.cpu_us, used.subrequests), (0, 7, 1));
         assert_eq!((used.cache_hits, used.cache_misses), (2, 3));
         let by_route = AccessRecord {
-            route: Some("shop.example.com/*".into()),
+            route: Some(Led {
+                pattern: "shop.example.com/*".into(),
+                number: Some(RouteNumber(std::num::NonZeroU32::MIN)),
+            }),
             ..record(Some("v"), 200, None, 1)
         };
         meters.request(&by_route, StartKind::Warm);
@@ -450,6 +481,20 @@ mod tests {
         assert_eq!((routes[0].cache_hits, routes[0].cache_misses), (2, 3));
         assert_eq!(meters.take_routes(), []);
         assert_eq!(meters.take().len(), 1);
+        // One that is not counted has no row.
+        let mut uncounted = by_route;
+        uncounted.route.as_mut().unwrap().number = None;
+        meters.request(&uncounted, StartKind::Warm);
+        assert_eq!((meters.take().len(), meters.take_routes()), (1, Vec::new()));
+        // What a version that lost its place had is told, and what it still finishes.
+        meters.used(&origin("v"), None, &usage);
+        meters.forget(std::slice::from_ref(&version));
+        meters.retain(&HashSet::new());
+        assert_eq!(meters.take()[0].cpu_us, 7);
+        meters.retain(&HashSet::new());
+        assert!(meters.of(&version).is_none());
+        meters.used(&origin("v"), None, &usage);
+        assert_eq!(meters.take()[0].cpu_us, 7);
         meters.forget(&[version]);
         meters.request(&record(Some("v"), 200, None, 1), StartKind::Warm);
         assert_eq!(meters.take(), []);

@@ -184,7 +184,10 @@ impl Runtime for PopRuntime {
         let mut versions = self.meters.take();
         for version in &mut versions {
             let (account, worker) = (TenantId::new(&*version.account), WorkerName::new(&*version.worker));
-            if let Some(worker) = self.sites.worker(&account, &worker) {
+            // One that has lost its place, and only finishes what it has, is of no deployment.
+            if let Some(worker) = self.sites.worker(&account, &worker)
+                && worker.share(&VersionId::new(&*version.version)).is_some()
+            {
                 version.deployment = worker.entry.deployment.to_string();
             }
         }

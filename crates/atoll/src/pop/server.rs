@@ -287,7 +287,8 @@ impl Server {
         journal: Arc<Journal>,
         recorded: Recorded,
     ) -> Result<Self, String> {
-        let (status, serve_meters) = (Arc::<Status>::default(), Arc::<ServeMeters>::default());
+        let status = Arc::<Status>::default();
+        let serve_meters = Arc::new(ServeMeters::by_route(platform.host.logs().clone()));
         let sources = Arc::new(Sources {
             host: platform.host.clone(),
             stores: platform.stores.clone(),

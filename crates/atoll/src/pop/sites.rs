@@ -118,6 +118,8 @@ impl PopSites {
         let mut held = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let delta = held.delta_to(&config);
         let mut touched: Vec<(TenantId, WorkerName)> = Vec::new();
+        // Routes and domains that changed, and whose they are now.
+        let mut moved: HashMap<&str, Option<(&TenantId, &WorkerName)>> = HashMap::new();
         {
             let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
             table.set_domains(domains);
@@ -129,10 +131,31 @@ impl PopSites {
                         let of = table.workers_of(account);
                         touched.extend(of.map(|worker| (account.clone(), worker.clone())));
                     }
-                    EdgeKey::Route(_) | EdgeKey::Domain(_) => {}
+                    EdgeKey::Route(pattern) => {
+                        let now = match change.entry.as_ref() {
+                            Some(EdgeEntry::Route(entry)) => {
+                                entry.worker.as_ref().map(|worker| (&entry.account, worker))
+                            }
+                            _ => None,
+                        };
+                        moved.insert(pattern.as_str(), now);
+                    }
+                    EdgeKey::Domain(name) => {
+                        let now = match change.entry.as_ref() {
+                            Some(EdgeEntry::Domain(entry)) => Some((&entry.account, &entry.worker)),
+                            _ => None,
+                        };
+                        moved.insert(name.as_str(), now);
+                    }
                 }
                 table.change(&change.key, change.entry.as_ref());
             }
+        }
+        if !moved.is_empty() {
+            let stays = |account: &TenantId, worker: &WorkerName, pattern: &str| {
+                moved.get(pattern).is_none_or(|now| *now == Some((account, worker)))
+            };
+            self.host.logs().routes().retain(stays);
         }
         let before = std::mem::replace(&mut *held, config);
         drop(held);
@@ -375,7 +398,7 @@ impl Sites for PopSites {
         };
         let routes = self.host.logs().routes();
         let route = route.map(|pattern| Led {
-            number: routes.number(&worker.account, &worker.name, &pattern),
+            number: routes.number(&worker.account, &worker.name, &pattern, Instant::now()),
             pattern,
         });
         Lookup { found, route }

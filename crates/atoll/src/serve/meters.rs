@@ -1,9 +1,9 @@
 //! What requests became, counted by worker: plain counters that a request adds to without waiting.
 
 use atoll_edge::{AccessRecord, STATUS_CLIENT_GONE};
-use atoll_host::{Skipped, Tick, TickEnd};
+use atoll_host::{LogHub, ROUTES_MAX, RouteCounts, Skipped, Tick, TickEnd};
 use atoll_model::{TenantId, WorkerName};
-use atoll_worker::FaultKind;
+use atoll_worker::{FaultKind, RouteNumber};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// Workers that are counted by name; the rest is counted together, so that the exposition stays bounded.
 const WORKERS_MAX: usize = 1000;
-/// Routes that are counted by pattern; what comes by others is counted with its worker alone.
-const ROUTES_MAX: usize = 1000;
 /// Rows of cron ticks.
 const TICK_ROWS_MAX: usize = 4 * WORKERS_MAX;
 /// The name under which the rest is counted. No worker has it: names do not begin with a dot.
@@ -89,9 +87,6 @@ pub(crate) struct Reading {
 /// Two accounts may have workers of one name.
 type Owner = (Option<TenantId>, WorkerName);
 
-/// Whose worker, and the pattern.
-type Route = (Owner, Arc<str>);
-
 fn account(owner: &Owner) -> String {
     owner.0.as_ref().map(TenantId::to_string).unwrap_or_default()
 }
@@ -136,7 +131,10 @@ pub(crate) struct Meters {
     /// No other has it, in this process.
     number: u64,
     workers: RwLock<HashMap<Owner, Arc<Meter>>>,
-    routes: RwLock<HashMap<Route, Arc<Meter>>>,
+    /// Of routes that are counted, and of some that were.
+    routes: RwLock<HashMap<RouteNumber, Arc<Meter>>>,
+    /// Who knows which; none where no routes are counted.
+    counted: Option<Arc<LogHub>>,
     rest: Meter,
     without: Meter,
     /// Cron ticks, by worker and outcome.
@@ -149,6 +147,7 @@ impl Default for Meters {
             number: NEXT_METERS.fetch_add(1, Relaxed),
             workers: RwLock::default(),
             routes: RwLock::default(),
+            counted: None,
             rest: Meter::default(),
             without: Meter::default(),
             ticks: Mutex::default(),
@@ -157,16 +156,21 @@ impl Default for Meters {
 }
 
 impl Meters {
+    /// Meters that count by route, too: by those that are counted there.
+    pub(crate) fn by_route(counted: Arc<LogHub>) -> Self {
+        Self {
+            counted: Some(counted),
+            ..Self::default()
+        }
+    }
+
     /// Counts a request.
     pub(crate) fn request(&self, record: &AccessRecord) {
         let Some(worker) = &record.worker else {
             return self.without.add(record);
         };
-        if let Some(route) = &record.route {
-            let owner = (record.tenant.clone(), worker.clone());
-            if let Some(meter) = meter_of(&self.routes, ROUTES_MAX, &(owner, route.clone())) {
-                meter.add(record);
-            }
+        if let Some(number) = record.route.as_ref().and_then(|route| route.number) {
+            self.route(number, record);
         }
         LAST.with_borrow_mut(|last| match last {
             Some(last) if last.is(self.number, record, worker) => last.meter.add(record),
@@ -203,16 +207,28 @@ impl Meters {
             .collect()
     }
 
-    /// Requests that came by a route, by account, worker and pattern.
-    pub(crate) fn routes(&self) -> Vec<Reading> {
+    /// Counts a request by its route, which is counted or was a moment ago.
+    fn route(&self, number: RouteNumber, record: &AccessRecord) {
+        let Some(counted) = &self.counted else { return };
+        if let Some(meter) = meter_of(&self.routes, ROUTES_MAX, &number) {
+            return meter.add(record);
+        }
+        // Others have taken the place of some.
+        let mut known = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|number, _| counted.routes().has(*number));
+        if known.len() < ROUTES_MAX {
+            known.entry(number).or_default().add(record);
+        }
+    }
+
+    /// Requests that came by these routes.
+    pub(crate) fn routes(&self, counted: &[RouteCounts]) -> Vec<Reading> {
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let mut readings: Vec<Reading> = known
-            .iter()
-            .map(|((owner, route), meter)| meter.read(&account(owner), owner.1.as_str(), Some(route.clone())))
-            .collect();
-        drop(known);
-        readings.sort_by(|a, b| (&a.account, &a.worker, &a.route).cmp(&(&b.account, &b.worker, &b.route)));
-        readings
+        let reading = |route: &RouteCounts| {
+            let meter = known.get(&route.number)?;
+            Some(meter.read(route.tenant.as_str(), route.worker.as_str(), Some(route.route.clone())))
+        };
+        counted.iter().filter_map(reading).collect()
     }
 
     /// Everything, by account and worker's name; requests without a worker under the empty name.

@@ -247,23 +247,23 @@ impl Page {
         if self.0.pop.is_none() {
             return Ok(());
         }
-        let routes = self.0.meters.routes();
+        let mut used = self.0.host.logs().routes().counts();
+        used.sort_by(|a, b| (&a.tenant, &a.worker, &a.route).cmp(&(&b.tenant, &b.worker, &b.route)));
+        let routes = self.0.meters.routes(&used);
         let mut rows = family(
             encoder,
             "atoll_route_requests",
-            "Of these, requests that a route or a custom domain led to their worker, by it",
+            "Requests that a route or a custom domain led to their worker, by it, status class and outcome; atoll_requests has them, too",
             MetricType::Counter,
         )?;
         self.counts(&mut rows, &routes)?;
         let mut rows = family(
             encoder,
             "atoll_route_request_duration_seconds",
-            "Of these, from a request's head to its response's head",
+            "Of requests by a route or a custom domain: from a request's head to its response's head",
             MetricType::Histogram,
         )?;
         self.durations(&mut rows, &routes)?;
-        let mut used = self.0.host.logs().routes().counts();
-        used.sort_by(|a, b| (&a.tenant, &a.worker, &a.route).cmp(&(&b.tenant, &b.worker, &b.route)));
         let labels_of = |counts: &'_ RouteCounts| -> Vec<(&'static str, String)> {
             vec![
                 ("account", counts.tenant.to_string()),
@@ -274,7 +274,7 @@ impl Page {
         let mut rows = family(
             encoder,
             "atoll_route_cpu_seconds",
-            "CPU time of events that a route or a custom domain led to their worker, as far as it is known whose it was",
+            "CPU time of requests by a route or a custom domain, as far as it is known whose it was",
             MetricType::Counter,
         )?;
         for counts in &used {
@@ -285,7 +285,7 @@ impl Page {
         let mut rows = family(
             encoder,
             "atoll_route_subrequests",
-            "Their requests and connections to the network",
+            "Requests and connections to the network by requests of a route or a custom domain",
             MetricType::Counter,
         )?;
         for counts in &used {
@@ -293,18 +293,23 @@ impl Page {
         }
         let mut rows = family(
             encoder,
-            "atoll_route_cache",
-            "Their questions to the response cache, by whether it could answer",
+            "atoll_route_cache_operations",
+            "Questions to the response cache by requests of a route or a custom domain, by whether it could answer",
             MetricType::Counter,
         )?;
         for counts in &used {
-            for (found, count) in [("hit", counts.cache_hits), ("miss", counts.cache_misses)] {
+            for (kind, count) in [("hit", counts.cache_hits), ("miss", counts.cache_misses)] {
                 let mut labels = labels_of(counts);
-                labels.push(("outcome", found.to_owned()));
+                labels.push(("kind", kind.to_owned()));
                 counter_row(&mut rows, &labels, count)?;
             }
         }
-        Ok(())
+        counter(
+            encoder,
+            "atoll_route_requests_uncounted",
+            "Requests by routes that are not counted, because others have all the room",
+            self.0.host.logs().routes().refused(),
+        )
     }
 
     fn counts(&self, rows: &mut MetricEncoder<'_>, readings: &[Reading]) -> fmt::Result {

@@ -89,7 +89,7 @@ impl Record {
                 if let (Some(account), Some(version)) = (&record.tenant, &record.version) {
                     fields["account"] = account.as_str().into();
                     fields["version"] = version.as_str().into();
-                    fields["route"] = record.route.as_deref().into();
+                    fields["route"] = record.route.as_ref().map(|route| &*route.pattern).into();
                 }
                 ("request", fields)
             }

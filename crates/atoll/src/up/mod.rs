@@ -375,8 +375,11 @@ fn tell_ready(lines: &Lines, api: &str, token_file: &Path, pops: &[Running], beg
         "\nready in {:.1} s\n\n  control plane  {api}\n",
         f64::from(u32::try_from(ms).unwrap_or(u32::MAX)) / 1e3
     );
-    for (number, url) in urls.iter().enumerate() {
-        let _ = writeln!(text, "  pop-{:<9}  {url}", number + 1);
+    for (number, (url, pop)) in urls.iter().zip(pops).enumerate() {
+        let watched = pop
+            .admin
+            .map_or_else(String::new, |admin| format!("   metrics at http://{admin}/metrics"));
+        let _ = writeln!(text, "  pop-{:<9}  {url}{watched}", number + 1);
     }
     let _ = write!(
         text,

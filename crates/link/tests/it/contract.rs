@@ -320,7 +320,7 @@ everywhere!(services_see_their_entrypoint_and_props, world => {
         }
     };
     assert_eq!(ask("/props").await, "Some(\"Api\") Some(Json(\"{\\\"a\\\":1}\"))");
-    let context = "t other 000000000000002a Some(\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\") Some(\"Api\") 1 None";
+    let context = "t other 000000000000002a Some(\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\") Some(\"Api\") 1 Some(RouteNumber(1))";
     assert_eq!(ask("/context").await, context);
     let own = text(world.fetch("/own", Body::Empty).await.body).await;
     assert_eq!(own, "Some(\"Mine\") Some(Clone(b\"\\xff\\x0f\"))");
