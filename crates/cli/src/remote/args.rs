@@ -38,6 +38,8 @@ pub enum RemoteCommand {
     Tail(Box<TailArgs>),
     /// Show what workers logged.
     Logs(LogsArgs),
+    /// Show what workers did and used: requests, errors, latency, CPU, memory, cache.
+    Metrics(MetricsArgs),
     /// Set, list and delete secrets. Nobody can read one back.
     #[command(visible_alias = "secrets")]
     Secret(SecretArgs),

@@ -30,6 +30,7 @@ pub mod input;
 mod invoke;
 mod kv;
 mod login;
+mod metrics;
 mod place;
 mod project;
 mod rollout;
@@ -104,6 +105,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8> {
         Command::Delete(args) => workers::delete(context, args).await,
         Command::Tail(args) => tail::tail(context, args).await,
         Command::Logs(args) => tail::logs(context, args).await,
+        Command::Metrics(args) => metrics::run(context, args).await,
         Command::Secret(args) => secret::run(context, &args.command).await,
         Command::Kv(args) => kv::run(context, &args.command).await,
         Command::Routes(args) => routes::routes(context, &args.command).await,
@@ -143,6 +145,7 @@ fn remote(command: &Command) -> &RemoteArgs {
         Command::Delete(args) => &args.remote,
         Command::Tail(args) => &args.remote,
         Command::Logs(args) => &args.remote,
+        Command::Metrics(args) => &args.remote,
         Command::Secret(args) => match &args.command {
             SecretCommand::Put(args) => &args.remote,
             SecretCommand::List(args) => &args.remote,

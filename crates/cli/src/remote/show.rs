@@ -19,6 +19,11 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
+    /// A row with as many cells as there are headings.
+    pub fn row_of(&mut self, cells: &[String]) {
+        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
+    }
+
     /// The lines, the headings first.
     pub fn text(&self) -> String {
         let columns = self.rows.first().map_or(0, Vec::len);

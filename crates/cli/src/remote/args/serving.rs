@@ -325,6 +325,77 @@ pub struct LogsArgs {
     pub remote: RemoteArgs,
 }
 
+/// `atoll metrics`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+    atoll metrics\n  \
+    atoll metrics --since 10m --by worker,route\n  \
+    atoll metrics --name shop --by pop --json | jq .series\n\n\
+    The control plane keeps six hours. /metrics of each PoP and of the control plane are for Prometheus.")]
+pub struct MetricsArgs {
+    /// From when on: a duration back from now (30s, 15m, 2h) or Unix milliseconds.
+    #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = parse_since)]
+    pub since: Since,
+    /// What rows are told apart by, separated by commas [default: worker]. Routes are counted over all versions.
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    pub by: Vec<MetricsBy>,
+    /// This worker alone.
+    #[arg(long, value_name = "WORKER")]
+    pub name: Option<String>,
+    /// Where commands go.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+}
+
+/// What rows of metrics are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MetricsBy {
+    /// The worker.
+    Worker,
+    /// The version.
+    Version,
+    /// The route's pattern or the custom domain that led to the worker.
+    Route,
+    /// The PoP.
+    Pop,
+}
+
+impl MetricsBy {
+    /// As the API calls it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Version => "version",
+            Self::Route => "route",
+            Self::Pop => "pop",
+        }
+    }
+
+    pub(crate) fn heading(self) -> &'static str {
+        match self {
+            Self::Worker => "Worker",
+            Self::Version => "Version",
+            Self::Route => "Route",
+            Self::Pop => "PoP",
+        }
+    }
+
+    /// What it is of a series.
+    pub(crate) fn of(self, series: &atoll_api::rest::MetricSeries) -> String {
+        let value = match self {
+            Self::Worker => &series.worker,
+            Self::Version => &series.version,
+            Self::Route => &series.route,
+            Self::Pop => &series.pop,
+        };
+        let value = value.clone().unwrap_or_default();
+        match self {
+            Self::Version => value.get(..8).unwrap_or(&value).to_owned(),
+            _ => value,
+        }
+    }
+}
+
 /// A time in the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {

@@ -321,6 +321,60 @@ async fn tailing() {
 }
 
 #[tokio::test]
+async fn metrics() {
+    let fake = with_shop().await;
+    let point = |requests, cpu_us| rest::MetricPoint {
+        requests,
+        statuses: vec![0, requests - 1, 0, 0, 1],
+        exceptions: 1,
+        cpu_us,
+        subrequests: 3,
+        cache_hits: 2,
+        cache_misses: 1,
+        latency: vec![requests - 1, 1, 0],
+        ..rest::MetricPoint::default()
+    };
+    let series = |route: &str, points| rest::MetricSeries {
+        worker: Some("shop".to_owned()),
+        route: Some(route.to_owned()),
+        points,
+        ..rest::MetricSeries::default()
+    };
+    let told = rest::Metrics {
+        from_ms: NOW_MS - 600_000,
+        to_ms: NOW_MS,
+        step_ms: 600_000,
+        latency_bounds_ms: vec![5, 20],
+        series: vec![
+            series("quiet.example.com/*", vec![point(2, 900)]),
+            series("shop.example.com/*", vec![point(60, 40_000), point(40, 2_500)]),
+        ],
+    };
+    let at = "/v1/accounts/acme/metrics";
+    fake.on("GET", at, Answer::json(&told));
+    let place = Place::of(&fake);
+    place.run("metrics --since 10m --by worker,route").await.check(
+        0,
+        &[
+            "Worker",
+            "shop.example.com/*",
+            "100",
+            "5 ms",
+            "20 ms",
+            "4 of 6",
+            "no longer than this",
+        ],
+    );
+    let asked = fake.one("GET", at);
+    let since = format!("from_ms={}", NOW_MS - 600_000);
+    assert!(
+        asked.query.contains(&since) && asked.query.contains("by=worker%2Croute"),
+        "{}",
+        asked.query
+    );
+}
+
+#[tokio::test]
 async fn logs() {
     let fake = with_shop().await;
     let logs = rest::Logs {
