@@ -146,10 +146,10 @@ async fn used(isolation: &str) -> Result<()> {
 
 /// With isolates in the PoP's own process.
 pub async fn used_in_the_pop() -> Result<()> {
-    used("shared").await
+    Box::pin(used("shared")).await
 }
 
 /// With isolates in children, which say of each piece whose it was.
 pub async fn used_in_children() -> Result<()> {
-    used("cordon").await
+    Box::pin(used("cordon")).await
 }
