@@ -8,8 +8,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// Mappings of one isolate with its thread: 27 idle, as measured; busy ones have some more.
-pub const MAPPINGS_PER_ISOLATE: u64 = 40;
+/// Mappings of one isolate with its thread: 11 idle, as measured; busy ones have some more.
+pub const MAPPINGS_PER_ISOLATE: u64 = 24;
 /// Threads of one isolate: its own and its helpers.
 pub const THREADS_PER_ISOLATE: u64 = 2;
 /// Descriptors of one isolate: its runtime's.
@@ -155,7 +155,7 @@ mod tests {
             };
             assert_eq!(capacity.isolates(), expected);
         };
-        check(40_000, 1_000_000, 1_000_000, (900, "vm.max_map_count"));
+        check(24_000, 1_000_000, 1_000_000, (900, "vm.max_map_count"));
         check(1_000_000, 2_000, 1_000_000, (900, "threads"));
         check(1_000_000, 1_000_000, 4_000, (900, "open files"));
         let taken = Capacity {
@@ -165,7 +165,7 @@ mod tests {
         };
         assert_eq!(taken.isolates(), (0, "vm.max_map_count"));
         let shared = Capacity {
-            mappings: Some((40_000_000, 0)),
+            mappings: Some((24_000_000, 0)),
             threads: Some((8_000, 400)),
             descriptors: None,
         };
