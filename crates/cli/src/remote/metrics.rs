@@ -48,35 +48,36 @@ fn table(metrics: &Metrics, by: &[MetricsBy]) -> String {
         "Cache hits",
     ]);
     let mut shown = Table::new(&headings);
-    let mut series: Vec<(&MetricSeries, MetricPoint)> =
-        metrics.series.iter().map(|one| (one, sum(&one.points))).collect();
+    // Without a step the API tells one point for all of the time.
+    let points = metrics.series.iter().filter_map(|one| Some((one, one.points.first()?)));
+    let mut series: Vec<(&MetricSeries, &MetricPoint)> = points.collect();
     // What is asked for most comes first.
-    series.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.requests));
-    for (one, sum) in &series {
+    series.sort_by_key(|(_, point)| std::cmp::Reverse(point.requests));
+    for (one, point) in &series {
         let mut cells: Vec<String> = by.iter().map(|by| by.of(one)).collect();
-        let status = |class: usize| sum.statuses.get(class - 1).copied().unwrap_or(0);
-        let at = |share: f64| quantile(&metrics.latency_bounds_ms, &sum.latency, share);
-        let asked = sum.cache_hits + sum.cache_misses;
+        let status = |class: usize| point.statuses.get(class - 1).copied().unwrap_or(0);
+        let at = |share: f64| quantile(&metrics.latency_bounds_ms, &point.latency, share);
+        let asked = point.cache_hits + point.cache_misses;
         cells.extend([
-            sum.requests.to_string(),
+            point.requests.to_string(),
             status(5).to_string(),
-            sum.exceptions.to_string(),
-            sum.limits.to_string(),
+            point.exceptions.to_string(),
+            point.limits.to_string(),
             at(0.5),
             at(0.99),
-            human(Duration::from_micros(sum.cpu_us)),
-            sum.cold_starts.to_string(),
+            human(Duration::from_micros(point.cpu_us)),
+            point.cold_starts.to_string(),
             // It is nobody's by route.
             if by.contains(&MetricsBy::Route) {
                 "-".to_owned()
             } else {
-                bytes(sum.memory_bytes)
+                bytes(point.memory_bytes)
             },
-            sum.subrequests.to_string(),
+            point.subrequests.to_string(),
             if asked == 0 {
                 "-".to_owned()
             } else {
-                format!("{} of {asked}", sum.cache_hits)
+                format!("{} of {asked}", point.cache_hits)
             },
         ]);
         shown.row_of(&cells);
@@ -87,28 +88,6 @@ fn table(metrics: &Metrics, by: &[MetricsBy]) -> String {
         time(metrics.from_ms),
         time(metrics.to_ms)
     )
-}
-
-/// All points together; of memory the most.
-fn sum(points: &[MetricPoint]) -> MetricPoint {
-    let add = |sums: &mut Vec<u64>, more: &[u64]| {
-        sums.resize(sums.len().max(more.len()), 0);
-        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-    };
-    points.iter().fold(MetricPoint::default(), |mut sum, point| {
-        sum.requests += point.requests;
-        sum.exceptions += point.exceptions;
-        sum.limits += point.limits;
-        sum.cold_starts += point.cold_starts;
-        sum.cpu_us += point.cpu_us;
-        sum.subrequests += point.subrequests;
-        sum.cache_hits += point.cache_hits;
-        sum.cache_misses += point.cache_misses;
-        sum.memory_bytes = sum.memory_bytes.max(point.memory_bytes);
-        add(&mut sum.statuses, &point.statuses);
-        add(&mut sum.latency, &point.latency);
-        sum
-    })
 }
 
 /// The bound below which so large a share of the counts lies: `20 ms`, `> 10000 ms`, `-` of nothing.
