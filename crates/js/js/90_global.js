@@ -18,7 +18,7 @@ const url = load("ext:deno_web/00_url.js");
 const { DOMException } = load("ext:deno_web/01_dom_exception.js");
 
 const { assertInHandler, AsyncLocalStorage } = load("ext:atoll_js/00_context.js");
-const { currentAccount, endTimer } = load("ext:atoll_js/03_account.js");
+const { admitFiring, currentAccount, endTimer } = load("ext:atoll_js/03_account.js");
 const { Headers } = load("ext:atoll_js/10_headers.js");
 const { ExtendableEvent, FetchEvent, ScheduledEvent, TailEvent, TraceEvent } = load("ext:atoll_js/33_script.js");
 const { Body, PerformanceResourceTiming, WebSocketRequestResponsePair } = load("ext:atoll_js/45_scope.js");
@@ -95,8 +95,9 @@ function startTimer(start, callback, args, delay, repeats) {
   const account = currentAccount();
   account.admitTimer();
   const fire = inOwnTime(callback, args);
-  const id = start(repeats ? fire : () => {
-    endTimer(id);
+  const id = start(() => {
+    if (!admitFiring(id)) return;
+    if (!repeats) endTimer(id);
     fire();
   }, delay);
   account.addTimer(id);

@@ -5,7 +5,7 @@
 
 const { core, context: { assertInHandler } } = internal;
 // Pending timers are paid for by the event that started them.
-const { currentAccount, endTimer } = internal.load("ext:atoll_js/03_account.js");
+const { admitFiring, currentAccount, endTimer } = internal.load("ext:atoll_js/03_account.js");
 const { validateFunction, validateNumber } = require("internal/validators");
 const hooks = require("internal/async_hooks");
 
@@ -58,10 +58,12 @@ class Timeout {
   }
 
   #fire() {
+    const timer = this.#timer;
+    // Cleared or started again by what comes before it.
+    if (!admitFiring(this) || timer !== this.#timer) return;
     const outer = core.getAsyncContext();
     core.setAsyncContext(this.#context);
     hooks.emitBefore(this.#id, this.#trigger, this);
-    const timer = this.#timer;
     try {
       const args = this.#args;
       if (args.length === 0) this._onTimeout();

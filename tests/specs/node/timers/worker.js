@@ -1,6 +1,13 @@
 import timers, { setTimeout as nodeTimeout } from "node:timers";
 import { scheduler, setInterval as interval, setTimeout as wait } from "node:timers/promises";
 
+// Some ten milliseconds: the clock stands still meanwhile.
+function work() {
+  let text = "";
+  for (let i = 0; i < 200_000; i++) text = `${i}${text.slice(0, 100)}`;
+  return text;
+}
+
 export default {
   async fetch(request) {
     switch (new URL(request.url).pathname) {
@@ -60,6 +67,37 @@ export default {
           });
         });
         return Response.json(order);
+      }
+      // Timers that are due when the turn ends come after what it left.
+      case "/due": {
+        const order = [];
+        await new Promise((resolve) => {
+          setTimeout(() => {
+            order.push("timer");
+            resolve();
+          }, 1);
+          process.nextTick(() => order.push("tick"));
+          Promise.resolve().then(() => order.push("microtask"));
+          work();
+        });
+        return Response.json(order);
+      }
+      case "/due-and-cleared": {
+        const fired = [];
+        const cleared = setTimeout(() => fired.push("cleared"), 1);
+        const refreshed = setTimeout(() => fired.push("refreshed"), 1);
+        const repeated = setInterval(() => fired.push("repeated"), 1);
+        process.nextTick(() => {
+          clearTimeout(cleared);
+          refreshed._idleTimeout = 10_000;
+          refreshed.refresh();
+        });
+        work();
+        while (fired.length < 2) await wait(1);
+        fired.length = 2;
+        clearInterval(repeated);
+        clearTimeout(refreshed);
+        return Response.json(fired);
       }
       case "/invalid":
         try {
