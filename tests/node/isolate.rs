@@ -9,6 +9,7 @@ use atoll_worker::{
     JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Reply, Request, RequestHead, Response,
 };
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::Poll;
 use std::time::Duration;
@@ -17,14 +18,22 @@ use tokio_util::sync::CancellationToken;
 /// A test's answers are verdicts.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// Keeps what nobody caught; printed lines only for development.
+/// What the harness prints when the test calls `process.exit`.
+const EXIT: &str = "process.exit was called";
+
+/// Keeps what nobody caught, and whether the test has ended itself; printed lines only for development.
 #[derive(Default)]
 struct Logs {
     exceptions: Mutex<Vec<String>>,
+    exited: AtomicBool,
 }
 
 impl LogSink for Logs {
     fn log(&self, record: LogRecord) {
+        if record.message == EXIT {
+            self.exited.store(true, Ordering::Relaxed);
+            return;
+        }
         if std::env::var_os("ATOLL_NODE_FILTER").is_some() {
             println!("    {}", record.message);
         }
@@ -152,11 +161,12 @@ impl Isolate {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Takes turns until nothing is unfinished.
+    /// Takes turns until nothing is unfinished, or the test has called `process.exit`.
     pub fn settle(&mut self) -> Result<(), String> {
-        let instance = &mut self.instance;
+        let (instance, exited) = (&mut self.instance, &self.logs.exited);
         let state = self.runtime.block_on(poll_fn(|cx| match instance.poll(cx) {
             state @ (InstanceState::Idle | InstanceState::Broken) => Poll::Ready(state),
+            state if exited.load(Ordering::Relaxed) => Poll::Ready(state),
             _ => Poll::Pending,
         }));
         match state {

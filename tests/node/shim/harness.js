@@ -11,6 +11,8 @@ let exited = false;
 
 // Thrown by process.exit: nothing of the program runs after it.
 const EXIT = { toString: () => "process.exit was called" };
+// The host waits for nothing any more once it reads this.
+const tellExit = console.debug.bind(console, "process.exit was called");
 
 function enumerableGlobals() {
   const names = [];
@@ -95,6 +97,7 @@ function prepare() {
       if (code !== undefined) process.exitCode = code;
       emitExit(Number(process.exitCode ?? 0));
       if (Number(process.exitCode ?? 0) !== 0 && failures.length === 0) fail(new Error(`process.exit(${process.exitCode}) was called`));
+      tellExit();
     }
     throw EXIT;
   };
