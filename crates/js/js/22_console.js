@@ -24,8 +24,16 @@ function print(level, args, options = undefined) {
   const account = currentAccount();
   // What nobody will see need not be formatted.
   if (account.mute) return;
-  let text = ownFiles(inspectArgs(args, { colors: false, quotes: QUOTES, ...options }));
-  if (text.length > LINE_MAX) text = `${text.slice(0, LINE_MAX)}... ${text.length - LINE_MAX} more characters`;
+  // A long text is cut before anything is done with it: each thing done takes as much memory again.
+  let left = 0;
+  const shown = args.map((value) => {
+    if (typeof value !== "string" || value.length <= LINE_MAX) return value;
+    left += value.length - LINE_MAX;
+    return value.slice(0, LINE_MAX);
+  });
+  let text = ownFiles(inspectArgs(shown, { colors: false, quotes: QUOTES, ...options }));
+  left += Math.max(0, text.length - LINE_MAX);
+  if (left > 0) text = `${text.slice(0, LINE_MAX)}... ${left} more characters`;
   if (indent !== "") text = indent + text.replaceAll("\n", `\n${indent}`);
   if (!op_log(level, text, account.id)) account.mute = true;
   printHook?.(level, args, text);
