@@ -43,6 +43,8 @@ const LINGER: Duration = Duration::from_millis(600);
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a worker may take until it answers again: its isolate is made anew.
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long is waited for isolates of the worker whose turns were ended, but go on in a builtin.
+const OLD_ISOLATES_WAIT: Duration = Duration::from_secs(20);
 /// How long memory may take to come back.
 const MEMORY_DEADLINE: Duration = Duration::from_secs(60);
 /// How much more memory than at its start a server may keep: two isolates' heaps and buffers that nobody has collected yet.
@@ -271,7 +273,7 @@ fn shuffle(rng: &mut SplitMix64, kinds: &mut [Kind]) {
 fn serve(arguments: &Arguments, kinds: &[Kind], mut tell: impl FnMut(&Kind, Outcome)) -> Result<()> {
     let mut server = Server::start(&arguments.binary, arguments.isolation, kinds)?;
     let neighbour = Neighbour::start(server.address);
-    let base = server.memory()?;
+    let base = server.memory();
     for kind in kinds {
         // Every kind here has one: those without were left out.
         let Some(expected) = kind.expected(arguments.isolation) else {
@@ -335,12 +337,14 @@ fn run(server: &mut Server, neighbour: &Neighbour, base: u64, kind: &Kind, expec
     if kind.startup {
         server.restore(kind)?;
     }
-    let memory = |server: &Server| anyhow::Ok(server.memory()? as i64 - base as i64);
+    // What it takes until then is this run's, not the next one's.
+    server.wait_for_old_isolates(kind, OLD_ISOLATES_WAIT);
+    let memory = |server: &Server| server.memory() as i64 - base as i64;
     let deadline = Instant::now() + MEMORY_DEADLINE;
-    let mut more = memory(server)?;
+    let mut more = memory(server);
     while more > MEMORY_BOUND as i64 && Instant::now() < deadline {
         std::thread::sleep(LOOK);
-        more = memory(server)?;
+        more = memory(server);
     }
     if more > MEMORY_BOUND as i64 {
         wrong.push(format!("{} MiB more than at the start are kept", more >> 20));

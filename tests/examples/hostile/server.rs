@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -231,8 +231,17 @@ impl Server {
     }
 
     /// Resident memory of the process and its descendants, bytes.
-    pub fn memory(&self) -> Result<u64> {
+    pub fn memory(&self) -> u64 {
         memory_of(self.child.id())
+    }
+
+    /// Waits until at most one isolate of this worker has a thread, as long as `deadline` at the most: one whose turn was ended
+    /// gives its memory back when the builtin that it is in returns.
+    pub fn wait_for_old_isolates(&self, kind: &Kind, deadline: Duration) {
+        let deadline = Instant::now() + deadline;
+        while threads_named(self.child.id(), &kind.name) > 1 && Instant::now() < deadline {
+            std::thread::sleep(PEAK_LOOK);
+        }
     }
 
     /// Looks at the memory from now on.
@@ -338,26 +347,41 @@ fn write(project: &Path, name: &str, index: &str, kind: Option<&Kind>) -> Result
 }
 
 /// Resident memory of a process and its descendants, bytes.
-fn memory_of(pid: u32) -> Result<u64> {
-    let mut total = 0;
+fn memory_of(pid: u32) -> u64 {
+    let pages = |pid: u32| -> Option<u64> {
+        // A child that is gone meanwhile has none.
+        let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        statm.split(' ').nth(1)?.parse().ok()
+    };
+    processes(pid).into_iter().filter_map(pages).sum::<u64>() * 4096
+}
+
+/// Threads of a process and its descendants whose name is this one, as far as the kernel keeps names.
+fn threads_named(pid: u32, name: &str) -> usize {
+    let name: String = name.chars().take(15).collect();
+    let named = |task: &Path| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name);
+    let count = |pid| tasks(pid).filter(|task| named(task)).count();
+    processes(pid).into_iter().map(count).sum()
+}
+
+/// A process and its descendants.
+fn processes(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
     let mut waiting = vec![pid];
     while let Some(pid) = waiting.pop() {
-        // A child that is gone meanwhile has none.
-        let Ok(statm) = std::fs::read_to_string(format!("/proc/{pid}/statm")) else {
-            continue;
-        };
-        let pages: u64 = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-        total += pages * 4096;
-        for task in std::fs::read_dir(format!("/proc/{pid}/task"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.push(pid);
+        for task in tasks(pid) {
+            let children = std::fs::read_to_string(task.join("children")).unwrap_or_default();
             waiting.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
         }
     }
-    Ok(total)
+    found
+}
+
+/// Where the kernel tells of the threads of a process.
+fn tasks(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let folder = std::fs::read_dir(format!("/proc/{pid}/task"));
+    folder.into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 /// The most memory that there was at one of many looks.
@@ -372,7 +396,7 @@ impl Peak {
         let own = shared.clone();
         let thread = std::thread::spawn(move || {
             while !own.0.load(Ordering::Relaxed) {
-                own.1.fetch_max(memory_of(pid).unwrap_or(0), Ordering::Relaxed);
+                own.1.fetch_max(memory_of(pid), Ordering::Relaxed);
                 std::thread::sleep(PEAK_LOOK);
             }
         });
