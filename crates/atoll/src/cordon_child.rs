@@ -84,8 +84,8 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
 
 fn serve(settings: &Settings) -> Result<(), String> {
     prefer_this_process_for_the_oom_killer();
-    // What the system grants can be read no longer once it is locked in.
-    let (isolates_max, _) = Capacity::of_this_process().among(settings.children).isolates();
+    // What the system grants can be read no longer once it is locked in, nor can mappings be counted.
+    let (isolates_max, _) = Capacity::of_this_process().among(settings.children).busy_isolates();
     let memory = ProcessMemory::of_this_process(settings.memory_bytes, settings.children);
     let entered = atoll_sandbox::enter(&Options {
         policy: if settings.allow_downgrade {

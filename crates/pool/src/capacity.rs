@@ -8,14 +8,21 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// Mappings of one isolate with its thread: 11 idle, as measured; busy ones have some more.
-pub const MAPPINGS_PER_ISOLATE: u64 = 24;
+/// Mappings of one idle isolate with its thread, as measured.
+pub const MAPPINGS_PER_ISOLATE: u64 = 28;
+/// Mappings of one that has worked with 50 MB of objects and buffers and given half of them back: 49, as measured.
+pub const MAPPINGS_PER_BUSY_ISOLATE: u64 = 50;
 /// Threads of one isolate: its own and its helpers.
 pub const THREADS_PER_ISOLATE: u64 = 2;
 /// Descriptors of one isolate: its runtime's.
 pub const DESCRIPTORS_PER_ISOLATE: u64 = 4;
 /// What is left of each for the rest of the process, percent.
 const RESERVE_PERCENT: u64 = 10;
+
+/// What isolates may have of `max`.
+pub(crate) fn without_reserve(max: u64) -> u64 {
+    max - max / 100 * RESERVE_PERCENT
+}
 
 /// What the system grants, and what that allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,16 +70,26 @@ impl Capacity {
         self
     }
 
-    /// How many isolates fit, and what bounds them.
+    /// How many isolates fit while they are idle, and what bounds them. Whoever lets so many live counts their mappings
+    /// ([`crate::PoolOptions::mappings`]).
     pub fn isolates(&self) -> (usize, &'static str) {
+        self.isolates_with(MAPPINGS_PER_ISOLATE)
+    }
+
+    /// How many fit whatever they do.
+    pub fn busy_isolates(&self) -> (usize, &'static str) {
+        self.isolates_with(MAPPINGS_PER_BUSY_ISOLATE)
+    }
+
+    fn isolates_with(&self, mappings: u64) -> (usize, &'static str) {
         let of = |granted: Option<(u64, u64)>, each: u64, what: &'static str| {
             granted.map(|(max, used)| {
-                let room = (max - max / 100 * RESERVE_PERCENT).saturating_sub(used);
+                let room = without_reserve(max).saturating_sub(used);
                 (usize::try_from(room / each).unwrap_or(usize::MAX), what)
             })
         };
         [
-            of(self.mappings, MAPPINGS_PER_ISOLATE, "vm.max_map_count"),
+            of(self.mappings, mappings, "vm.max_map_count"),
             of(self.threads, THREADS_PER_ISOLATE, "threads"),
             of(self.descriptors, DESCRIPTORS_PER_ISOLATE, "open files"),
         ]
@@ -155,7 +172,7 @@ mod tests {
             };
             assert_eq!(capacity.isolates(), expected);
         };
-        check(24_000, 1_000_000, 1_000_000, (900, "vm.max_map_count"));
+        check(28_000, 1_000_000, 1_000_000, (900, "vm.max_map_count"));
         check(1_000_000, 2_000, 1_000_000, (900, "threads"));
         check(1_000_000, 1_000_000, 4_000, (900, "open files"));
         let taken = Capacity {
@@ -165,12 +182,19 @@ mod tests {
         };
         assert_eq!(taken.isolates(), (0, "vm.max_map_count"));
         let shared = Capacity {
-            mappings: Some((24_000_000, 0)),
+            mappings: Some((28_000_000, 0)),
             threads: Some((8_000, 400)),
             descriptors: None,
         };
         assert_eq!(shared.isolates(), (3_400, "threads"));
         assert_eq!(shared.among(4).isolates(), (850, "threads"));
+        let usual = Capacity {
+            mappings: Some((65_530, 67)),
+            threads: None,
+            descriptors: None,
+        };
+        assert_eq!(usual.isolates(), (2_104, "vm.max_map_count"));
+        assert_eq!(usual.busy_isolates(), (1_178, "vm.max_map_count"));
     }
 
     #[test]

@@ -24,12 +24,15 @@ mod pool;
 mod queue;
 mod ready;
 mod rests;
+mod room;
 mod slot;
 mod sys;
 mod time;
 mod worker;
 
-pub use capacity::{Capacity, DESCRIPTORS_PER_ISOLATE, MAPPINGS_PER_ISOLATE, THREADS_PER_ISOLATE};
+pub use capacity::{
+    Capacity, DESCRIPTORS_PER_ISOLATE, MAPPINGS_PER_BUSY_ISOLATE, MAPPINGS_PER_ISOLATE, THREADS_PER_ISOLATE,
+};
 pub use delay::{DELAY_INTERVAL, DELAY_TARGET};
 pub use keep::{FREQUENCY_HALF_LIFE, ISOLATE_BYTES_ASSUMED};
 pub use memory::{
@@ -42,6 +45,7 @@ pub use options::{
 };
 pub use pool::Pool;
 pub use ready::{DEMAND_WINDOW, HELD_BACK, READY_MAX};
+pub use room::{COUNT_EVERY, Mappings, ProcessMappings};
 pub use slot::{Answer, Refusal};
 pub use sys::{DEMOTION_NICE, NicePriority, Priority, ThreadId, wake_without_preempting};
 pub use time::{Monotonic, SystemTime};

@@ -2,6 +2,7 @@
 
 use crate::capacity::Capacity;
 use crate::memory::Memory;
+use crate::room::{Mappings, ProcessMappings};
 use crate::sys::{NicePriority, Priority};
 use crate::time::{Monotonic, SystemTime};
 use atoll_model::{AccountLimits, WorkerVersion};
@@ -63,6 +64,8 @@ pub struct PoolOptions {
     /// Isolates that may live at once; a worker that needs one more is answered [`atoll_worker::FaultKind::Overloaded`].
     /// See [`crate::Capacity`].
     pub isolates_max: usize,
+    /// How many memory mappings the process may have, and has; without, nobody counts them.
+    pub mappings: Option<Arc<dyn Mappings>>,
     /// Isolates that one worker may have, while its queue stands ([`crate::DELAY_TARGET`]). More than [`Self::permits`] help
     /// nothing.
     pub isolates_per_worker: usize,
@@ -111,6 +114,7 @@ impl PoolOptions {
         }
         Self {
             isolates_max,
+            mappings: ProcessMappings::of_this_process().map(|mappings| Arc::new(mappings) as _),
             ..Self::default()
         }
     }
@@ -124,6 +128,7 @@ impl Default for PoolOptions {
             turn_max: TURN_MAX_DEFAULT,
             priority: Arc::new(NicePriority::new()),
             isolates_max: usize::MAX,
+            mappings: None,
             isolates_per_worker: 1,
             ready_max: 0,
             memory: None,

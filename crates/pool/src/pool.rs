@@ -10,6 +10,7 @@ use crate::permits::{Permits, Verdict};
 use crate::queue::Why;
 use crate::ready::{self, Ready};
 use crate::rests::Rests;
+use crate::room::Room;
 use crate::slot::Slot;
 use crate::time::Monotonic;
 use crate::worker::WorkerSlot;
@@ -72,6 +73,7 @@ pub(crate) struct Shared {
     on_abandon: Option<AbandonHook>,
     /// Isolates that the process has room for.
     isolates_max: usize,
+    room: Room,
     tenants: Mutex<HashMap<TenantId, Weak<TenantLoad>>>,
     tenant_in_flight_max: u32,
     pub(crate) isolates_per_worker: usize,
@@ -113,7 +115,8 @@ impl Shared {
 
     /// Whether there is room for one more isolate.
     pub(crate) fn has_room(&self) -> bool {
-        self.permits.counts().members < self.isolates_max
+        let members = self.permits.counts().members;
+        members < self.isolates_max && self.room.admits(members, self.now())
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -156,6 +159,15 @@ impl Shared {
         self.rests.find(&slots);
         // However busy it is: one now and then.
         self.rests.next(self.now());
+        let excess = self.room.excess(self.permits.counts().members, self.now());
+        if excess > 0 {
+            let (count, _) = self.evict(&slots, |count, _| count >= excess);
+            tracing::warn!(
+                count,
+                "the process has nearly as many memory mappings as vm.max_map_count allows: idle isolates were ended; \
+                 sysctl -w vm.max_map_count=1048576 gives them room"
+            );
+        }
         if let Some(memory) = &self.memory {
             let held = slots.iter().map(|slot| slot.held_bytes()).sum();
             let excess = memory.read(held).map_or(0, |reading| reading.excess());
@@ -373,6 +385,7 @@ impl Pool {
             counters: Counters::default(),
             on_abandon: options.on_abandon,
             isolates_max: options.isolates_max,
+            room: Room::new(options.mappings),
             tenants: Mutex::default(),
             tenant_in_flight_max: options.tenant_in_flight_max,
             isolates_per_worker: options.isolates_per_worker.max(1),

@@ -225,7 +225,8 @@ impl Slot {
         self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
         let max = self.shared.isolates_max();
         self.hit(Limit::Isolates, max as u64);
-        let text = format!("this process holds {max} isolates, all that it has room for");
+        let held = self.shared.permits.counts().members;
+        let text = format!("this process holds {held} isolates, all that it has room for");
         Fault::limit(FaultKind::Overloaded, Limit::Isolates, max as u64, &text)
     }
 

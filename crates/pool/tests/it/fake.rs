@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
-use atoll_pool::{Memory, MemoryReading, Monotonic, QUANTUM};
+use atoll_pool::{Mappings, Memory, MemoryReading, Monotonic, QUANTUM};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
     BindingError, CpuGauge, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState,
@@ -475,5 +475,21 @@ impl Memory for FakeMemory {
             bound: 100 << 20,
             pressure: 0.0,
         })
+    }
+}
+
+/// Memory mappings as a test says.
+#[derive(Debug, Default)]
+pub struct FakeMappings {
+    pub taken: AtomicU64,
+}
+
+impl Mappings for FakeMappings {
+    fn max(&self) -> u64 {
+        300
+    }
+
+    fn taken(&self) -> Option<u64> {
+        Some(self.taken.load(Ordering::SeqCst))
     }
 }

@@ -1,10 +1,10 @@
 //! Isolates that come and go: for a queue that stands, for others' room and memory, ahead of events.
 
-use crate::fake::{FakeMemory, ManualTime, context, environment, event, until, version};
+use crate::fake::{FakeMappings, FakeMemory, ManualTime, context, environment, event, until, version};
 use crate::{World, check, echo, kind, limits, options, run};
 use atoll_pool::{
-    DELAY_INTERVAL, DELAY_TARGET, DEMAND_WINDOW, EXTRA_KEPT, HELD_BACK, ISOLATE_BYTES_ASSUMED, PoolOptions, REST_AFTER,
-    WorkerSlot,
+    COUNT_EVERY, DELAY_INTERVAL, DELAY_TARGET, DEMAND_WINDOW, EXTRA_KEPT, HELD_BACK, ISOLATE_BYTES_ASSUMED,
+    PoolOptions, REST_AFTER, WorkerSlot,
 };
 use atoll_worker::{FaultKind, StartKind};
 use std::sync::Arc;
@@ -62,16 +62,14 @@ fn a_queue_that_stands_gets_another_isolate_which_is_given_back() {
         for _ in 0..10 {
             echo(&slot).await;
         }
+        // Time stands still: a thread that comes to rest after it has passed was never idle for long.
+        until(|| slot.is_idle()).await;
         time.pass(EXTRA_KEPT - MS);
         world.pool.keep_house();
         assert_eq!(slot.stats().isolates, 2);
         time.pass(MS);
-        // Its thread may not have come to rest yet after the last answer: the house is kept again and again.
-        until(|| {
-            world.pool.keep_house();
-            slot.stats().isolates == 1
-        })
-        .await;
+        world.pool.keep_house();
+        until(|| slot.stats().isolates == 1).await;
         time.pass(100 * EXTRA_KEPT);
         world.pool.keep_house();
         echo(&slot).await;
@@ -224,6 +222,40 @@ fn when_memory_is_short_the_least_dear_idle_ones_end() {
             echo(slot).await;
         }
         assert_eq!(there(), [1; 6]);
+    });
+}
+
+#[test]
+fn when_mappings_are_short_the_least_dear_idle_ones_end_and_none_is_added() {
+    let mappings = Arc::<FakeMappings>::default();
+    let (time, options) = timed(2, 1);
+    let options = PoolOptions {
+        mappings: Some(mappings.clone()),
+        ..options
+    };
+    check(options, |world| async move {
+        let mut slots = Vec::new();
+        for events in 0..6 {
+            let slot = world.ready("a", limits()).await;
+            for _ in 0..=events {
+                echo(&slot).await;
+            }
+            slots.push(slot);
+        }
+        world.pool.keep_house();
+        assert_eq!(world.pool.stats().evicted, 0);
+        until_idle(&slots).await;
+        // Of 300 mappings 30 are kept back, and half of these are used: two idle isolates have as many.
+        mappings.taken.store(300, Ordering::SeqCst);
+        time.pass(COUNT_EVERY);
+        world.pool.keep_house();
+        let there = || slots.iter().map(|slot| slot.stats().isolates).collect::<Vec<_>>();
+        until(|| there() == [0, 0, 1, 1, 1, 1]).await;
+        assert_eq!(world.pool.stats().evicted, 2);
+        // Whoever needs one now gets another's place.
+        mappings.taken.store(270, Ordering::SeqCst);
+        echo(&slots[0]).await;
+        assert_eq!(there(), [1, 0, 0, 1, 1, 1]);
     });
 }
 
