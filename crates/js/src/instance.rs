@@ -9,6 +9,7 @@
 //!   the terminator gave; the instance is broken, because V8 promises nothing about half-done JavaScript;
 //! - nothing is left that could ever run and a job has no answer: [`FaultKind::NeverSettles`].
 
+use crate::cage::Seat;
 use crate::code::Code;
 use crate::exception::from_core_error;
 use crate::inspect::Debugger;
@@ -94,6 +95,8 @@ pub(crate) struct JsInstance {
     _texts: Arc<Texts>,
     /// After the runtime, which looks into it.
     _watched: Box<memory::Watched>,
+    /// After the runtime, which is in it.
+    _seat: Seat,
 }
 
 pub(crate) fn internal(what: &str) -> Fault {
@@ -115,6 +118,7 @@ impl JsInstance {
             native,
             loader,
             mut runtime,
+            seat,
         } = prepared;
         let payer = native.clone();
         let _pay = payer.pay();
@@ -176,6 +180,7 @@ impl JsInstance {
             runtime,
             _texts: texts,
             _watched: watched,
+            _seat: seat,
         })
     }
 

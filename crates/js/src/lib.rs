@@ -14,6 +14,7 @@
 //! - every delivered job is answered exactly once, also when the isolate breaks;
 //! - JavaScript exception classes are chosen here and nowhere else.
 
+mod cage;
 mod code;
 mod engine;
 mod exception;

@@ -4,6 +4,7 @@
 //! Nothing of a worker is in it, and it ran nothing but the engine's own scripts; its seeds are its own. What V8 fixes when
 //! it makes an isolate is the largest heap: a worker with another limit gets an isolate of its own.
 
+use crate::cage::{CODE_RANGE, HEAP_BYTES_MAX, Seat};
 use crate::engine::JsEngine;
 use crate::exception::from_js_error;
 use crate::extension::{extensions, extensions_of_snapshot};
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 /// What V8 may use beyond its limit while a full heap is unwound, bytes. It must have room for the single allocation that
 /// was under way, or V8 ends the process; the longest array's elements are 1 GiB. Only what is touched becomes memory.
-const HEAP_HEADROOM_BYTES: usize = (1 << 30) + (64 << 20);
+pub(crate) const HEAP_HEADROOM_BYTES: usize = (1 << 30) + (64 << 20);
 
 /// The bridge's functions.
 pub(crate) struct Bridge {
@@ -49,17 +50,20 @@ pub(crate) struct JsPrepared {
     pub native: Rc<Native>,
     pub loader: Rc<Loader>,
     pub runtime: JsRuntime,
+    /// After the runtime, which is in it.
+    pub seat: Seat,
 }
 
 impl JsPrepared {
     pub fn new(engine: &JsEngine, heap_bytes: u64) -> Result<Self, Fault> {
         let options = engine.options();
-        let heap_max = usize::try_from(heap_bytes).unwrap_or(usize::MAX);
+        let heap_max = usize::try_from(heap_bytes.min(HEAP_BYTES_MAX)).unwrap_or(usize::MAX);
+        let seat = Seat::take(heap_max as u64);
         let (allocator, buffers) = memory::allocator();
         let native = Rc::new(Native::new());
         let _pay = native.pay();
         let loader = Rc::new(Loader::new(options.conformance));
-        let mut runtime = JsRuntime::try_new(RuntimeOptions {
+        let of_runtime = RuntimeOptions {
             module_loader: Some(loader.clone()),
             extensions: match options.startup_snapshot {
                 Some(_) => extensions_of_snapshot(),
@@ -73,11 +77,14 @@ impl JsPrepared {
             create_params: Some(
                 v8::CreateParams::default()
                     .heap_limits(0, heap_max)
+                    .set_code_range_size_in_bytes(CODE_RANGE)
                     .array_buffer_allocator(allocator),
             ),
             ..Default::default()
-        })
-        .map_err(|error| internal(&error.to_string()))?;
+        };
+        let mut runtime = seat
+            .within(|| JsRuntime::try_new(of_runtime))
+            .map_err(|error| internal(&error.to_string()))?;
         // A thread that waits uses no CPU, so no CPU limit would ever end it.
         runtime.v8_isolate().set_allow_atomics_wait(false);
         if !options.conformance {
@@ -88,11 +95,12 @@ impl JsPrepared {
         let context = runtime.main_context();
         runtime.v8_isolate().set_slot(MainContext(context));
         let interrupt = JsInterrupt::new(runtime.v8_isolate().thread_safe_handle());
-        let (on_full, passes) = (interrupt.clone(), buffers.clone());
+        let (on_full, passes, headroom) = (interrupt.clone(), buffers.clone(), seat.headroom());
         runtime.add_near_heap_limit_callback(move |current, _initial| {
             if passes.passes() {
                 return current + memory::PASS_BYTES;
             }
+            headroom.take();
             on_full.terminate_blindly(memory::heap_fault(heap_max as u64));
             // V8 ends the process unless it is given room in which to unwind.
             current + HEAP_HEADROOM_BYTES
@@ -110,6 +118,7 @@ impl JsPrepared {
             native: native.clone(),
             loader,
             runtime,
+            seat,
         })
     }
 

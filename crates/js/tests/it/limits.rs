@@ -330,6 +330,23 @@ fn memory_bombs_end_the_isolate_and_say_so() {
     }
 }
 
+/// They are in one cage, which has no room for what both take beyond their limits.
+#[test]
+fn full_heaps_of_one_cage_end_one_after_the_other() {
+    // Calls that need two strings of the greatest length, 1 GB each, before V8 can end them.
+    let body = "for (;;) { const s = '\\u1234'.repeat(536870000); kept.push(s, s.replaceAll('\\u1235', 'x'), s.toUpperCase()); }";
+    // Before the threads.
+    atoll_js::init();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let fault = fails(&mut handler(small(), body));
+                assert_eq!(fault.kind, FaultKind::ExceededMemory, "{fault}");
+            });
+        }
+    });
+}
+
 #[test]
 fn buffers_are_refused_at_the_limit() {
     let body = "const size = 1 << 20; let error; try { for (;;) kept.push(new Uint8Array(size)); } catch (e) { error = e; } \
