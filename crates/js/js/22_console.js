@@ -15,26 +15,40 @@ const ERROR = 4;
 const QUOTES = ["'", '"', "`"];
 // The longest line that is told, characters.
 const LINE_MAX = 128 * 1024;
+// Groups within each other that are shown.
+const DEPTH_MAX = 50;
 
 const counts = new Map();
 const timers = new Map();
-let indent = "";
+let depth = 0;
 
 function print(level, args, options = undefined) {
   const account = currentAccount();
   // What nobody will see need not be formatted.
   if (account.mute) return;
-  // A long text is cut before anything is done with it: each thing done takes as much memory again.
+  // A long text is cut before anything is done with it: each thing done takes as much memory again. Not where the first says how the
+  // others are shown.
   let left = 0;
-  const shown = args.map((value) => {
-    if (typeof value !== "string" || value.length <= LINE_MAX) return value;
-    left += value.length - LINE_MAX;
-    return value.slice(0, LINE_MAX);
-  });
-  let text = ownFiles(inspectArgs(shown, { colors: false, quotes: QUOTES, ...options }));
+  let values = args;
+  if (args.length === 1 || typeof args[0] !== "string" || !args[0].includes("%")) {
+    let room = LINE_MAX;
+    values = args.map((value) => {
+      if (typeof value !== "string") return value;
+      const shown = value.length <= room ? value : value.slice(0, room);
+      left += value.length - shown.length;
+      room -= shown.length;
+      return shown;
+    });
+  }
+  let text = ownFiles(inspectArgs(values, { colors: false, quotes: QUOTES, ...options }));
   left += Math.max(0, text.length - LINE_MAX);
-  if (left > 0) text = `${text.slice(0, LINE_MAX)}... ${left} more characters`;
-  if (indent !== "") text = indent + text.replaceAll("\n", `\n${indent}`);
+  const more = left > 0 ? `... ${left} more characters` : "";
+  if (more !== "") text = text.slice(0, LINE_MAX);
+  if (depth > 0) {
+    const indent = "  ".repeat(Math.min(depth, DEPTH_MAX));
+    text = (indent + text.replaceAll("\n", `\n${indent}`)).slice(0, LINE_MAX);
+  }
+  text += more;
   if (!op_log(level, text, account.id)) account.mute = true;
   printHook?.(level, args, text);
 }
@@ -126,11 +140,11 @@ const console = {
   },
   group: (...args) => {
     if (args.length !== 0) print(LOG, args);
-    indent += "  ";
+    depth++;
   },
   groupCollapsed: (...args) => console.group(...args),
   groupEnd: () => {
-    indent = indent.slice(2);
+    depth = Math.max(0, depth - 1);
   },
   table: (data = undefined, columns = undefined) => {
     if (data === null || typeof data !== "object") print(LOG, [data]);
