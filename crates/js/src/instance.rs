@@ -592,6 +592,7 @@ impl Instance for JsInstance {
     fn poll(&mut self, cx: &mut Context<'_>) -> InstanceState {
         let native = self.native.clone();
         let _pay = native.pay();
+        self.buffers.begin_turn();
         let Some(debugger) = self.debugger.clone() else {
             return self.turn(cx);
         };

@@ -76,6 +76,13 @@ impl Buffers {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// A turn begins: whoever finds the heap full in it does so for what it does itself.
+    pub(crate) fn begin_turn(&self) {
+        if self.refused.load(Ordering::Relaxed) {
+            self.refused.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// Whether a buffer was refused for good since the last call.
     pub(crate) fn take_hit(&self) -> bool {
         // The common case costs a load.

@@ -330,6 +330,18 @@ fn memory_bombs_end_the_isolate_and_say_so() {
     }
 }
 
+/// V8 takes its heap for full when a buffer is refused, and then gets a little more room; not for what comes later.
+#[test]
+fn a_full_heap_after_a_refused_buffer_is_unwound() {
+    let body = "if (request.url.endsWith('/text')) return new Response(`${'a'.repeat(130e6).match(/a/g).length}`); \
+        kept.push(new Set(new Uint32Array(30e6).map((_, i) => i).values())); return new Response('made');";
+    let mut driver = handler(Limits::default(), body);
+    let fault = fails(&mut driver);
+    assert_eq!(fault.kind, FaultKind::Exception, "{fault}");
+    let fault = driver.request("GET", "/text", &[], Body::Empty).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::ExceededMemory, "{fault}");
+}
+
 /// They are in one cage, which has no room for what both take beyond their limits.
 #[test]
 fn full_heaps_of_one_cage_end_one_after_the_other() {
