@@ -32,8 +32,8 @@ const CAGE_BYTES: u64 = 4 << 30;
 /// Of a cage, what is not for heaps, bytes: V8's read-only heap (16 MiB), and what is lost between pages and while they are compacted.
 const RESERVED_BYTES: u64 = 128 << 20;
 
-/// The largest limit of a heap, bytes: with its headroom it fills a cage.
-pub(crate) const HEAP_BYTES_MAX: u64 = CAGE_BYTES - RESERVED_BYTES - HEAP_HEADROOM_BYTES as u64;
+/// The largest limit of a heap, bytes: with all the headroom that it may take it fills a cage.
+pub(crate) const HEAP_BYTES_MAX: u64 = CAGE_BYTES - RESERVED_BYTES - HEADROOMS_AT_ONCE * HEAP_HEADROOM_BYTES as u64;
 
 /// Headroom that one call of JavaScript may take before V8 can end it, in times of [`HEAP_HEADROOM_BYTES`]: some need two strings of the greatest length.
 const HEADROOMS_AT_ONCE: u64 = 3;
