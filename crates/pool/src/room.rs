@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Mappings are counted this often, at the most, where they may become too many.
-pub const COUNT_EVERY: Duration = Duration::from_secs(5);
+pub const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// Knows how many memory mappings the process has.
 pub trait Mappings: Send + Sync + fmt::Debug + 'static {
@@ -106,12 +106,13 @@ impl Room {
         }
         counted.next = Some(now + COUNT_EVERY);
         let taken = counted.learn(mappings.as_ref(), members);
-        // Half of what is kept back is for what they take until the next count.
-        let full = max - (max - without_reserve(max)) / 2;
-        if taken <= full {
+        // What is kept back is for what they take until the next count. Where they have begun to, as many go as bring half of it back.
+        let kept_back = max - without_reserve(max);
+        if taken <= max - kept_back {
             return 0;
         }
-        let excess = (taken - without_reserve(max)).div_ceil(MAPPINGS_PER_ISOLATE);
+        let each = (taken / members.max(1) as u64).max(MAPPINGS_PER_ISOLATE);
+        let excess = (taken - (max - kept_back) + kept_back / 2).div_ceil(each);
         let excess = usize::try_from(excess).unwrap_or(usize::MAX);
         // None of them may come back before there is room.
         counted.admitted = members.saturating_sub(excess);
@@ -209,14 +210,19 @@ mod tests {
         fake.taken.store(65_000, Ordering::Relaxed);
         assert_eq!(room.excess(1_000, now), 0);
         assert_eq!(fake.counts.load(Ordering::Relaxed), 0);
-        // A tenth, 6,550, is kept back, and half of that is used.
-        for (taken, excess) in [(50_000, 0), (62_255, 0), (62_256, 117), (65_530, 234)] {
+        // A tenth, 6,550, is kept back. As many end as bring the rest under it, and half of it more.
+        for (members, taken, excess) in [
+            (2_000, 50_000, 0),
+            (2_000, 58_980, 0),
+            (2_000, 58_981, 113),
+            (1_300, 65_530, 197),
+        ] {
             fake.taken.store(taken, Ordering::Relaxed);
-            assert_eq!(room.excess(2_000, now), excess, "{taken} taken");
-            assert_eq!(room.excess(2_000, now), 0, "not again at once");
+            assert_eq!(room.excess(members, now), excess, "{taken} taken");
+            assert_eq!(room.excess(members, now), 0, "not again at once");
             now += COUNT_EVERY;
         }
-        assert!(!room.admits(2_000 - 234, now - COUNT_EVERY));
+        assert!(!room.admits(1_300 - 197, now - COUNT_EVERY));
     }
 
     #[test]
