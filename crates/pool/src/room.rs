@@ -6,7 +6,8 @@
 //!
 //! Invariant: an isolate is admitted only if a tenth of all mappings was left when they were last counted, those aside that isolates admitted
 //! since then may take. What older isolates take meanwhile comes from that tenth; they are counted every [`COUNT_EVERY`] where
-//! all of them together could have too many, and idle ones end before it is used up.
+//! all of them together could have too many, and idle ones end once they have begun to use it. So many may turn busy between two counts that
+//! it does not last: then V8 ends the process.
 
 use crate::capacity::{MAPPINGS_PER_BUSY_ISOLATE, MAPPINGS_PER_ISOLATE, without_reserve};
 use std::fmt;
