@@ -1,7 +1,7 @@
 //! Whether the process has memory mappings for one more isolate. Linux.
 //!
 //! An idle isolate has few, one that has worked with much memory several times as many, and where `vm.max_map_count` ends V8's next
-//! allocation ends the process. So they are counted. Counting takes a microsecond for each, so it is done only where there could be too
+//! allocation ends the process. So they are counted. Counting takes 0.4 microseconds for each, so it is done only where there could be too
 //! many: what was counted admits as many isolates as there is room for if each of them works with much memory, and then it is done again.
 //!
 //! Invariant: an isolate is admitted only if a tenth of all mappings was left when they were last counted, those aside that isolates admitted
