@@ -159,15 +159,7 @@ impl Shared {
         self.rests.find(&slots);
         // However busy it is: one now and then.
         self.rests.next(self.now());
-        let excess = self.room.excess(self.permits.counts().members, self.now());
-        if excess > 0 {
-            let (count, _) = self.evict(&slots, |count, _| count >= excess);
-            tracing::warn!(
-                count,
-                "the process has nearly as many memory mappings as vm.max_map_count allows: idle isolates were ended; \
-                 sysctl -w vm.max_map_count=1048576 gives them room"
-            );
-        }
+        self.keep_room();
         if let Some(memory) = &self.memory {
             let held = slots.iter().map(|slot| slot.held_bytes()).sum();
             let excess = memory.read(held).map_or(0, |reading| reading.excess());
@@ -177,6 +169,19 @@ impl Shared {
             }
         }
         later
+    }
+
+    /// Ends idle isolates where the process has come to have nearly as many memory mappings as it may.
+    fn keep_room(&self) {
+        let excess = self.room.excess(self.permits.counts().members, self.now());
+        if excess > 0 {
+            let (count, _) = self.evict(&self.slots(), |count, _| count >= excess);
+            tracing::warn!(
+                count,
+                "the process has nearly as many memory mappings as vm.max_map_count allows: idle isolates were ended; \
+                 sysctl -w vm.max_map_count=1048576 gives them room"
+            );
+        }
     }
 
     /// Ends idle isolates, those of workers that have several first, then the least dear, until `enough` of them and of
@@ -277,6 +282,9 @@ impl Shared {
             let now = Instant::now();
             // What runs leaves something to be looked at afterwards.
             later |= !quiet;
+            if !quiet {
+                self.keep_room();
+            }
             if now >= next_house {
                 later = self.keep_house();
                 next_house = now + HOUSEKEEPING_EVERY;

@@ -5,9 +5,9 @@
 //! many: what was counted admits as many isolates as there is room for if each of them works with much memory, and then it is done again.
 //!
 //! Invariant: an isolate is admitted only if a tenth of all mappings was left when they were last counted, those aside that isolates admitted
-//! since then may take. What older isolates take meanwhile comes from that tenth; they are counted every [`COUNT_EVERY`] where
-//! all of them together could have too many, and idle ones end once they have begun to use it. So many may turn busy between two counts that
-//! it does not last: then V8 ends the process.
+//! since then may take. What older isolates take meanwhile comes from that tenth; they are counted again and again where
+//! all of them together could have too many ([`pause`]), and idle ones end once they have begun to use it. So many may turn busy between two
+//! counts that it does not last: then V8 ends the process.
 
 use crate::capacity::{MAPPINGS_PER_BUSY_ISOLATE, MAPPINGS_PER_ISOLATE, without_reserve};
 use std::fmt;
@@ -15,8 +15,14 @@ use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Mappings are counted this often, at the most, where they may become too many.
+/// Where mappings may become too many, they are counted this often at the least.
 pub const COUNT_EVERY: Duration = Duration::from_secs(2);
+
+/// How long counting waits for each mapping that was counted last: fifty times what counting it took, so that it takes 2 % of a thread.
+const PAUSE_PER_MAPPING: Duration = Duration::from_micros(20);
+
+/// Never counted more often.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 /// Knows how many memory mappings the process has.
 pub trait Mappings: Send + Sync + fmt::Debug + 'static {
@@ -88,9 +94,9 @@ impl Room {
         if counted.next.is_some_and(|next| now < next) {
             return false;
         }
-        counted.learn(mappings.as_ref(), members);
+        let taken = counted.learn(mappings.as_ref(), members);
         let admits = members < counted.admitted;
-        counted.next = (!admits).then_some(now + COUNT_EVERY);
+        counted.next = (!admits).then_some(now + pause(taken));
         admits
     }
 
@@ -105,8 +111,8 @@ impl Room {
         if counted.next.is_some_and(|next| now < next) {
             return 0;
         }
-        counted.next = Some(now + COUNT_EVERY);
         let taken = counted.learn(mappings.as_ref(), members);
+        counted.next = Some(now + pause(taken));
         // What is kept back is for what they take until the next count. Where they have begun to, as many go as bring half of it back.
         let kept_back = max - without_reserve(max);
         if taken <= max - kept_back {
@@ -119,6 +125,12 @@ impl Room {
         counted.admitted = members.saturating_sub(excess);
         excess
     }
+}
+
+/// How long nothing is counted after `taken` mappings were.
+fn pause(taken: u64) -> Duration {
+    let taken = u32::try_from(taken).unwrap_or(u32::MAX);
+    PAUSE_PER_MAPPING.saturating_mul(taken).clamp(PAUSE_MIN, COUNT_EVERY)
 }
 
 impl Counted {
@@ -224,6 +236,13 @@ mod tests {
             now += COUNT_EVERY;
         }
         assert!(!room.admits(1_300 - 197, now - COUNT_EVERY));
+    }
+
+    #[test]
+    fn few_mappings_are_counted_more_often() {
+        for (taken, milliseconds) in [(0, 50), (8_000, 160), (58_000, 1_160), (1_048_576, 2_000), (u64::MAX, 2_000)] {
+            assert_eq!(pause(taken), Duration::from_millis(milliseconds), "{taken}");
+        }
     }
 
     #[test]

@@ -35,7 +35,9 @@ if [ ! -d src ]; then
     registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
     cp -r "$(ls -d "$registry"/*/v8-$version | head -1)" src.new
     cp "$(ls "$registry"/*/deno_core_icudata-$icu/src/icudtl.dat | head -1)" icudtl.dat
-    (cd src.new && python3 "$here/adjust-gn.py" && patch -p1 < "$here/bindings.patch" && patch -p1 < "$here/heap.patch")
+    (cd src.new && python3 "$here/adjust-gn.py" && patch -p1 < "$here/bindings.patch" &&
+        patch -p1 < "$here/heap.patch" && patch -p1 < "$here/stub-cache.patch" &&
+        patch -p1 < "$here/array-length.patch")
     mv src.new src
 fi
 

@@ -342,6 +342,32 @@ fn a_full_heap_after_a_refused_buffer_is_unwound() {
     assert_eq!(fault.kind, FaultKind::ExceededMemory, "{fault}");
 }
 
+/// V8 as it comes ends the process there (third_party/v8/README.md).
+#[test]
+fn an_array_that_gets_too_long_ends_no_process() {
+    let bodies = [
+        "new Array(2e6).fill(new Array(100).fill(1)).flat()",
+        "[...'x'.repeat(140e6)]",
+        "Array.from('x'.repeat(140e6))",
+        "new Array(2e6).fill(new Array(100).fill(1.5)).flat()",
+        "new Array(2e6).fill(0).flatMap((_, i) => i < 1 ? [1.5] : new Array(100).fill(i))",
+    ];
+    for heap_bytes in [Limits::HEAP_BYTES_DEFAULT, 1 << 30] {
+        for body in bodies {
+            let limits = Limits {
+                heap_bytes,
+                ..Limits::default()
+            };
+            let body = format!("try {{ return new Response(String({body}.length)); }} catch (error) {{ return new Response(String(error)); }}");
+            let mut driver = handler(limits, &body);
+            match driver.request("GET", "/", &[], Body::Empty) {
+                Err(fault) => assert_eq!(fault.kind, FaultKind::ExceededMemory, "{heap_bytes} {body}: {fault}"),
+                Ok(response) => assert_eq!(driver.text(response), "RangeError: Invalid array length", "{heap_bytes} {body}"),
+            }
+        }
+    }
+}
+
 /// They are in one cage, which has no room for what both take beyond their limits.
 #[test]
 fn full_heaps_of_one_cage_end_one_after_the_other() {
