@@ -240,7 +240,13 @@ mod tests {
 
     #[test]
     fn few_mappings_are_counted_more_often() {
-        for (taken, milliseconds) in [(0, 50), (8_000, 160), (58_000, 1_160), (1_048_576, 2_000), (u64::MAX, 2_000)] {
+        for (taken, milliseconds) in [
+            (0, 50),
+            (8_000, 160),
+            (58_000, 1_160),
+            (1_048_576, 2_000),
+            (u64::MAX, 2_000),
+        ] {
             assert_eq!(pause(taken), Duration::from_millis(milliseconds), "{taken}");
         }
     }

@@ -358,11 +358,17 @@ fn an_array_that_gets_too_long_ends_no_process() {
                 heap_bytes,
                 ..Limits::default()
             };
-            let body = format!("try {{ return new Response(String({body}.length)); }} catch (error) {{ return new Response(String(error)); }}");
+            let body = format!(
+                "try {{ return new Response(String({body}.length)); }} catch (error) {{ return new Response(String(error)); }}"
+            );
             let mut driver = handler(limits, &body);
             match driver.request("GET", "/", &[], Body::Empty) {
                 Err(fault) => assert_eq!(fault.kind, FaultKind::ExceededMemory, "{heap_bytes} {body}: {fault}"),
-                Ok(response) => assert_eq!(driver.text(response), "RangeError: Invalid array length", "{heap_bytes} {body}"),
+                Ok(response) => assert_eq!(
+                    driver.text(response),
+                    "RangeError: Invalid array length",
+                    "{heap_bytes} {body}"
+                ),
             }
         }
     }
