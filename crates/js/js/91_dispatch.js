@@ -45,7 +45,7 @@ const { lift: liftClock } = core.loadExtScript("ext:atoll_js/19_clock.js");
 const { tailItems, traceEvent, traceException, traceResponse } = core.loadExtScript("ext:atoll_js/34_trace.js");
 const { mirrorConsole } = core.loadExtScript("ext:atoll_js/37_inspect.js");
 const { install, installLater } = core.loadExtScript("ext:atoll_js/90_global.js");
-const { hideInternals, warmUpCrypto } = core.loadExtScript("ext:atoll_js/43_surface.js");
+const { hideBrowsers, hideInternals, warmUpCrypto } = core.loadExtScript("ext:atoll_js/43_surface.js");
 
 // Kinds of failure; src/ops/event.rs has the same numbers.
 const EXCEPTION = 0;
@@ -69,7 +69,7 @@ const entries = new Map();
 const prepare = (function prepare(conformance) {
   if (conformance) liftClock();
   installLater(conformance);
-  hideInternals(conformance);
+  hideBrowsers(conformance);
   // The engine keeps this handler outside of the snapshot.
   core.setHandledPromiseRejectionHandler((promise, reason) => {
     globalThis.dispatchEvent(new PromiseRejectionEvent("rejectionhandled", { promise, reason }));
@@ -469,6 +469,7 @@ function warmUp(first, second) {
   core.setHandledPromiseRejectionHandler(null);
   performance.setTimeOrigin();
   warmUpCrypto();
+  hideInternals();
 }
 
 core.setReportExceptionCallback((error) => {
