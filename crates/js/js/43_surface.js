@@ -72,7 +72,7 @@ function hideFactories() {
   whenUsed("SubtleCrypto", () => (crypto(), SubtleCrypto));
 }
 
-// While the startup snapshot is made: most workers use crypto. The engine's functions that make its objects, which cannot stand in a snapshot, are
+// While the startup snapshot is made: the engine's functions that make the objects behind crypto, which cannot stand in one, are
 // called up to the first object, so that the snapshot has them compiled.
 function warmUpCrypto() {
   const { Crypto, SubtleCrypto } = cryptography;
