@@ -37,7 +37,8 @@ if [ ! -d src ]; then
     cp "$(ls "$registry"/*/deno_core_icudata-$icu/src/icudtl.dat | head -1)" icudtl.dat
     (cd src.new && python3 "$here/adjust-gn.py" && patch -p1 < "$here/bindings.patch" &&
         patch -p1 < "$here/heap.patch" && patch -p1 < "$here/stub-cache.patch" &&
-        patch -p1 < "$here/array-length.patch")
+        patch -p1 < "$here/array-length.patch" && patch -p1 < "$here/deserializer.patch" &&
+        patch -p1 < "$here/strings.patch" && patch -p1 < "$here/start.patch")
     mv src.new src
 fi
 
