@@ -10,7 +10,7 @@ use crate::options::{BATCH_MAX, BLOCKING_THREADS_MAX, TERMINATION_GRACE};
 use crate::permits::{Member, startup_fault};
 use crate::queue::Next;
 use crate::slot::Slot;
-use crate::sys;
+use crate::{sys, trim};
 use atoll_worker::{Fault, FaultKind, Instance, InstanceState, Interrupt, Job, Prepared};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -95,6 +95,9 @@ fn run_in(slot: &Arc<Slot>, id: u64, runtime: Runtime, helpers: Arc<Helpers>, pr
         }
     } else {
         runtime.shutdown_background();
+    }
+    if broken {
+        trim::after_a_broken_isolate();
     }
 }
 

@@ -28,6 +28,7 @@ mod room;
 mod slot;
 mod sys;
 mod time;
+mod trim;
 mod worker;
 
 pub use capacity::{
