@@ -13,9 +13,14 @@ fn main() {
             std::process::exit(1);
         }
     };
-    let path = Path::new(&out).join("startup.snapshot");
-    if let Err(error) = std::fs::write(&path, snapshot) {
-        eprintln!("cannot write {}: {error}", path.display());
-        std::process::exit(1);
+    for (name, bytes) in [
+        ("startup.snapshot", &*snapshot.heap),
+        ("later.scripts", snapshot.later.as_bytes()),
+    ] {
+        let path = Path::new(&out).join(name);
+        if let Err(error) = std::fs::write(&path, bytes) {
+            eprintln!("cannot write {}: {error}", path.display());
+            std::process::exit(1);
+        }
     }
 }

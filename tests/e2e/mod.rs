@@ -11,6 +11,7 @@ mod port;
 mod routes;
 mod serve;
 mod shutdown;
+mod surface;
 mod templates;
 mod traces;
 mod up;
@@ -99,6 +100,11 @@ pub fn tests(npm: bool) -> Vec<Trial> {
         )
         .with_ignored_flag(!locks),
         trial("cordon::dedicated_and_shutdown", cordon::dedicated_and_shutdown).with_ignored_flag(!locks),
+        trial(
+            "surface::a_child_has_what_the_server_has",
+            surface::a_child_has_what_the_server_has,
+        )
+        .with_ignored_flag(!locks),
         trial(
             "inspector::breakpoints_in_typescript",
             inspector::breakpoints_in_typescript,

@@ -23,7 +23,7 @@
 //! Every run has a thread, a tokio and an isolate of its own, which end with it. A run over its limit is terminated, in a
 //! loop of JavaScript too, and says so in its fault.
 
-use atoll_js::{JsEngine, JsEngineOptions};
+use atoll_js::{JsEngine, JsEngineOptions, StartupSnapshot};
 use atoll_model::{CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
@@ -184,7 +184,10 @@ impl Run {
             clock: Arc::new(SystemClock),
         };
         let engine = JsEngine::new(JsEngineOptions {
-            startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+            startup_snapshot: Some(StartupSnapshot {
+                heap: atoll_js_snapshot::STARTUP_SNAPSHOT,
+                later: atoll_js_snapshot::LATER_SCRIPTS,
+            }),
             conformance: true,
         });
         let version = WorkerVersion {

@@ -4,7 +4,7 @@
 //! A call that is sound goes after it. The event must answer that one, or end; whatever it said, the isolate lives and
 //! serves the next event.
 
-use atoll_js::{JsEngine, JsEngineOptions};
+use atoll_js::{JsEngine, JsEngineOptions, StartupSnapshot};
 use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::SystemClock;
 use atoll_stdx::fuzz::{Check, Inputs, Target, Verdict, Wrong};
@@ -121,7 +121,10 @@ fn judge(inputs: &[Vec<u8>]) -> Vec<Result<Verdict, Wrong>> {
         clock: Arc::new(SystemClock),
     };
     let engine = JsEngine::new(JsEngineOptions {
-        startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+        startup_snapshot: Some(StartupSnapshot {
+            heap: atoll_js_snapshot::STARTUP_SNAPSHOT,
+            later: atoll_js_snapshot::LATER_SCRIPTS,
+        }),
         conformance: false,
     });
     let inside = runtime.enter();

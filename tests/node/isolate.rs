@@ -1,7 +1,7 @@
 //! An isolate on the calling thread, with a deadline.
 
 use async_trait::async_trait;
-use atoll_js::{JsEngine, JsEngineOptions};
+use atoll_js::{JsEngine, JsEngineOptions, StartupSnapshot};
 use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
@@ -83,7 +83,10 @@ impl Isolate {
             clock: Arc::new(SystemClock),
         };
         let engine = JsEngine::new(JsEngineOptions {
-            startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+            startup_snapshot: Some(StartupSnapshot {
+                heap: atoll_js_snapshot::STARTUP_SNAPSHOT,
+                later: atoll_js_snapshot::LATER_SCRIPTS,
+            }),
             // Tests make functions from text, to have functions without a name and the like.
             conformance: true,
         });

@@ -27,7 +27,7 @@ use atoll_cli::target::{DevTarget, TestTarget};
 use atoll_cli::{Cli, Command, DevArgs, RoleRun, ServeArgs, Serving, Targets, TestArgs};
 use atoll_egress::{AddressPolicy, TlsRoots};
 use atoll_host::{CODE_MEMORY_MAX, CodeStore, Cordon, Debuggers};
-use atoll_js::{JsEngine, JsEngineOptions};
+use atoll_js::{JsEngine, JsEngineOptions, StartupSnapshot};
 use atoll_pool::{Capacity, Pool, PoolOptions, ProcessMemory, READY_MAX};
 use atoll_stdx::SystemClock;
 use std::io::{self, IsTerminal as _};
@@ -179,7 +179,10 @@ fn bench_start(words: &[String]) -> ExitCode {
 
 fn engine() -> JsEngine {
     JsEngine::new(JsEngineOptions {
-        startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+        startup_snapshot: Some(StartupSnapshot {
+            heap: atoll_js_snapshot::STARTUP_SNAPSHOT,
+            later: atoll_js_snapshot::LATER_SCRIPTS,
+        }),
         conformance: false,
     })
 }

@@ -3,3 +3,6 @@
 
 /// The snapshot's bytes.
 pub static STARTUP_SNAPSHOT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/startup.snapshot"));
+
+/// Scripts that are not in it: an isolate loads one when its worker first uses what the script holds.
+pub static LATER_SCRIPTS: &str = include_str!(concat!(env!("OUT_DIR"), "/later.scripts"));

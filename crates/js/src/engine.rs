@@ -1,6 +1,7 @@
 //! The engine: what makes isolates.
 
 use crate::instance::JsInstance;
+use crate::ops::later;
 use crate::prepare::JsPrepared;
 use crate::text::SharedTexts;
 use atoll_model::WorkerVersion;
@@ -8,11 +9,20 @@ use atoll_worker::{CodeCache, Engine, Environment, Fault, Inspections, Instance,
 use std::fmt;
 use std::sync::Arc;
 
+/// What a build made ahead of time ([`crate::create_startup_snapshot`]), as part of the program.
+#[derive(Debug, Clone, Copy)]
+pub struct StartupSnapshot {
+    /// V8's heap after the extensions' scripts ran.
+    pub heap: &'static [u8],
+    /// The scripts that are not in it, for isolates whose workers use what they hold.
+    pub later: &'static str,
+}
+
 /// How isolates are made.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct JsEngineOptions {
-    /// V8's heap after the extensions' scripts ran, of exactly this build. Without it each isolate runs them itself at its start.
-    pub startup_snapshot: Option<&'static [u8]>,
+    /// Of exactly this build. Without it each isolate runs the extensions' scripts itself at its start, from their files.
+    pub startup_snapshot: Option<StartupSnapshot>,
     /// For suites by others, never for tenants: workers may import `atoll:script`, which evaluates classic scripts in the
     /// global scope, make code from strings and WebAssembly from bytes, and their clocks run while they compute.
     pub conformance: bool,
@@ -38,6 +48,9 @@ impl fmt::Debug for JsEngine {
 impl JsEngine {
     /// An engine. [`crate::init`] must have run.
     pub fn new(options: JsEngineOptions) -> Self {
+        if let Some(snapshot) = &options.startup_snapshot {
+            later::take_from(snapshot.later);
+        }
         Self {
             options,
             inspections: None,

@@ -35,10 +35,10 @@ mod text;
 mod unused;
 mod wasm;
 
-pub use engine::{JsEngine, JsEngineOptions};
+pub use engine::{JsEngine, JsEngineOptions, StartupSnapshot};
 pub use native::CountingAllocator;
 use rand::RngCore as _;
-pub use snapshot::create_startup_snapshot;
+pub use snapshot::{CreatedSnapshot, create_startup_snapshot};
 
 /// V8's flags for a process that ends turns from outside.
 ///

@@ -69,7 +69,7 @@ impl JsPrepared {
                 Some(_) => extensions_of_snapshot(),
                 None => extensions(),
             },
-            startup_snapshot: options.startup_snapshot,
+            startup_snapshot: options.startup_snapshot.map(|snapshot| snapshot.heap),
             // The snapshot has them. Binding a thousand functions anew takes half a millisecond.
             skip_op_registration: options.startup_snapshot.is_some(),
             // Without a store, structuredClone would not detach what it transfers.

@@ -24,11 +24,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+/// A [`crate::StartupSnapshot`] that was just made.
+#[derive(Debug)]
+pub struct CreatedSnapshot {
+    /// Its heap.
+    pub heap: Box<[u8]>,
+    /// Its scripts.
+    pub later: String,
+}
+
 /// Makes the startup snapshot. A process that made one cannot run workers: call it from a build script.
 ///
 /// # Errors
 /// The message of the script that failed; that is a defect of this crate.
-pub fn create_startup_snapshot(cargo_manifest_dir: &'static str) -> Result<Box<[u8]>, String> {
+pub fn create_startup_snapshot(cargo_manifest_dir: &'static str) -> Result<CreatedSnapshot, String> {
     let warmed = Rc::new(RefCell::new(Err("the scripts were not warmed up".to_owned())));
     let result = warmed.clone();
     let mut extensions = extensions();
@@ -83,7 +92,10 @@ pub fn create_startup_snapshot(cargo_manifest_dir: &'static str) -> Result<Box<[
     for (name, text) in atoll_node::texts().chain(later::texts()) {
         unused::check(name, text)?;
     }
-    Ok(snapshot.output)
+    Ok(CreatedSnapshot {
+        heap: snapshot.output,
+        later: later::pack()?,
+    })
 }
 
 /// Has the scripts handle two requests, as a worker's isolate would.

@@ -1,6 +1,9 @@
 //! Scripts that are not in the startup snapshot: an isolate loads one when its worker first uses what the script holds
 //! (`js/02_later.js`). An isolate is smaller and starts sooner by all that its worker never asks for.
 //!
+//! Their texts are part of the program, beside the snapshot ([`pack`]): an extension names its files by where they were when it was
+//! built, and a child process, or another machine, has no such files.
+//!
 //! A script is compiled once for all isolates of the process: V8's code cache of it is made after its first evaluation, so that
 //! it holds what evaluation compiled.
 
@@ -33,22 +36,68 @@ struct Script {
     code: Mutex<Option<Arc<[u8]>>>,
 }
 
+/// What [`pack`] made, where engines run on a snapshot.
+static PACKED: OnceLock<&'static str> = OnceLock::new();
+
+/// Has the scripts taken from `packed`, which [`pack`] made, from now on.
+pub(crate) fn take_from(packed: &'static str) {
+    PACKED.get_or_init(|| packed);
+}
+
 /// By name.
 fn scripts() -> &'static HashMap<&'static str, Script> {
     static SCRIPTS: OnceLock<HashMap<&'static str, Script>> = OnceLock::new();
     SCRIPTS.get_or_init(|| {
-        let extensions = extensions();
-        let files = extensions
-            .iter()
-            .flat_map(|extension| extension.lazy_loaded_js_files.iter());
-        let later = files.filter(|file| LATER.contains(&file.specifier));
-        // Scripts that cannot be read are those of a build on another machine: none of these is.
-        let texts = later.filter_map(|file| Some((file.specifier, file.load().ok()?)));
-        let script = |text: &str| Script {
-            text: body(text).leak(),
+        let texts = match PACKED.get() {
+            Some(packed) => unpack(packed).collect(),
+            None => of_files(),
+        };
+        let script = |text| Script {
+            text,
             code: Mutex::default(),
         };
-        texts.map(|(name, text)| (name, script(text.as_str()))).collect()
+        texts.into_iter().map(|(name, text)| (name, script(text))).collect()
+    })
+}
+
+/// The scripts as the extensions name their files, which are where this was built. One that cannot be read is missing.
+fn of_files() -> Vec<(&'static str, &'static str)> {
+    let extensions = extensions();
+    let files = extensions
+        .iter()
+        .flat_map(|extension| extension.lazy_loaded_js_files.iter());
+    let later = files.filter(|file| LATER.contains(&file.specifier));
+    let texts = later.filter_map(|file| Some((file.specifier, file.load().ok()?)));
+    texts.map(|(name, text)| (name, &*body(text.as_str()).leak())).collect()
+}
+
+/// Every script in one text: a line with its name and its length in bytes, then the script.
+///
+/// # Errors
+/// Names a script that cannot be read.
+pub(crate) fn pack() -> Result<String, String> {
+    let texts = of_files();
+    let mut packed = String::new();
+    for name in LATER {
+        let text = texts.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        let text = text.ok_or_else(|| format!("{name} cannot be read"))?;
+        // V8 is given them as they lie in memory, a byte a character.
+        if !text.is_ascii() {
+            return Err(format!("{name} is not ASCII"));
+        }
+        packed.push_str(&format!("{name} {}\n{text}", text.len()));
+    }
+    Ok(packed)
+}
+
+/// What [`pack`] made, piece by piece. Ends where it is not that.
+fn unpack(mut packed: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    std::iter::from_fn(move || {
+        let (line, rest) = packed.split_once('\n')?;
+        let (name, length) = line.split_once(' ')?;
+        let (text, rest) = rest.split_at_checked(length.parse().ok()?)?;
+        packed = rest;
+        Some((name, text))
     })
 }
 
@@ -170,4 +219,19 @@ fn first_look<'s>(
 /// Name and text of each script, as they are written.
 pub(crate) fn texts() -> impl Iterator<Item = (&'static str, &'static str)> {
     scripts().iter().map(|(name, script)| (*name, script.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_is_packed_and_found_again() {
+        let packed: &'static str = pack().unwrap().leak();
+        let found: Vec<_> = unpack(packed).collect();
+        assert_eq!(found.len(), LATER.len());
+        for (name, text) in of_files() {
+            assert!(found.contains(&(name, text)), "{name}");
+        }
+    }
 }

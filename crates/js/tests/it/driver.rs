@@ -1,7 +1,7 @@
 //! Runs one worker on the calling thread, as the pool's isolate threads do.
 
 use async_trait::async_trait;
-use atoll_js::{JsEngine, JsEngineOptions};
+use atoll_js::{JsEngine, JsEngineOptions, StartupSnapshot};
 use atoll_model::{
     CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, UnbuiltBinding, WorkerName, WorkerVersion,
 };
@@ -151,7 +151,10 @@ fn runtime() -> tokio::runtime::Runtime {
 /// An engine with this build's startup snapshot.
 pub fn engine(options: JsEngineOptions) -> JsEngine {
     JsEngine::new(JsEngineOptions {
-        startup_snapshot: Some(atoll_js_snapshot::STARTUP_SNAPSHOT),
+        startup_snapshot: Some(StartupSnapshot {
+            heap: atoll_js_snapshot::STARTUP_SNAPSHOT,
+            later: atoll_js_snapshot::LATER_SCRIPTS,
+        }),
         ..options
     })
 }
