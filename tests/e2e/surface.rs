@@ -1,5 +1,5 @@
 //! What a worker finds in a child process is what it finds in the server's own: a child has no files, so whatever the engine loads
-//! when it is first asked for must be part of the program.
+//! when it is first asked for must be part of the program. Nor does either show where the server is.
 
 use super::{get_text, start, write_project};
 use crate::runner::server::{Command, Server};
@@ -30,6 +30,9 @@ const uses = {
   },
   pattern: () => new URLPattern({ pathname: "/:name" }).exec("http://a/b").pathname.groups.name,
   connect: () => typeof connect({ hostname: "127.0.0.1", port: 1 }).opened.catch(() => {}).then,
+  time: () => new Date(0).toString(),
+  zone: () => Intl.DateTimeFormat().resolvedOptions().timeZone,
+  number: () => (1234.5).toLocaleString(),
   digest: async () => (await crypto.subtle.digest("SHA-256", new Uint8Array(1))).byteLength,
 };
 
@@ -69,6 +72,14 @@ async fn found(isolation: &str) -> Result<BTreeMap<String, String>> {
     let mut start = start(&project, &folder.path().join("state"))?;
     start.args = vec!["--isolation".to_owned(), isolation.to_owned()];
     start.command = Command::Serve;
+    // A worker is in no place.
+    for (name, value) in [
+        ("TZ", "America/New_York"),
+        ("LANG", "de_DE.UTF-8"),
+        ("LC_ALL", "de_DE.UTF-8"),
+    ] {
+        start.env.insert(name.to_owned(), value.to_owned());
+    }
     let mut server = Server::start(&start).await?;
     let (status, text) = get_text(&server, "/").await?;
     server.stop().await?;
@@ -90,6 +101,9 @@ pub async fn a_child_has_what_the_server_has() -> Result<()> {
         ("events", "1"),
         ("pattern", "b"),
         ("connect", "function"),
+        ("time", "Thu Jan 01 1970 00:00:00 GMT+0000 (Coordinated Universal Time)"),
+        ("zone", "UTC"),
+        ("number", "1,234.5"),
         ("digest", "32"),
     ];
     for (name, expected) in expected {

@@ -23,6 +23,7 @@ mod html;
 mod inspect;
 mod instance;
 mod interrupt;
+mod locality;
 mod memory;
 mod meter;
 mod modules;
@@ -54,8 +55,9 @@ pub fn init() {
     ONCE.call_once(|| {
         deno_core::v8::V8::set_flags_from_string(V8_FLAGS);
         deno_core::v8::V8::set_entropy_source(entropy);
+        deno_core::JsRuntime::init_platform(None);
+        locality::set();
     });
-    deno_core::JsRuntime::init_platform(None);
 }
 
 /// Where V8's seeds come from (`Math.random`, hashes, addresses). By itself it reads `/dev/urandom` three times for each isolate, and
