@@ -7,7 +7,7 @@ use atoll_model::RequestId;
 use atoll_stdx::TaskGroup;
 use atoll_worker::Dispatch;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,10 @@ pub(crate) struct Front {
     pub(crate) connections: TaskGroup,
     /// What works for a connection and ends with it: request bodies, HTTP/2 streams.
     pub(crate) helpers: TaskGroup,
-    /// Finish what is in flight.
+    /// Finish what is in flight. Set by [`Front::finish`].
     pub(crate) stop: CancellationToken,
+    /// The same for those who ask at every request: the token takes a lock to say it.
+    pub(crate) stopping: AtomicBool,
     /// Let go of everything.
     pub(crate) cut: CancellationToken,
 }
@@ -43,6 +45,17 @@ pub(crate) struct Counters {
 }
 
 impl Front {
+    /// From now on what is in flight is finished and nothing else is begun.
+    pub(crate) fn finish(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop.cancel();
+    }
+
+    /// Whether [`Front::finish`] was called.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
     pub(crate) fn acceptor(&self) -> Option<TlsAcceptor> {
         self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

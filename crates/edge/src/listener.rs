@@ -23,7 +23,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -208,7 +208,7 @@ impl Edge {
         let permits = Arc::new(Semaphore::new(front.options.limits.connections_max.max(1)));
         let _ = stop.run_until_cancelled(accept(&listener, &front, &permits)).await;
         let deadline = tokio::time::Instant::now() + grace.min(FOREVER);
-        front.stop.cancel();
+        front.finish();
         if front.options.reuse_port {
             match handover::steer_to_successor(&listener) {
                 // Handshakes that had begun for this socket complete on it: they are served here.
@@ -256,6 +256,7 @@ fn front(
         connections: TaskGroup::new(),
         helpers: TaskGroup::new(),
         stop: CancellationToken::new(),
+        stopping: AtomicBool::new(false),
         cut: CancellationToken::new(),
     }))
 }

@@ -165,7 +165,7 @@ where
                 return Poll::Ready(Woken::Ended(ended));
             }
             if stopped.is_none() {
-                let over = stop.is_cancelled();
+                let over = connection.front.is_stopping();
                 if beside_stop.poll(stopping.as_mut(), over, cx).is_ready() {
                     return Poll::Ready(Woken::Stopped);
                 }

@@ -97,7 +97,7 @@ pub(crate) async fn handle(
         Begun::Longer(answer) => answer.await,
     };
     // The last one on its connection: the client knows before it could send another (RFC 9112 section 9.6).
-    if http1 && connection.front.stop.is_cancelled() && answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if http1 && connection.front.is_stopping() && answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = HeaderValue::from_static("close");
         answer.response.headers_mut().insert(http::header::CONNECTION, close);
     }

@@ -17,8 +17,8 @@ use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion}
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    Dispatch, Dispatched, Engine, Entry, Environment, Event, EventContext, Export, Fault, FaultKind, Fetcher, Outcome,
-    Response, ServiceStub, SpanPlace, StartKind, TraceContext, VersionChoice,
+    AnswerReceiver, Dispatch, Dispatched, Engine, Entry, Environment, Event, EventContext, Export, Fault, FaultKind,
+    Fetcher, Job, OpenSpan, Outcome, Response, ServiceStub, SpanPlace, StartKind, TraceContext, VersionChoice,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -595,34 +595,41 @@ impl Host {
             id,
         });
         let span = spans::event(self.reach.tracer.as_ref(), worker, &mut ctx, &event);
-        let mut tried = None;
-        let (mut ctx, event) = match self.at_hand(&ctx, worker).filter(|slot| slot.is_here()) {
-            None => (ctx, event),
-            Some(slot) => match self.give(slot, ctx, event) {
-                Given::Taken(answer) if span.is_none() => return Box::pin(answer.come(&self.logs, hearer)),
-                Given::Taken(answer) => {
-                    return Box::pin(async move {
-                        let answer = answer.come(&self.logs, hearer).await;
-                        spans::outcome(span, &answer);
-                        answer
-                    });
-                }
-                Given::Refused(fault) => {
-                    let answer = Err(fault);
-                    Hearer::hears(hearer, &answer);
-                    spans::outcome(span, &answer);
-                    return Box::pin(std::future::ready(answer));
-                }
-                Given::Back(slot, ctx, event) => {
-                    tried = Some(slot);
-                    (ctx, event)
-                }
-            },
+        let Some(slot) = self.at_hand(&ctx, worker).filter(|slot| slot.is_here()) else {
+            return self.dispatch_later(worker, ctx, event, None, (hearer, span));
         };
-        if tried.is_some() {
-            // The version may have lost its share meanwhile.
-            ctx.version.exactly = None;
+        let (job, answer) = Job::new(ctx, event);
+        match self.give(slot, job, answer) {
+            Given::Taken(answer) if span.is_none() => Box::pin(answer.come(&self.logs, hearer)),
+            Given::Taken(answer) => Box::pin(async move {
+                let answer = answer.come(&self.logs, hearer).await;
+                spans::outcome(span, &answer);
+                answer
+            }),
+            Given::Refused(fault) => {
+                let answer = Err(fault);
+                Hearer::hears(hearer, &answer);
+                spans::outcome(span, &answer);
+                Box::pin(std::future::ready(answer))
+            }
+            Given::Back(slot, job) => {
+                let Job { mut ctx, event, .. } = *job;
+                // The version may have lost its share meanwhile.
+                ctx.version.exactly = None;
+                self.dispatch_later(worker, ctx, event, Some(slot), (hearer, span))
+            }
         }
+    }
+
+    /// The same of an event whose version does not run here now.
+    fn dispatch_later<'a>(
+        &'a self,
+        worker: &WorkerName,
+        ctx: EventContext,
+        event: Event,
+        tried: Option<Arc<Running>>,
+        (hearer, span): (Option<Hearer<'a>>, Option<OpenSpan>),
+    ) -> Dispatched<'a> {
         let worker = worker.clone();
         Box::pin(async move {
             let answer = self.run(&worker, ctx, event, tried).await;
@@ -638,7 +645,7 @@ enum Given {
     Taken(Expected),
     Refused(Fault),
     /// The version is on its way out.
-    Back(Arc<Running>, EventContext, Event),
+    Back(Arc<Running>, Box<Job>),
 }
 
 /// An answer that comes.
@@ -690,18 +697,18 @@ impl Expected {
 }
 
 impl Host {
-    /// Gives an event to a version that runs here.
-    fn give(&self, slot: Arc<Running>, ctx: EventContext, event: Event) -> Given {
-        let watched = self.watched(&slot, &ctx, &event);
-        let told = Told::of(&ctx, &event);
-        match slot.begin(ctx, event) {
+    /// Gives an event to a version that runs here; `answer` is where its reply comes out.
+    fn give(&self, slot: Arc<Running>, job: Box<Job>, answer: AnswerReceiver) -> Given {
+        let watched = self.watched(&slot, &job.ctx, &job.event);
+        let told = Told::of(&job.ctx, &job.event);
+        match slot.begin(job, answer) {
             Ok(answer) => Given::Taken(Expected {
                 answer,
                 watched,
                 told,
                 slot,
             }),
-            Err(Refusal::Fault(fault)) => {
+            Err((_, Some(fault))) => {
                 if let Some(told) = told {
                     self.logs.failed(slot.version(), fault.kind, || told.failed(&fault));
                 }
@@ -710,11 +717,11 @@ impl Host {
                 }
                 Given::Refused(fault)
             }
-            Err(Refusal::Retired(ctx, event)) => {
+            Err((job, None)) => {
                 if let Some(watched) = watched {
                     watched.ends(None);
                 }
-                Given::Back(slot, ctx, event)
+                Given::Back(slot, job)
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::crowd::{Crowd, Inside};
 use crate::starts::WorkerStarts;
 use atoll_model::WorkerVersion;
 use atoll_pool::{Answer, Refusal, SlotStats, WorkerSlot};
-use atoll_worker::{Event, EventContext, Fault, Outcome};
+use atoll_worker::{AnswerReceiver, Event, EventContext, Fault, Job, Outcome};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,14 +70,18 @@ impl Running {
         matches!(self.place, Place::Here(_))
     }
 
-    /// Has one that runs here take an event, at once; given back if the version was retired, or runs elsewhere.
-    pub(crate) fn begin(&self, ctx: EventContext, event: Event) -> Result<UnderWay, Refusal> {
+    /// Has one that runs here take an event, at once; `answer` is where its reply comes out. Given back with the reason, or without
+    /// one if the version was retired, or runs elsewhere.
+    pub(crate) fn begin(&self, job: Box<Job>, answer: AnswerReceiver) -> Result<UnderWay, (Box<Job>, Option<Fault>)> {
         let Place::Here(slot) = &self.place else {
-            return Err(Refusal::Retired(ctx, event));
+            return Err((job, None));
         };
-        let counts = counts(&event);
-        let inside = self.enter(counts)?;
-        let answer = slot.submit(ctx, event)?;
+        let counts = counts(&job.event);
+        let inside = match self.enter(counts) {
+            Ok(inside) => inside,
+            Err(fault) => return Err((job, Some(fault))),
+        };
+        let answer = slot.submit_job(job, answer)?;
         if counts {
             self.starts.event();
         }
@@ -90,11 +94,21 @@ impl Running {
     /// Runs an event; given back if the version was retired.
     pub(crate) async fn run(&self, ctx: EventContext, event: Event) -> Result<Result<Outcome, Fault>, Refusal> {
         let slot = match &self.place {
-            Place::Here(_) => return Ok(self.begin(ctx, event)?.await),
+            Place::Here(_) => {
+                let (job, answer) = Job::new(ctx, event);
+                return match self.begin(job, answer) {
+                    Ok(under_way) => Ok(under_way.await),
+                    Err((_, Some(fault))) => Err(Refusal::Fault(fault)),
+                    Err((job, None)) => {
+                        let Job { ctx, event, .. } = *job;
+                        Err(Refusal::Retired(ctx, event))
+                    }
+                };
+            }
             Place::Away(slot) => slot,
         };
         let counts = counts(&event);
-        let _inside = self.enter(counts)?;
+        let _inside = self.enter(counts).map_err(Refusal::Fault)?;
         let answer = slot.run(ctx, event).await;
         if counts && answer.is_ok() {
             self.starts.event();
@@ -103,9 +117,9 @@ impl Running {
     }
 
     /// One event more of its account, if there may be one.
-    fn enter(&self, counts: bool) -> Result<Option<Inside>, Refusal> {
+    fn enter(&self, counts: bool) -> Result<Option<Inside>, Fault> {
         let crowd = self.crowd.as_ref().filter(|_| counts);
-        crowd.map(Crowd::enter).transpose().map_err(Refusal::Fault)
+        crowd.map(Crowd::enter).transpose()
     }
 
     /// Events will come: has an isolate started, if there is none and there is room. Returns at once.

@@ -21,7 +21,7 @@ use crate::worker::SlotStats;
 use atoll_model::{Limit, WorkerVersion};
 use atoll_worker::{
     AnswerReceiver, Engine, Environment, Event, EventContext, Fault, FaultKind, Held, Instance, InstanceState,
-    Interrupt, Job, LimitHit, Outcome, Prepared, Reply, RouteCpu, StartKind, StartNote, Usage,
+    Interrupt, Job, LimitHit, Outcome, Prepared, RouteCpu, StartKind, StartNote, Usage,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -558,15 +558,25 @@ impl Slot {
     }
 
     pub(crate) fn submit(self: &Arc<Self>, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
-        let (reply, rx) = Reply::channel();
-        match self.accept(Box::new(Job { ctx, event, reply })) {
-            Ok(()) => Ok(Answer { rx }),
-            Err((_, Some(fault))) => Err(Refusal::Fault(fault)),
-            Err((job, None)) => {
+        let (job, answer) = Job::new(ctx, event);
+        self.submit_job(job, answer).map_err(|(job, fault)| match fault {
+            Some(fault) => Refusal::Fault(fault),
+            None => {
                 let Job { ctx, event, .. } = *job;
-                Err(Refusal::Retired(ctx, event))
+                Refusal::Retired(ctx, event)
             }
-        }
+        })
+    }
+
+    /// As [`Slot::submit`], of a job and where its answer comes out. Given back with the reason, or without one if the slot is
+    /// retired.
+    pub(crate) fn submit_job(
+        self: &Arc<Self>,
+        job: Box<Job>,
+        answer: AnswerReceiver,
+    ) -> Result<Answer, (Box<Job>, Option<Fault>)> {
+        self.accept(job)?;
+        Ok(Answer { rx: answer })
     }
 
     /// Queues a job. Given back unanswered with the reason, or without one if the slot is retired.

@@ -3,7 +3,7 @@
 use crate::queue::Why;
 use crate::slot::{Answer, Refusal, Slot};
 use atoll_model::WorkerVersion;
-use atoll_worker::{Event, EventContext, Fault, FaultKind, Job, Outcome};
+use atoll_worker::{AnswerReceiver, Event, EventContext, Fault, FaultKind, Job, Outcome};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,15 @@ impl WorkerSlot {
     /// Queues an event, at once. The answer comes through the returned future.
     pub fn submit(&self, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
         self.slot.submit(ctx, event)
+    }
+
+    /// As [`WorkerSlot::submit`], of a job and where its answer comes out ([`Job::new`]). Given back with the reason, or without
+    /// one if the slot has been retired.
+    ///
+    /// # Errors
+    /// As for [`WorkerSlot::submit`].
+    pub fn submit_job(&self, job: Box<Job>, answer: AnswerReceiver) -> Result<Answer, (Box<Job>, Option<Fault>)> {
+        self.slot.submit_job(job, answer)
     }
 
     /// Runs an event. A retired slot answers [`FaultKind::Draining`]; who has a successor uses [`WorkerSlot::submit`].

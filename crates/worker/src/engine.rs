@@ -132,6 +132,15 @@ pub struct Job {
     pub reply: Reply,
 }
 
+impl Job {
+    /// An event on its way, and where its outcome comes out. It goes through many hands, for which it is large: it has its place
+    /// from the beginning.
+    pub fn new(ctx: EventContext, event: Event) -> (Box<Self>, AnswerReceiver) {
+        let (reply, answer) = Reply::channel();
+        (Box::new(Self { ctx, event, reply }), answer)
+    }
+}
+
 /// What a job may be counted by: its worker, its tenant.
 const COUNTERS: usize = 2;
 
