@@ -71,6 +71,19 @@ guard(cryptography.SubtleCrypto.prototype, "generateKey");
 installCryptoExtras(cryptography);
 guard(abort.AbortSignal, "timeout");
 
+// Objects of the platform do not become empty ones by structuredClone(), on their own or inside of others. (Those that can be
+// cloned, and some that cannot, have their brand from the engine.)
+for (
+  const Class of [
+    abort.AbortController, CacheStorage, Cache, cryptography.Crypto, cryptography.CryptoKey, encoding.TextDecoder, encoding.TextEncoder, event.Event,
+    event.EventTarget, FormData, Headers, messagePort.MessageChannel, performance.Performance, Request, Response, cryptography.SubtleCrypto, url.URL,
+    url.URLSearchParams, WebSocketPair,
+  ]
+) {
+  // Writable: a port has its own.
+  Object.defineProperty(Class.prototype, core.hostObjectBrand, { value: Class.name, writable: true });
+}
+
 const timerFunctions = {
   setTimeout(callback, delay = undefined, ...args) {
     assertInHandler();
