@@ -96,14 +96,7 @@ impl Running {
         let slot = match &self.place {
             Place::Here(_) => {
                 let (job, answer) = Job::new(ctx, event);
-                return match self.begin(job, answer) {
-                    Ok(under_way) => Ok(under_way.await),
-                    Err((_, Some(fault))) => Err(Refusal::Fault(fault)),
-                    Err((job, None)) => {
-                        let Job { ctx, event, .. } = *job;
-                        Err(Refusal::Retired(ctx, event))
-                    }
-                };
+                return Ok(self.begin(job, answer)?.await);
             }
             Place::Away(slot) => slot,
         };

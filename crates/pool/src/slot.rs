@@ -49,6 +49,19 @@ pub enum Refusal {
     Fault(Fault),
 }
 
+impl From<(Box<Job>, Option<Fault>)> for Refusal {
+    /// Of a job that was given back with the reason, or without one.
+    fn from((job, fault): (Box<Job>, Option<Fault>)) -> Self {
+        match fault {
+            Some(fault) => Self::Fault(fault),
+            None => {
+                let Job { ctx, event, .. } = *job;
+                Self::Retired(ctx, event)
+            }
+        }
+    }
+}
+
 /// The answer to a submitted job, when it comes. Dropping it does not stop the job.
 #[derive(Debug)]
 pub struct Answer {
@@ -559,13 +572,7 @@ impl Slot {
 
     pub(crate) fn submit(self: &Arc<Self>, ctx: EventContext, event: Event) -> Result<Answer, Refusal> {
         let (job, answer) = Job::new(ctx, event);
-        self.submit_job(job, answer).map_err(|(job, fault)| match fault {
-            Some(fault) => Refusal::Fault(fault),
-            None => {
-                let Job { ctx, event, .. } = *job;
-                Refusal::Retired(ctx, event)
-            }
-        })
+        self.submit_job(job, answer).map_err(Refusal::from)
     }
 
     /// As [`Slot::submit`], of a job and where its answer comes out. Given back with the reason, or without one if the slot is
