@@ -3,7 +3,7 @@
 use crate::LinkError;
 use crate::core::{Attached, ChannelWaker, Core, Ends, Rest};
 use crate::flow::{Inflow, initial};
-use crate::frame::{FIRST, FRAME_BYTES_MAX, Header, Kind, MORE, QUANTUM_BYTES, TRAILERS};
+use crate::frame::{FIRST, FRAME_BYTES_MAX, Header, Kind, MORE, QUANTUM_BYTES, TRAILERS, TURN_BYTES};
 use crate::limits::{FRAME_COST_BYTES, TRAILERS_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::{convert, wire};
@@ -30,6 +30,16 @@ pub(crate) enum Pumped {
     Done,
     /// It is over, and asks for TLS.
     StartTls(StartTls),
+}
+
+/// What a body has after the bytes of a frame.
+enum Next {
+    /// Perhaps more bytes.
+    More,
+    /// Nothing until its waker is woken or credit comes.
+    Wait,
+    /// What is no data: trailers, an error, or its end.
+    Frame(Option<Result<Frame, BodyError>>),
 }
 
 /// A message on its way out, in one frame or several.
@@ -152,62 +162,96 @@ impl Channel {
         }
     }
 
+    /// What is there of a body leaves in frames of a quantum, as many as a channel's turn takes: its pieces arrive together, and
+    /// whoever reads them there writes them in one go.
     fn pump_body(&mut self, id: u64, out: &mut Outbox, cx: &mut Context<'_>) -> Pumped {
-        let Ends::Body(body, start_tls) = &mut self.ends else {
-            return Pumped::Wait;
-        };
-        let data = match self.held.take() {
-            Some(data) => data,
-            None => match body.poll_frame(cx) {
-                Poll::Pending => return Pumped::Wait,
-                Poll::Ready(Some(Ok(Frame::Data(data)))) => data,
-                Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
-                    let bytes = wire::trailers(&trailers);
-                    if bytes.len() > TRAILERS_BYTES_MAX {
-                        let text = format!("the trailers have more than {TRAILERS_BYTES_MAX} bytes");
-                        return self.end(id, out, wire::EndWire::Failed(&text));
-                    }
-                    out.header(Header {
-                        length: bytes.len(),
-                        kind: Kind::Data,
-                        flags: TRAILERS,
-                        channel: id,
-                    });
-                    out.push(bytes.into());
-                    return Pumped::More;
-                }
-                Poll::Ready(Some(Err(error))) => return self.end(id, out, wire::EndWire::of(&error)),
-                Poll::Ready(None) => {
-                    let asked = start_tls.as_mut().and_then(|asked| asked.try_recv().ok());
-                    return match asked {
-                        Some(asked) => {
-                            self.out_over = true;
-                            Pumped::StartTls(asked)
-                        }
-                        None => self.end(id, out, wire::EndWire::Complete),
-                    };
-                }
-            },
-        };
-        let room = self.credit.saturating_sub(FRAME_COST_BYTES) as usize;
-        if room == 0 {
-            self.held = Some(data);
-            return Pumped::Wait;
-        }
-        let mut data = data;
-        let now = data.split_to(data.len().min(room).min(QUANTUM_BYTES));
-        self.credit -= now.len() as u64 + FRAME_COST_BYTES;
-        out.header(Header {
-            length: now.len(),
-            kind: Kind::Data,
-            flags: 0,
-            channel: id,
-        });
-        out.push(now);
-        if !data.is_empty() {
-            self.held = Some(data);
+        let mut sent = 0;
+        while sent < TURN_BYTES {
+            let (now, next) = self.gather(out, cx);
+            if now > 0 {
+                sent += now;
+                self.credit -= now as u64 + FRAME_COST_BYTES;
+                out.header(Header {
+                    length: now,
+                    kind: Kind::Data,
+                    flags: 0,
+                    channel: id,
+                });
+                out.push_gathered();
+            }
+            match next {
+                Next::More => {}
+                Next::Wait => return Pumped::Wait,
+                Next::Frame(frame) => return self.after_data(frame, id, out),
+            }
         }
         Pumped::More
+    }
+
+    /// Takes the next frame's bytes into `out`'s gathered pieces; returns how many, and what comes after them.
+    fn gather(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> (usize, Next) {
+        let Ends::Body(body, _) = &mut self.ends else {
+            return (0, Next::Wait);
+        };
+        let room = self.credit.saturating_sub(FRAME_COST_BYTES).min(QUANTUM_BYTES as u64) as usize;
+        let mut bytes = 0;
+        loop {
+            let mut data = match self.held.take() {
+                Some(data) => data,
+                None => match body.poll_frame(cx) {
+                    Poll::Pending => return (bytes, Next::Wait),
+                    Poll::Ready(Some(Ok(Frame::Data(data)))) => data,
+                    Poll::Ready(other) => return (bytes, Next::Frame(other)),
+                },
+            };
+            let now = data.split_to(data.len().min(room - bytes));
+            bytes += now.len();
+            if !now.is_empty() {
+                out.gather(now);
+            }
+            if !data.is_empty() {
+                self.held = Some(data);
+                // Without credit it goes on when more of that comes.
+                return (bytes, if bytes > 0 { Next::More } else { Next::Wait });
+            }
+        }
+    }
+
+    /// What a body has after its bytes.
+    fn after_data(&mut self, frame: Option<Result<Frame, BodyError>>, id: u64, out: &mut Outbox) -> Pumped {
+        match frame {
+            // `gather` keeps these.
+            Some(Ok(Frame::Data(_))) => Pumped::More,
+            Some(Ok(Frame::Trailers(trailers))) => {
+                let bytes = wire::trailers(&trailers);
+                if bytes.len() > TRAILERS_BYTES_MAX {
+                    let text = format!("the trailers have more than {TRAILERS_BYTES_MAX} bytes");
+                    return self.end(id, out, wire::EndWire::Failed(&text));
+                }
+                out.header(Header {
+                    length: bytes.len(),
+                    kind: Kind::Data,
+                    flags: TRAILERS,
+                    channel: id,
+                });
+                out.push(bytes.into());
+                Pumped::More
+            }
+            Some(Err(error)) => self.end(id, out, wire::EndWire::of(&error)),
+            None => {
+                let asked = match &mut self.ends {
+                    Ends::Body(_, Some(asked)) => asked.try_recv().ok(),
+                    _ => None,
+                };
+                match asked {
+                    Some(asked) => {
+                        self.out_over = true;
+                        Pumped::StartTls(asked)
+                    }
+                    None => self.end(id, out, wire::EndWire::Complete),
+                }
+            }
+        }
     }
 
     fn piece(&mut self, core: &Core, id: u64, out: &mut Outbox) -> Pumped {

@@ -20,6 +20,8 @@ pub const NOTICE_FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) const FIRST_BYTES_MAX: usize = 8 * 1024;
 /// The most bytes of a stream that one frame takes, so that others get their turn.
 pub(crate) const QUANTUM_BYTES: usize = 32 * 1024;
+/// A body's turn ends when it has sent this much. Most answers leave in one.
+pub(crate) const TURN_BYTES: usize = 128 * 1024;
 /// Set in the ids that the child gives out.
 pub(crate) const CHILD_BIT: u64 = 1 << 63;
 

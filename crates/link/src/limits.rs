@@ -10,7 +10,7 @@ pub const CHANNELS_MAX: usize = 16 * 1024;
 /// Streams that may begin with a wide window.
 pub const WIDE_MAX: usize = 512;
 /// What a stream may send before its receiver says more, if it begins wide.
-pub const WINDOW_WIDE_BYTES: u64 = 64 * 1024;
+pub const WINDOW_WIDE_BYTES: u64 = 128 * 1024;
 /// The same for all others.
 pub const WINDOW_NARROW_BYTES: u64 = 4 * 1024;
 /// The window of a stream in use, while there is room for such: as much as a body has in memory.

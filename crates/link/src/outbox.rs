@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 /// Pieces of at least this many bytes are not copied.
-const KEEP_BYTES: usize = 8 * 1024;
+const KEEP_BYTES: usize = 4 * 1024;
 /// Pieces that one system call takes.
 pub(crate) const SLICES_MAX: usize = 64;
 
@@ -18,6 +18,8 @@ pub(crate) struct Outbox {
     pieces: VecDeque<Bytes>,
     tail: BytesMut,
     length: usize,
+    /// Pieces of a frame whose header is not written yet: not part of the queue.
+    gathered: Vec<Bytes>,
 }
 
 impl Outbox {
@@ -47,6 +49,21 @@ impl Outbox {
             self.pieces.push_back(self.tail.split().freeze());
         }
         self.pieces.push_back(bytes);
+    }
+
+    /// Keeps a piece for [`Outbox::push_gathered`].
+    pub(crate) fn gather(&mut self, bytes: Bytes) {
+        self.gathered.push(bytes);
+    }
+
+    /// Puts all that was gathered into the queue.
+    pub(crate) fn push_gathered(&mut self) {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        for bytes in gathered.drain(..) {
+            self.push(bytes);
+        }
+        // Its memory, for the next frame.
+        self.gathered = gathered;
     }
 
     /// Everything in `other` comes after what is here; `other` is empty then.

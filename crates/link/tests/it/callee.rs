@@ -102,6 +102,16 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
             tx.finish();
             respond(Body::Stream(rx))
         }
+        "/pieces" => {
+            let (tx, rx) = channel(CREDIT_DEFAULT, None);
+            for _ in 0..25 {
+                tx.send(Frame::Data(bytes(4096))).unwrap();
+            }
+            tx.finish();
+            respond(Body::Stream(rx))
+        }
+        // As it comes, its failure, too.
+        "/echo-stream" => respond(request.body),
         "/endless" => {
             let (tx, rx) = channel(CREDIT_DEFAULT, None);
             tokio::spawn(async move {

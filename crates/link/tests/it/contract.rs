@@ -5,6 +5,7 @@ use crate::callee::{bytes, handle, rpc_talk};
 use crate::stream::Jitter;
 use crate::world::*;
 use atoll_model::RequestId;
+use atoll_stdx::SplitMix64;
 use atoll_worker::body::{CREDIT_DEFAULT, channel};
 use atoll_worker::rpc::{RpcChannel, RpcMessage, link as rpc_link};
 use atoll_worker::{
@@ -138,6 +139,55 @@ everywhere!(a_body_that_broke_never_looks_complete, world => {
     let answer = world.dispatch(context(), Event::Fetch(request("/length", Body::Stream(rx)))).await;
     assert_eq!(answer.unwrap_err().message, BodyError::Truncated.to_string());
 });
+
+everywhere!(pieces_of_any_size_keep_their_order_and_what_comes_after_them, world => {
+    let mut rng = SplitMix64::new(7);
+    for ends_well in [true, false] {
+        let (tx, rx) = channel(usize::MAX, None);
+        let whole = bytes(400_000);
+        let mut rest = whole.clone();
+        // All there at once: more than a turn of them, some empty, some larger than a frame.
+        while !rest.is_empty() {
+            let most = [1, 100, 5_000, 70_000][rng.below(4) as usize];
+            let piece = rest.split_to(rest.len().min(rng.below(most + 1) as usize));
+            tx.send(Frame::Data(piece)).unwrap();
+        }
+        if ends_well {
+            tx.finish();
+        } else {
+            tx.fail(BodyError::Failed("not all of it".to_owned()));
+        }
+        let response = world.fetch("/echo-stream", Body::Stream(rx)).await;
+        let Body::Stream(mut body) = response.body else { panic!() };
+        let (mut got, mut end) = (Vec::new(), Ok(()));
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(Frame::Data(data)) => got.extend_from_slice(&data),
+                Ok(Frame::Trailers(_)) => panic!("nobody sent trailers"),
+                Err(error) => end = Err(error),
+            }
+        }
+        assert!(got == whole, "{} of {} bytes", got.len(), whole.len());
+        assert_eq!(end.is_ok(), ends_well, "{end:?}");
+    }
+});
+
+/// What a producer has ready crosses in few frames, and arrives as few pieces.
+#[tokio::test]
+async fn pieces_that_are_there_together_come_together() {
+    let (parent, child) = tokio::io::duplex(1 << 20);
+    let world = World::Linked(link(parent, child, worker(handle), &worker(handle)));
+    let Body::Stream(mut body) = world.fetch("/pieces", Body::Empty).await.body else {
+        panic!()
+    };
+    let (mut pieces, mut length) = (0, 0);
+    while let Some(Ok(Frame::Data(data))) = body.frame().await {
+        pieces += 1;
+        length += data.len();
+    }
+    assert_eq!(length, 25 * 4096);
+    assert_eq!(pieces, 4, "frames of 32 KiB");
+}
 
 everywhere!(trailers_cross, world => {
     let Body::Stream(mut body) = world.fetch("/trailers", Body::Empty).await.body else { panic!() };
