@@ -38,7 +38,8 @@ if [ ! -d src ]; then
     (cd src.new && python3 "$here/adjust-gn.py" && patch -p1 < "$here/bindings.patch" &&
         patch -p1 < "$here/heap.patch" && patch -p1 < "$here/stub-cache.patch" &&
         patch -p1 < "$here/array-length.patch" && patch -p1 < "$here/deserializer.patch" &&
-        patch -p1 < "$here/strings.patch" && patch -p1 < "$here/start.patch" && patch -p1 < "$here/read-only.patch")
+        patch -p1 < "$here/strings.patch" && patch -p1 < "$here/start.patch" && patch -p1 < "$here/read-only.patch" &&
+        patch -p1 < "$here/image.patch")
     mv src.new src
 fi
 

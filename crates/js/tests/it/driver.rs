@@ -12,7 +12,7 @@ use atoll_worker::{
     Outcome, Reply, Request, RequestHead, Response, ResponseHead,
 };
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::task::Poll;
 use tokio_util::sync::CancellationToken;
 
@@ -149,7 +149,21 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// An engine with this build's startup snapshot.
+///
+/// The first isolate of a process is made by reading the snapshot, the others from the image of what was read; nearly all isolates
+/// of a server are others, so the tests look at those.
 pub fn engine(options: JsEngineOptions) -> JsEngine {
+    static FIRST: Once = Once::new();
+    FIRST.call_once(|| {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        drop(first_engine(JsEngineOptions::default()).prepare().unwrap());
+    });
+    first_engine(options)
+}
+
+/// The same, also where the process has no isolate yet.
+pub fn first_engine(options: JsEngineOptions) -> JsEngine {
     JsEngine::new(JsEngineOptions {
         startup_snapshot: Some(StartupSnapshot {
             heap: atoll_js_snapshot::STARTUP_SNAPSHOT,

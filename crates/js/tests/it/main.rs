@@ -11,6 +11,7 @@ mod clock;
 mod code;
 mod driver;
 mod failures;
+mod image;
 mod limits;
 mod modules;
 mod names;
