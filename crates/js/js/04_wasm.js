@@ -45,7 +45,8 @@ const replace = (function replace(holder, name, stand) {
   return bound;
 });
 
-// When an isolate is made. Under a suite's tests nothing changes.
+// When an isolate is made. Under a suite's tests nothing changes. Memories that threads share are not made at all: they are the
+// way to a class that is not there (91_dispatch.js).
 const limitMemories = (function limitMemories() {
   const { Instance, Memory, Module } = WebAssembly;
   const { exports: exportsOf } = Module;
@@ -78,7 +79,7 @@ const limitMemories = (function limitMemories() {
         if (exported[i].kind === "memory") defineProperty(names, names.length, { value: exported[i].name });
       }
     }
-    const made = { __proto__: null, count, min, max, escapes: escapes !== 0, names };
+    const made = { __proto__: null, count, min, max, escapes: escapes !== 0, shared: facts[4] !== 0, names };
     new Known(module, made);
     return made;
   }
@@ -86,7 +87,8 @@ const limitMemories = (function limitMemories() {
   function make(args, target) {
     const facts = factsOf(args[0]);
     if (facts === null || facts.count === 0) return construct(Instance, args, target);
-    const { count, min, max, escapes, names } = facts;
+    const { count, min, max, escapes, shared, names } = facts;
+    if (shared) throw new TypeError(NO_SHARING);
     op_wasm_room(names.length < count ? max : min);
     // What its start function makes finds it at its largest.
     op_wasm_enter(max);
@@ -131,6 +133,7 @@ const limitMemories = (function limitMemories() {
         const field = FIELDS[i];
         let value = field === "address" ? address : descriptor[field];
         if (value === undefined) continue;
+        if (field === "shared" && value) throw new TypeError(NO_SHARING);
         if (field === "maximum" || field === "initial" || field === "minimum") {
           if (typeof value === "object" || typeof value === "function") value = address === undefined ? toNumber(value) : value;
           // Further than this it cannot grow; what is no number of pages is the constructor's to refuse.
@@ -165,6 +168,7 @@ const limitMemories = (function limitMemories() {
   defineProperty(Memory.prototype, "grow", { ...getOwnPropertyDescriptor(Memory.prototype, "grow"), value: own.grow });
 });
 
+const NO_SHARING = "WebAssembly: a memory cannot be shared: a worker has no threads to share it with.";
 const FIELDS = ["initial", "maximum", "minimum", "shared", "address"];
 const BIG = BigInt;
 

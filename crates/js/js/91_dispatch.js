@@ -78,6 +78,8 @@ const prepare = (function prepare(conformance) {
     // V8 has them, the platform does not.
     delete WebAssembly.compileStreaming;
     delete WebAssembly.instantiateStreaming;
+    // There are no threads to share one with, and two that did would have a fine clock.
+    delete globalThis.SharedArrayBuffer;
     limitMemories();
     limitBuffers();
   }

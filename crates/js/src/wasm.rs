@@ -180,6 +180,8 @@ pub(crate) struct Facts {
     pub max: u64,
     /// Something of an instance can be reached although making it failed: by its start function, by a table.
     pub escapes: bool,
+    /// One of them is to be shared between threads.
+    pub shared: bool,
 }
 
 /// Reads the sections of a module. What follows the standard's form was compiled by V8 before; anything else counts as a
@@ -191,6 +193,7 @@ pub(crate) fn facts(bytes: &[u8], pages_max: u32) -> Facts {
         min: 0,
         max: most,
         escapes: true,
+        shared: false,
     })
 }
 
@@ -200,9 +203,10 @@ const SECTION_START: u8 = 8;
 const SECTION_ELEMENT: u8 = 9;
 /// Bytes of magic number and version.
 const HEADER_BYTES: usize = 8;
-/// Flags of a memory's limits: it has a maximum; its pages have a size of their own. Section 5.3.8 and the proposal
-/// "custom page sizes".
+/// Flags of a memory's limits: it has a maximum; threads share it; its pages have a size of their own. Section 5.3.8 and the
+/// proposals "threads" and "custom page sizes".
 const HAS_MAX: u8 = 1;
+const IS_SHARED: u8 = 2;
 const HAS_PAGE_SIZE: u8 = 8;
 /// All that are known.
 const FLAGS: u8 = 15;
@@ -228,6 +232,7 @@ fn read_facts(bytes: &[u8], most: u64) -> Option<Facts> {
                         bytes.div_ceil(PAGE_BYTES)
                     };
                     facts.count += 1;
+                    facts.shared |= memory.flags & IS_SHARED != 0;
                     facts.min = facts.min.saturating_add(pages(memory.min).max(MEMORY_PAGES_LEAST));
                     facts.max += memory.max.map_or(most, |max| pages(max).min(most));
                 }
@@ -373,6 +378,7 @@ mod tests {
                 min,
                 max,
                 escapes,
+                shared: false,
             };
             assert_eq!(facts(&module(sections), 16), expected, "{sections:?}");
         };
@@ -389,6 +395,7 @@ mod tests {
         check(&[(5, &[1, 16, 1])], 1, 0, 16, true);
         check(&[(5, &[1])], 1, 0, 16, true);
         assert_eq!(facts(b"\0asm", 16).max, 16);
+        assert!(facts(&module(&[(5, &[2, 0, 1, 3, 1, 1])]), 16).shared);
     }
 
     #[test]

@@ -138,29 +138,41 @@ pub fn command(options: &Options) -> CommandResult {
 
     run.announce("specs and end-to-end tests");
     if built {
-        let mut specs = command::cargo();
-        specs.current_dir(&root).args([
-            "test",
-            "--locked",
-            "--workspace",
-            "--test",
-            "e2e",
-            "--",
-            "--test-threads",
-            "2",
-        ]);
-        specs.env("ATOLL_BIN", repository::target_dir(&root).join("debug/atoll"));
-        specs.env("ATOLL_TEST_NPM", if npm_ready { "ready" } else { "missing" });
-        specs.env(
+        let specs = || {
+            let mut specs = command::cargo();
+            specs.current_dir(&root).args([
+                "test",
+                "--locked",
+                "--workspace",
+                "--test",
+                "e2e",
+                "--",
+                "--test-threads",
+                "2",
+            ]);
+            specs.env("ATOLL_BIN", repository::target_dir(&root).join("debug/atoll"));
+            specs.env("ATOLL_TEST_NPM", if npm_ready { "ready" } else { "missing" });
+            specs
+        };
+        let mut all = specs();
+        all.env(
             "ATOLL_TEST_LIBRARIES",
             if libraries_ready { "ready" } else { "missing" },
         );
-        specs.env("ATOLL_TEST_WRANGLER", if wrangler_ready { "ready" } else { "missing" });
-        specs.env(
+        all.env("ATOLL_TEST_WRANGLER", if wrangler_ready { "ready" } else { "missing" });
+        all.env(
             "ATOLL_TEST_FRAMEWORKS",
             if frameworks_ready { "ready" } else { "missing" },
         );
-        run.count(&mut specs);
+        run.count(&mut all);
+
+        // `atoll dev`, which the specs start, has its workers beside it; `atoll serve` and PoPs in child processes.
+        run.announce("specs, their workers in child processes");
+        if machine_locks() {
+            run.count(specs().arg("specs::").env("ATOLL_ISOLATION", "cordon"));
+        } else {
+            println!("SKIPPED: this machine gives no user namespaces (or has no unshare(1))");
+        }
     } else {
         println!("FAILED: there is no binary to run them against");
         run.counts.failed += 1;
@@ -196,6 +208,24 @@ pub fn command(options: &Options) -> CommandResult {
         bail!("{} failed", run.counts.failed);
     }
     Ok(())
+}
+
+/// Whether child processes can be locked in here.
+fn machine_locks() -> bool {
+    let given = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--pid",
+            "--net",
+            "--ipc",
+            "--fork",
+            "true",
+        ])
+        .stderr(Stdio::null())
+        .status();
+    given.is_ok_and(|status| status.success())
 }
 
 /// The steps so far.

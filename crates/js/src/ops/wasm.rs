@@ -32,7 +32,8 @@ pub(crate) fn op_wasm_bytes(state: &OpState, #[string] name: &str) -> Result<Uin
     crate::ops::module::with_module(state, name, |module| capped(&module.content, pages).into_owned().into())
 }
 
-/// What a module says of its memories: how many, pages at first, pages at most, whether a failed instance can be reached.
+/// What a module says of its memories: how many, pages at first, pages at most, whether a failed instance can be reached,
+/// whether threads are to share one.
 /// Null for what is no module.
 #[op2]
 pub(crate) fn op_wasm_facts(state: &OpState, module: v8::Local<'_, v8::Value>) -> Option<Vec<f64>> {
@@ -44,6 +45,7 @@ pub(crate) fn op_wasm_facts(state: &OpState, module: v8::Local<'_, v8::Value>) -
         facts.min as f64,
         facts.max as f64,
         f64::from(u8::from(facts.escapes)),
+        f64::from(u8::from(facts.shared)),
     ])
 }
 

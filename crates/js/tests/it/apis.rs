@@ -272,10 +272,24 @@ fn console_lines() {
 }
 
 #[test]
-fn nothing_blocks_the_thread() {
+fn nothing_is_shared_and_nothing_blocks_the_thread() {
+    // What checks whether it is there finds that it is not, as in a browser's page that is not isolated.
     check(
-        "try { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0) } catch (e) { return e.name }",
+        "return [typeof SharedArrayBuffer, 'SharedArrayBuffer' in globalThis, typeof structuredClone(new ArrayBuffer(1))]",
+        r#"["undefined",false,"object"]"#,
+    );
+    check(
+        "try { Atomics.wait(new Int32Array(new ArrayBuffer(4)), 0, 0) } catch (e) { return e.name }",
         r#""TypeError""#,
+    );
+    check("return Atomics.add(new Int32Array(new ArrayBuffer(4)), 0, 2)", "0");
+    check(
+        "try { new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }) } catch (e) { return `${e}` }",
+        r#""TypeError: WebAssembly: a memory cannot be shared: a worker has no threads to share it with.""#,
+    );
+    check(
+        "return new WebAssembly.Memory({ initial: 1, maximum: 1, shared: false }).buffer.byteLength",
+        "65536",
     );
 }
 

@@ -84,6 +84,26 @@ const TOO_MANY: &str =
     "RangeError: WebAssembly: could not allocate memory: 20 pages are more than 16 (limit wasm_bytes = 1048576)";
 
 #[test]
+fn memories_that_threads_share_are_not_made() {
+    let shared = Source::plain(&[3, 1, 2]);
+    for make in [
+        "new WebAssembly.Instance(w)",
+        "(await WebAssembly.instantiate(w, {}))",
+        "new (class extends WebAssembly.Instance {})(w)",
+        "new WebAssembly.Memory({ initial: 1, maximum: 2, shared: {} })",
+        "new (class extends WebAssembly.Memory {})({ initial: 1, maximum: 2, get shared() { return 1 } })",
+    ] {
+        let body =
+            format!("try {{ return new Response(String({make})) }} catch (e) {{ return new Response(String(e)) }}");
+        assert_eq!(
+            worker(&shared, &body).get("/"),
+            "TypeError: WebAssembly: a memory cannot be shared: a worker has no threads to share it with.",
+            "{make}"
+        );
+    }
+}
+
+#[test]
 fn instances_memories_are_held_in_sum_however_they_are_made() {
     for make in [
         "new WebAssembly.Instance(w)",

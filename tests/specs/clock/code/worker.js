@@ -21,7 +21,10 @@ export default {
         WebAssembly.validate(bytes), typeof WebAssembly.compileStreaming, typeof WebAssembly.instantiateStreaming,
       ],
       imported: [instance.exports.f(), String(new WebAssembly.Instance(seven))],
-      shared: [typeof SharedArrayBuffer, new SharedArrayBuffer(4).byteLength, (await thrown(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10))).split(":")[0]],
+      shared: [
+        typeof SharedArrayBuffer, (await thrown(() => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }))).split(":")[0],
+        (await thrown(() => Atomics.wait(new Int32Array(4), 0, 0, 10))).split(":")[0],
+      ],
     });
   },
 };
