@@ -77,7 +77,8 @@ async fn a_child_that_burns_and_answers_nothing_is_ended() {
 #[tokio::test]
 async fn a_child_that_takes_memory_and_answers_nothing_is_ended() {
     // 128 MiB and their copy, and then it waits.
-    let script = "s=xxxxxxxx; i=0; while [ $i -lt 24 ]; do s=$s$s; i=$((i+1)); done; while kill -0 $PPID; do sleep 1; done";
+    let script =
+        "s=xxxxxxxx; i=0; while [ $i -lt 24 ]; do s=$s$s; i=$((i+1)); done; while kill -0 $PPID; do sleep 1; done";
     let cordon = cordon(script, Some(96 << 20));
     let (fault, counted) = fault(&cordon, Limits::default()).await;
     assert_eq!(fault.kind, FaultKind::ExceededMemory, "{fault}");
