@@ -48,6 +48,7 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             "isolation::a_stuck_worker_stops_no_one_else",
             isolation::a_stuck_worker_stops_no_one_else,
         ),
+        trial("isolation::a_worker_that_is_alone", isolation::a_worker_that_is_alone),
         trial(
             "isolation::two_servers_keep_their_state_apart",
             isolation::two_servers_keep_their_state_apart,

@@ -34,7 +34,7 @@ pub(crate) fn cordon(
     allow_downgrade: bool,
 ) -> Result<Option<Arc<Cordon>>, String> {
     let dedicated = match isolation {
-        Isolation::Shared => return Ok(None),
+        Isolation::Alone | Isolation::Shared => return Ok(None),
         Isolation::Cordon => false,
         Isolation::Dedicated => true,
     };

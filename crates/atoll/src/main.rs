@@ -20,7 +20,7 @@ use crate::dev::DevServer;
 use crate::platform::{Parts, Platform};
 use crate::serve::{Journal, JournalTerminal, Recorded, ServeServer, Style};
 use crate::telemetry::otlp::{Otlp, Settings};
-use atoll_cli::args::LogLevel;
+use atoll_cli::args::{Isolation, LogLevel};
 use atoll_cli::roles::{Role, RoleCommand};
 use atoll_cli::serve::LogFormat;
 use atoll_cli::target::{DevTarget, TestTarget};
@@ -293,6 +293,10 @@ impl Targets for Wiring {
         let isolates = Isolates::of_a_developer();
         let cordon = cordon::cordon(args.isolation, &isolates, false)?;
         let platform = platform_of(engine, cordon, isolates, policy, &[])?;
+        if args.isolation == Isolation::Alone {
+            let opened = platform.host.open_homes();
+            opened.map_err(|error| format!("the system refuses threads or descriptors: {error}"))?;
+        }
         Ok(Arc::new(DevServer::new(platform, debuggers)))
     }
 

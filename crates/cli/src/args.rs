@@ -243,6 +243,8 @@ pub struct BuildArgs {
 /// `--isolation`, from the least to the most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Isolation {
+    /// One worker, in this process, on the thread of its connections: the least CPU per request. While it computes, those wait.
+    Alone,
     /// All in this process, each in isolates of its own.
     #[default]
     Shared,
@@ -256,6 +258,7 @@ impl Isolation {
     /// As it is written.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Alone => "alone",
             Self::Shared => "shared",
             Self::Cordon => "cordon",
             Self::Dedicated => "dedicated",

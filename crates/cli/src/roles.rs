@@ -1,5 +1,7 @@
 //! The words of the platform's roles: `atoll control`, `atoll pop`, `atoll up`, `atoll config check`. What they do is the binary's.
 
+use crate::args::Isolation;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -50,14 +52,23 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Where workers run.
-    #[arg(long, value_enum, value_name = "MODE", default_value = "cordon")]
-    pub isolation: crate::args::Isolation,
+    #[arg(long, value_name = "MODE", default_value = "cordon", value_parser = of_many())]
+    pub isolation: Isolation,
     /// Run workers although this machine cannot lock their processes in completely; what is missing is logged.
     #[arg(long)]
     pub allow_downgrade: bool,
     /// Write one JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How the workers of many are kept apart: all modes but the one of a single worker.
+fn of_many() -> impl TypedValueParser<Value = Isolation> {
+    let modes = Isolation::value_variants()
+        .iter()
+        .filter(|mode| **mode != Isolation::Alone);
+    PossibleValuesParser::new(modes.filter_map(ValueEnum::to_possible_value))
+        .try_map(|word| <Isolation as ValueEnum>::from_str(&word, false))
 }
 
 /// `atoll config`.

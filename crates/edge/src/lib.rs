@@ -51,6 +51,6 @@ pub use inspector::{InspectorServer, devtools_url};
 pub use limits::EdgeLimits;
 pub use listener::{Edge, EdgeHandle, EdgeStats};
 pub use log::{AccessLog, AccessRecord, STATUS_CLIENT_GONE};
-pub use options::{EdgeOptions, ErrorDetail, TlsOptions, Tracing};
+pub use options::{EdgeOptions, ErrorDetail, Homes, Places, TlsOptions, Tracing};
 pub use route::{VERSION_KEY_BYTES_MAX, VERSION_KEY_HEADER, version_key};
 pub use site::{Asked, Found, Led, Lookup, Site, SiteFailure, Sites, Soon};

@@ -298,7 +298,21 @@ fn close(listener: TcpListener, front: &Arc<Front>, permits: &Arc<Semaphore>) {
 fn take(stream: TcpStream, peer: SocketAddr, front: &Arc<Front>, permit: OwnedSemaphorePermit) {
     front.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let open = Open(front.clone());
-    front.connections.spawn(connection(stream, peer, open, permit));
+    let home = front.options.homes.as_ref().and_then(|places| places.0.home());
+    let Some(home) = home else {
+        return front.connections.spawn(connection(stream, peer, open, permit));
+    };
+    // Taken off this runtime's list of sockets, and put on the other's by the other.
+    let stream = stream.into_std();
+    let there = async move {
+        match stream.and_then(TcpStream::from_std) {
+            Ok(stream) => connection(stream, peer, open, permit).await,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a connection was lost on its way to the thread it was to live on")
+            }
+        }
+    };
+    front.connections.spawn_on(&home, there);
 }
 
 /// Counts a connection's end.

@@ -7,6 +7,7 @@ use atoll_worker::Tracer;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Options of [`crate::Edge::bind`].
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct EdgeOptions {
     pub limits: EdgeLimits,
     /// Makes traces, if any are made.
     pub tracer: Option<Tracing>,
+    /// Where connections live, if not on the runtime that accepts them.
+    pub homes: Option<Places>,
     /// The wall clock, for a scheduled event without a time of its own.
     pub clock: Arc<dyn Clock>,
 }
@@ -41,6 +44,7 @@ impl Default for EdgeOptions {
             geo: None,
             limits: EdgeLimits::default(),
             tracer: None,
+            homes: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -53,6 +57,22 @@ pub struct Tracing(pub Arc<dyn Tracer>);
 impl fmt::Debug for Tracing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tracing")
+    }
+}
+
+/// Where a connection may live.
+pub trait Homes: Send + Sync {
+    /// The runtime where one that comes now should live; `None` for the one that accepts it. Must not block.
+    fn home(&self) -> Option<Handle>;
+}
+
+/// Homes, as options hold them.
+#[derive(Clone)]
+pub struct Places(pub Arc<dyn Homes>);
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Places")
     }
 }
 

@@ -6,6 +6,7 @@
 //! instance breaks the instance, not the process.
 
 use crate::blocking::Helpers;
+use crate::home::Home;
 use crate::options::{BATCH_MAX, BLOCKING_THREADS_MAX, TERMINATION_GRACE};
 use crate::permits::{Member, startup_fault};
 use crate::queue::Next;
@@ -27,6 +28,9 @@ use tokio::time::Sleep;
 /// How often it is looked whether helpers that were left behind have ended.
 const HELPERS_LOOK: Duration = Duration::from_millis(100);
 
+/// How long a helper stays without work where the runtime does not end with the isolate.
+const HELPERS_KEPT_AT_HOME: Duration = Duration::from_millis(100);
+
 /// How an isolate ended.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -44,7 +48,7 @@ pub(crate) enum End {
 /// The thread's main function.
 pub(crate) fn run(slot: &Arc<Slot>, id: u64) {
     let helpers = Arc::<Helpers>::default();
-    match runtime(&helpers) {
+    match runtime(&helpers, false) {
         Ok(runtime) => run_in(slot, id, runtime, helpers, None),
         Err(error) => {
             slot.permits().forgo();
@@ -54,10 +58,15 @@ pub(crate) fn run(slot: &Arc<Slot>, id: u64) {
     }
 }
 
-/// The runtime of an isolate's thread, whose helpers' CPU is counted.
-pub(crate) fn runtime(helpers: &Arc<Helpers>) -> io::Result<Runtime> {
+/// The runtime of an isolate's thread, of one thread, whose helpers' CPU is counted. `home`: with sockets, and helpers that end soon
+/// after their work, because the runtime does not end with the isolate.
+pub(crate) fn runtime(helpers: &Arc<Helpers>, home: bool) -> io::Result<Runtime> {
     let (begins, ends) = (helpers.clone(), helpers.clone());
-    tokio::runtime::Builder::new_current_thread()
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    if home {
+        builder.enable_io().thread_keep_alive(HELPERS_KEPT_AT_HOME);
+    }
+    builder
         .enable_time()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .on_thread_start(move || begins.begin())
@@ -79,7 +88,7 @@ pub(crate) fn run_prepared(
 
 fn run_in(slot: &Arc<Slot>, id: u64, runtime: Runtime, helpers: Arc<Helpers>, prepared: Option<Box<dyn Prepared>>) {
     sys::wake_without_preempting();
-    let end = runtime.block_on(live(slot, id, &helpers, prepared));
+    let end = runtime.block_on(live(slot, id, &helpers, prepared, None));
     let broken = !matches!(end, End::Finished);
     // The next isolate does not wait for what this one's helpers still do.
     slot.ended(id, end);
@@ -101,11 +110,45 @@ fn run_in(slot: &Arc<Slot>, id: u64, runtime: Runtime, helpers: Arc<Helpers>, pr
     }
 }
 
-async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>, prepared: Option<Box<dyn Prepared>>) -> End {
+/// The life of an isolate at `home`, which goes on afterwards.
+pub(crate) async fn run_at(home: Arc<Home>, slot: Arc<Slot>, id: u64) {
+    let end = live(&slot, id, home.helpers(), None, Some(&home)).await;
+    let broken = !matches!(end, End::Finished);
+    // Before anybody asks for another.
+    home.vacate();
+    slot.ended(id, end);
+    slot.tell_usage(slot.now(), true);
+    if broken && home.helpers().count() > 0 {
+        tokio::time::sleep(TERMINATION_GRACE + HELPERS_KEPT_AT_HOME).await;
+        if home.helpers().count() > 0 {
+            slot.leave_helpers();
+            while home.helpers().count() > 0 {
+                tokio::time::sleep(HELPERS_LOOK).await;
+            }
+            slot.helpers_ended();
+        }
+    }
+    if broken {
+        trim::after_a_broken_isolate();
+    }
+}
+
+async fn live(
+    slot: &Arc<Slot>,
+    id: u64,
+    helpers: &Arc<Helpers>,
+    prepared: Option<Box<dyn Prepared>>,
+    home: Option<&Home>,
+) -> End {
     let version = slot.version();
-    let mut member = slot
-        .permits()
-        .join(&version.tenant, &version.limits, Arc::downgrade(slot), id, slot.cpu());
+    let mut member = slot.permits().join(
+        &version.tenant,
+        &version.limits,
+        Arc::downgrade(slot),
+        id,
+        slot.cpu(),
+        home.map(|home| home.stalled().clone()),
+    );
     member.acquire();
     let began = slot.now();
     let made = catch_unwind(AssertUnwindSafe(|| slot.instantiate(prepared)));
@@ -138,6 +181,7 @@ async fn live(slot: &Arc<Slot>, id: u64, helpers: &Arc<Helpers>, prepared: Optio
         }),
         useful: false,
         spent: false,
+        at_home: home.is_some(),
     };
     // Turns are bounded by permits; tokio's own budget would only cut them into pieces.
     let end = tokio::task::unconstrained(poll_fn(|cx| drive.run(cx))).await;
@@ -183,6 +227,8 @@ struct Drive {
     useful: bool,
     /// An event went over the soft CPU limit.
     spent: bool,
+    /// Others' tasks are on this thread.
+    at_home: bool,
 }
 
 impl Drive {
@@ -213,6 +259,10 @@ impl Drive {
             match next {
                 Err(end) => return Poll::Ready(end),
                 Ok(Next::Finish) => return Poll::Ready(End::Finished),
+                Ok(Next::Again) if self.at_home => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Ok(Next::Again) => {}
                 // It may have nothing left to do and nobody to wake it: one more look.
                 Ok(Next::Wait) if !healthy => {}

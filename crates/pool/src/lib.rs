@@ -1,7 +1,8 @@
 //! Runs engines: a thread per isolate, run permits shared fairly between tenants, a watchdog.
 //!
 //! Invariants:
-//! - tenant code never runs on a thread that is not an isolate's, so the front's I/O goes on whatever a worker does;
+//! - tenant code never runs on a thread that is not an isolate's, so the front's I/O goes on whatever a worker does; but for the
+//!   connections that were given a place beside it ([`Homes`]), which wait for its turns;
 //! - at most [`PoolOptions::permits`] turns hold a permit; one that overstays while others wait loses it, and goes on at
 //!   lowered priority;
 //! - an accepted job is answered, also when its isolate panics, is terminated or is retired: the only exception is a
@@ -15,6 +16,7 @@ mod blocking;
 mod capacity;
 mod delay;
 mod fair;
+mod home;
 mod isolate;
 mod keep;
 mod memory;
@@ -35,6 +37,7 @@ pub use capacity::{
     Capacity, DESCRIPTORS_PER_ISOLATE, MAPPINGS_PER_BUSY_ISOLATE, MAPPINGS_PER_ISOLATE, THREADS_PER_ISOLATE,
 };
 pub use delay::{DELAY_INTERVAL, DELAY_TARGET};
+pub use home::Homes;
 pub use keep::{FREQUENCY_HALF_LIFE, ISOLATE_BYTES_ASSUMED};
 pub use memory::{
     EVICT_FROM_PERCENT, EVICT_TO_PERCENT, Memory, MemoryReading, PRESSURE_MAX_PERCENT, ProcessMemory, RAM_SHARE_PERCENT,

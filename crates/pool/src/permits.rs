@@ -51,6 +51,8 @@ pub(crate) struct Seat {
     limits: Limits,
     slot: Weak<Slot>,
     isolate: u64,
+    /// Of a home: set while a turn takes long.
+    stalled: Option<Arc<AtomicBool>>,
 }
 
 impl Seat {
@@ -208,7 +210,8 @@ impl Permits {
         self.lock().counts.members -= 1;
     }
 
-    /// Makes the calling thread a member, which was counted already.
+    /// Makes the calling thread a member, which was counted already. `stalled`: others' tasks are on this thread, and somebody wants
+    /// to know when they wait.
     pub(crate) fn join(
         self: &Arc<Self>,
         tenant: &TenantId,
@@ -216,6 +219,7 @@ impl Permits {
         slot: Weak<Slot>,
         isolate: u64,
         cpu_ns: Arc<AtomicI64>,
+        stalled: Option<Arc<AtomicBool>>,
     ) -> Member {
         let clock = CpuClock::of_this_thread();
         let seat = Arc::new(Seat {
@@ -232,6 +236,7 @@ impl Permits {
             limits: limits.clone(),
             slot,
             isolate,
+            stalled,
         });
         let mut state = self.lock();
         let key = match state.tenants.get(tenant).copied() {
@@ -302,6 +307,11 @@ impl Permits {
                 if seat.wakes.holds() {
                     verdicts.push(Verdict::Wake(seat.wakes.clone()));
                 }
+                if let Some(stalled) = &seat.stalled
+                    && now.saturating_duration_since(turn.since) >= self.turn_max
+                {
+                    stalled.store(true, Ordering::Relaxed);
+                }
                 verdicts.extend(judge(turn, seat, now));
                 calm &= now.saturating_duration_since(turn.since) < young;
             }
@@ -345,7 +355,8 @@ impl Permits {
                 turn.permit = false;
                 entry.seat.revoked.store(true, Ordering::Relaxed);
                 // A thread that stays lowered is replaced, and with it would go whoever is attached to it.
-                if !entry.seat.is_exempt() && self.priority.lower(entry.seat.id) {
+                // So would the connections beside it.
+                if !entry.seat.is_exempt() && entry.seat.stalled.is_none() && self.priority.lower(entry.seat.id) {
                     entry.seat.demoted.store(true, Ordering::Relaxed);
                 }
             }
@@ -526,6 +537,10 @@ impl Member {
         let mut healthy = true;
         self.held = false;
         let mut state = self.permits.lock();
+        // Under the lock under which it is set.
+        if let Some(stalled) = &self.seat.stalled {
+            stalled.store(false, Ordering::Relaxed);
+        }
         state.queue.charge(self.key, cost_ns);
         if let Some(at) = state.running.iter().position(|index| *index == self.index) {
             state.running.swap_remove(at);
@@ -555,7 +570,11 @@ impl Member {
         let Some(cpu_ns) = self.seat.clock.and_then(CpuClock::read_ns) else {
             return ns(held);
         };
-        let used_ns = i64::try_from(cpu_ns.saturating_sub(self.settled_ns)).unwrap_or(i64::MAX);
+        let mut used_ns = i64::try_from(cpu_ns.saturating_sub(self.settled_ns)).unwrap_or(i64::MAX);
+        if self.seat.stalled.is_some() {
+            // Between turns the thread works for the connections.
+            used_ns = used_ns.min(ns(self.unsettled + held));
+        }
         let cost_ns = used_ns.saturating_sub(ns(self.unsettled));
         self.settled_ns = cpu_ns;
         self.unsettled = Duration::ZERO;
@@ -573,9 +592,11 @@ impl Member {
     }
 
     /// The instance is made and its modules are evaluated from now on, under the start-up limit.
-    pub(crate) fn starting(&self, interrupt: Arc<dyn Interrupt>, gauge: Option<Arc<CpuGauge>>) {
+    pub(crate) fn starting(&mut self, interrupt: Arc<dyn Interrupt>, gauge: Option<Arc<CpuGauge>>) {
         if let Some(gauge) = gauge {
             gauge.set_clock(cpu_of_this_thread_ns);
+            // Helpers of the thread's isolates before this one.
+            self.helpers_ns = gauge.helpers_ns();
             let _ = self.seat.gauge.set(gauge);
         }
         let _ = self.seat.interrupt.set(Interrupter(interrupt));

@@ -1,5 +1,6 @@
 //! The pool itself: slots, the watchdog's thread, drain.
 
+use crate::home::{HomeId, Homes};
 use crate::isolate::{self, End};
 use crate::keep::GreedyDual;
 use crate::memory::Memory;
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     memory: Option<Arc<dyn Memory>>,
     time: Arc<dyn Monotonic>,
     pub(crate) ready: Ready,
+    homes: OnceLock<Arc<Homes>>,
     pub(crate) rests: Rests,
     policy: Mutex<GreedyDual>,
     slots: Mutex<Vec<Weak<Slot>>>,
@@ -117,6 +119,11 @@ impl Shared {
     pub(crate) fn has_room(&self) -> bool {
         let members = self.permits.counts().members;
         members < self.isolates_max && self.room.admits(members, self.now())
+    }
+
+    /// Whether a home has room for an isolate.
+    pub(crate) fn is_vacant(&self, home: HomeId) -> bool {
+        self.homes.get().is_some_and(|homes| homes.is_vacant(home))
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -216,7 +223,9 @@ impl Shared {
             let id = slot.register();
             return slot.ended(id, End::NotStarted(fault));
         }
-        if let Some(give) = self.ready.take(slot.engine(), self.now()) {
+        if self.homes.get().is_none()
+            && let Some(give) = self.ready.take(slot.engine(), self.now())
+        {
             let id = slot.register();
             // The thread waits for nothing else; it was counted when it was made.
             if give.send((slot.clone(), id)).is_err() {
@@ -314,7 +323,7 @@ impl Shared {
         });
         for mut one in std::mem::take(crowded).into_iter().chain(new) {
             if crowded.is_empty() && self.has_room() {
-                spawn(one.slot);
+                self.spawn(one.slot);
             } else if !one.slot.asked_why().is_some_and(Why::is_needed) {
                 one.slot.forgo();
             } else if now >= one.until {
@@ -324,6 +333,39 @@ impl Shared {
                 one.evicted = one.evicted || make_room();
                 crowded.push(one);
             }
+        }
+    }
+
+    fn spawn(&self, slot: Arc<Slot>) {
+        if let Some(fault) = slot.too_much_left() {
+            let id = slot.register();
+            return slot.ended(id, End::NotStarted(fault));
+        }
+        let which = match slot.asked_why() {
+            Some(Why::Here(home)) => Some(home),
+            _ => None,
+        };
+        let home = self.homes.get().and_then(|homes| homes.take(which));
+        if which.is_some() && home.is_none() {
+            // Others were there first.
+            return slot.forgo();
+        }
+        slot.permits().reserve();
+        if let Some(home) = home {
+            let id = slot.register_at(Some(home.id()));
+            return home.drive(slot, id);
+        }
+        let id = slot.register();
+        let name: String = slot.version().name.as_str().chars().take(15).collect();
+        let isolate_slot = slot.clone();
+        let spawned = std::thread::Builder::new()
+            .name(name.replace('\0', ""))
+            .stack_size(STACK_BYTES)
+            .spawn(move || isolate::run(&isolate_slot, id));
+        if let Err(error) = spawned {
+            slot.permits().forgo();
+            let text = format!("the system refused a thread for the worker's isolate: {error}");
+            slot.ended(id, End::NotStarted(Fault::new(FaultKind::Overloaded, text)));
         }
     }
 
@@ -358,25 +400,6 @@ fn no_room(slot: &Arc<Slot>) {
     slot.ended(id, End::NotStarted(slot.no_room()));
 }
 
-fn spawn(slot: Arc<Slot>) {
-    let id = slot.register();
-    if let Some(fault) = slot.too_much_left() {
-        return slot.ended(id, End::NotStarted(fault));
-    }
-    slot.permits().reserve();
-    let name: String = slot.version().name.as_str().chars().take(15).collect();
-    let isolate_slot = slot.clone();
-    let spawned = std::thread::Builder::new()
-        .name(name.replace('\0', ""))
-        .stack_size(STACK_BYTES)
-        .spawn(move || isolate::run(&isolate_slot, id));
-    if let Err(error) = spawned {
-        slot.permits().forgo();
-        let text = format!("the system refused a thread for the worker's isolate: {error}");
-        slot.ended(id, End::NotStarted(Fault::new(FaultKind::Overloaded, text)));
-    }
-}
-
 /// Runs workers. Dropping it stops the watchdog; call [`Pool::drain`] first.
 #[derive(Debug)]
 pub struct Pool {
@@ -400,6 +423,7 @@ impl Pool {
             memory: options.memory,
             time: options.time,
             ready: Ready::new(options.ready_max),
+            homes: OnceLock::new(),
             rests: Rests::default(),
             policy: Mutex::default(),
             slots: Mutex::default(),
@@ -419,6 +443,23 @@ impl Pool {
         // It may have gone to sleep before anybody knew how to wake it.
         thread.unpark();
         Ok(Self { shared })
+    }
+
+    /// Makes `count` homes, in which isolates live from now on that are made without a ready one: for a process with one worker.
+    /// Once; further calls give those that are there.
+    ///
+    /// # Errors
+    /// The system refuses threads or descriptors.
+    pub fn open_homes(&self, count: usize) -> io::Result<Arc<Homes>> {
+        if self.shared.homes.get().is_none() {
+            let _ = self.shared.homes.set(Arc::new(Homes::open(count)?));
+        }
+        self.homes().ok_or_else(|| io::Error::other("no homes: this is a bug"))
+    }
+
+    /// The homes, if any were made.
+    pub fn homes(&self) -> Option<Arc<Homes>> {
+        self.shared.homes.get().cloned()
     }
 
     /// Starts `version` on a thread of its own and returns at once; [`WorkerSlot::ready`] says when it runs.

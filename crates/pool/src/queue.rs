@@ -2,9 +2,11 @@
 //! next. Changes of fields only; whoever calls does what follows from them, without the lock.
 //!
 //! An isolate serves until it is told otherwise. The oldest that serves is woken first, so that those that were made later,
-//! for a queue that stood, are idle first and can be given back.
+//! for a queue that stood, are idle first and can be given back; but for what comes on a thread that has an isolate of its own
+//! ([`crate::home`]), which is the nearest.
 
 use crate::delay::{Pace, QueueDelay};
+use crate::home::HomeId;
 use crate::keep::Credit;
 use atoll_worker::{Fault, InstanceState, Interrupt, Job, ReplyInstead, StartKind};
 use std::collections::VecDeque;
@@ -40,6 +42,8 @@ pub(crate) enum Why {
     Expected,
     /// The queue stands although there are some.
     Delay,
+    /// Events come on the thread of a home that has none, while one elsewhere serves.
+    Here(HomeId),
 }
 
 impl Why {
@@ -51,6 +55,8 @@ impl Why {
 
 pub(crate) struct Isolate {
     pub(crate) id: u64,
+    /// Where it lives, if not on a thread of its own.
+    home: Option<HomeId>,
     /// Takes jobs. One that does not only finishes what it has.
     pub(crate) serving: bool,
     /// To go at once.
@@ -62,6 +68,8 @@ pub(crate) struct Isolate {
     pub(crate) given: Vec<ReplyInstead>,
     /// It was made because the queue stood, and is counted for its tenant.
     pub(crate) extra: bool,
+    /// It was made to be where events come: one that lives elsewhere goes for it.
+    moves_in: bool,
     /// Its start-up is over.
     ready: bool,
     /// Since when it has nothing unfinished.
@@ -181,6 +189,25 @@ impl State {
         wants
     }
 
+    /// Asks for an isolate at `home`, where events come and none lives, if the worker may have `max`: one more, or for one that lives
+    /// elsewhere. True if the caller must pass the wish on.
+    pub(crate) fn wants_here(&mut self, home: HomeId, max: usize, now: Instant) -> bool {
+        let serving = || self.isolates.iter().filter(|isolate| isolate.serving);
+        let elsewhere = serving().any(|isolate| isolate.home.is_none());
+        let alone = self.alone_until.is_some_and(|until| now < until);
+        let there = self.isolates.iter().any(|isolate| isolate.home == Some(home));
+        let wants = self.has_ready()
+            && (serving().count() < max || elsewhere)
+            && !there
+            && !alone
+            && self.spawning.is_none()
+            && !self.closing;
+        if wants {
+            self.spawning = Some(Why::Here(home));
+        }
+        wants
+    }
+
     pub(crate) fn close_if_done(&mut self) {
         if self.closing && self.queue.is_empty() && self.spawning.is_none() && !self.serves() {
             self.closed = true;
@@ -188,16 +215,18 @@ impl State {
     }
 
     /// An isolate gets its thread. Why it was asked for.
-    pub(crate) fn register(&mut self, id: u64, now: Instant) -> Why {
+    pub(crate) fn register(&mut self, id: u64, home: Option<HomeId>, now: Instant) -> Why {
         let why = self.spawning.take().unwrap_or(Why::Event);
         self.isolates.push(Isolate {
             id,
+            home,
             serving: true,
             killed: self.closed,
             waker: None,
             interrupt: None,
             given: Vec::new(),
             extra: why == Why::Delay,
+            moves_in: matches!(why, Why::Here(_)),
             ready: false,
             idle_since: None,
             rest_due: false,
@@ -211,13 +240,19 @@ impl State {
         self.isolates.iter_mut().find(|isolate| isolate.id == id)
     }
 
-    /// The start-up of isolate `id` is over, after `took`.
-    pub(crate) fn is_ready(&mut self, id: u64, took: Duration) {
+    /// The start-up of isolate `id` is over, after `took`. Whom to wake, to go for it.
+    pub(crate) fn is_ready(&mut self, id: u64, took: Duration) -> Option<Waker> {
         self.credit.started(took);
-        if let Some(isolate) = self.isolate(id) {
-            isolate.ready = true;
-        }
         self.ahead &= !self.ahead_met;
+        let isolate = self.isolate(id)?;
+        isolate.ready = true;
+        if !isolate.moves_in {
+            return None;
+        }
+        let mut elsewhere = self.isolates.iter_mut().filter(|isolate| isolate.home.is_none());
+        let goes = elsewhere.find(|isolate| isolate.serving)?;
+        goes.serving = false;
+        goes.waker.take()
     }
 
     /// Isolate `id` is over: it, if it was still known.
@@ -246,9 +281,17 @@ impl State {
         }
     }
 
-    /// Queues a job, and says whom to wake. With nobody to wake while isolates are at it, the watchdog should look later.
-    pub(crate) fn push(&mut self, job: Box<Job>, now: Instant) -> Option<Waker> {
+    /// Queues a job that comes on the thread of home `here`, and says whom to wake. With nobody to wake while isolates are at it, the
+    /// watchdog should look later.
+    pub(crate) fn push(&mut self, job: Box<Job>, here: Option<HomeId>, now: Instant) -> Option<Waker> {
         self.queue.push_back(Waiting { since: now, job });
+        // What lives on this thread takes it next, if it was not woken already.
+        let mut near = self.isolates.iter_mut().filter(|isolate| isolate.takes());
+        if let Some(near) = here.and_then(|here| near.find(|isolate| isolate.home == Some(here))) {
+            near.idle_since = None;
+            near.looked = now;
+            return near.waker.take();
+        }
         self.wake_next(now)
     }
 

@@ -225,7 +225,7 @@ pub(crate) fn make(shared: &Arc<Shared>, engine: Arc<dyn Engine>) {
 fn run(shared: &Arc<Shared>, engine: &Arc<dyn Engine>) {
     let permits: Arc<Permits> = shared.permits.clone();
     let helpers = Arc::<Helpers>::default();
-    let Ok(runtime) = isolate::runtime(&helpers) else {
+    let Ok(runtime) = isolate::runtime(&helpers, false) else {
         permits.forgo();
         shared.ready.failed(false);
         return;
@@ -236,6 +236,7 @@ fn run(shared: &Arc<Shared>, engine: &Arc<dyn Engine>) {
         Weak::new(),
         0,
         Arc::default(),
+        None,
     );
     member.acquire();
     let began = shared.now();

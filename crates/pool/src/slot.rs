@@ -11,6 +11,7 @@
 //!              \-> refused: in_flight_max, resting, closed
 //! ```
 
+use crate::home::{HomeId, here};
 use crate::isolate::End;
 use crate::keep::GreedyDual;
 use crate::options::{BACKOFF_FIRST, BACKOFF_MAX, BREAKS_WITHOUT_PAUSE, LEFT_MAX};
@@ -309,8 +310,13 @@ impl Slot {
 
     /// The isolate that was asked for gets its number, on its way to a thread.
     pub(crate) fn register(&self) -> u64 {
+        self.register_at(None)
+    }
+
+    /// The same for one that lives in a home.
+    pub(crate) fn register_at(&self, home: Option<HomeId>) -> u64 {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        self.lock().register(id, self.shared.now());
+        self.lock().register(id, home, self.shared.now());
         id
     }
 
@@ -322,7 +328,8 @@ impl Slot {
 
     /// Isolate `id` got through its start-up, which took `took`.
     pub(crate) fn is_ready(&self, id: u64, took: Duration) {
-        self.lock().is_ready(id, took);
+        let goes = self.lock().is_ready(id, took);
+        goes.into_iter().for_each(Waker::wake);
         self.set_ready(Ok(()));
     }
 
@@ -627,8 +634,15 @@ impl Slot {
             };
         }
         job.reply.count(&[&self.in_flight, &self.tenant.in_flight]);
-        let waker = state.push(job, self.shared.now());
-        let wants = waker.is_none() && state.wants_isolate();
+        let (here, now) = (here(), self.shared.now());
+        let waker = state.push(job, here, now);
+        let wants = match here {
+            // An isolate may have been made elsewhere while another version's was still here.
+            Some(home) if self.shared.is_vacant(home) => {
+                state.wants_here(home, self.shared.isolates_per_worker, now) || state.wants_isolate()
+            }
+            _ => waker.is_none() && state.wants_isolate(),
+        };
         // Those that are at it may take long.
         let watch = waker.is_none() && !state.watched && state.has_ready();
         state.watched |= watch;

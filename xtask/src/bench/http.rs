@@ -58,16 +58,18 @@ struct Case {
     about: &'static str,
 }
 
-const EVERYBODY: [Who; 6] = [
+const EVERYBODY: [Who; 7] = [
     Who::Atoll,
+    Who::Alone,
     Who::Cordon,
     Who::Ceiling,
     Who::Workerd,
     Who::Deno,
     Who::Node,
 ];
-const EVERYBODY_AND_STATIC: [Who; 7] = [
+const EVERYBODY_AND_STATIC: [Who; 8] = [
     Who::Atoll,
+    Who::Alone,
     Who::Cordon,
     Who::Ceiling,
     Who::Static,
@@ -166,6 +168,8 @@ const CASES: [Case; 9] = [
 enum Who {
     /// `--isolation shared`.
     Atoll,
+    /// `--isolation alone`.
+    Alone,
     /// `--isolation cordon`.
     Cordon,
     /// Our front over a worker that is not there: no JavaScript, the ceiling.
@@ -178,8 +182,9 @@ enum Who {
 }
 
 impl Who {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Atoll,
+        Self::Alone,
         Self::Cordon,
         Self::Ceiling,
         Self::Static,
@@ -191,6 +196,7 @@ impl Who {
     fn name(self) -> &'static str {
         match self {
             Self::Atoll => "atoll, shared",
+            Self::Alone => "atoll, alone",
             Self::Cordon => "atoll, cordon",
             Self::Ceiling => "atoll, no JavaScript (ceiling)",
             Self::Static => "atoll, static asset",
@@ -387,6 +393,7 @@ fn command_line(
     });
     Ok(match who {
         Who::Atoll => (atoll(&directory, "shared")?, directory, case.path),
+        Who::Alone => (atoll(&directory, "alone")?, directory, case.path),
         Who::Cordon => (atoll(&directory, "cordon")?, directory, case.path),
         Who::Ceiling => {
             let mut line = vec![text(&programs.atoll), "__bench-ceiling".to_owned()];

@@ -144,6 +144,7 @@ impl DevTarget for DevServer {
             error_detail: ErrorDetail::Developer,
             local_triggers: true,
             tracer: self.platform.tracing(),
+            homes: Some(self.platform.homes()),
             clock: self.platform.clock.clone(),
             ..EdgeOptions::default()
         };

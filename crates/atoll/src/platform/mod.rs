@@ -15,7 +15,7 @@ use crate::telemetry::otlp::Otlp;
 use atoll_cache::{CacheLimits, MemoryCache};
 use atoll_cli::target::{AssetDirectory, BuiltProject, Failure};
 use atoll_edge::assets::AssetServer;
-use atoll_edge::{Site, Tracing};
+use atoll_edge::{Homes, Places, Site, Tracing};
 use atoll_egress::{AddressPolicy, Egress, EgressOptions, Listeners, TlsRoots};
 use atoll_host::{CODE_DISK_MAX, CodeStore, Cordon, Host, HostOptions, Prepared, RateLimits, Reach};
 use atoll_model::{TenantId, WorkerName};
@@ -133,6 +133,11 @@ impl Platform {
         Some(Tracing(otlp))
     }
 
+    /// Where a front's connections live, once there are such places.
+    pub(crate) fn homes(&self) -> Places {
+        Places(Arc::new(OfHost(self.host.clone())))
+    }
+
     /// Keeps compiled code below `persist_to` as well: the next process starts its workers with it.
     pub(crate) async fn keep_code(&self, persist_to: &Path) {
         let Some(code) = self.code.clone() else { return };
@@ -247,4 +252,13 @@ async fn open_assets(assets: &AssetDirectory) -> Result<(Arc<AssetServer>, Vec<S
 /// What nobody outside can guess; every process has another.
 fn seed() -> u64 {
     RandomState::new().hash_one(())
+}
+
+/// The places that a host has.
+struct OfHost(Arc<Host>);
+
+impl Homes for OfHost {
+    fn home(&self) -> Option<Handle> {
+        self.0.home()
+    }
 }

@@ -334,6 +334,7 @@ impl Server {
             },
             clock: platform.clock.clone(),
             tracer: platform.tracing(),
+            homes: None,
         };
         let (sites, events) = (runtime.sites.clone(), recorder.clone());
         let edge = match inherited {

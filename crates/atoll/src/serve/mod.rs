@@ -201,6 +201,10 @@ impl ServeServer {
             ),
             fatal: true,
         };
+        if self.isolation() == Isolation::Alone {
+            let opened = host.open_homes();
+            opened.map_err(|error| failure(format!("the system refuses threads or descriptors: {error}.")))?;
+        }
         if host.cordon().is_none()
             && deployment.projects.iter().any(|project| project.worker.is_some())
             && let Some(cordon) = (self.cordons)(self.isolation()).map_err(failure)?
@@ -274,7 +278,7 @@ impl ServeTarget for ServeServer {
         let mode = self.isolation();
         let told = match self.platform.host.cordon() {
             Some(cordon) => cordon.to_string(),
-            None if mode == Isolation::Shared => "in this process (isolation \"shared\")".to_owned(),
+            None if mode <= Isolation::Shared => format!("in this process (isolation \"{}\")", mode.word()),
             None => format!("in child processes, once there is one (isolation \"{}\")", mode.word()),
         };
         Isolated { mode, told }
@@ -298,6 +302,7 @@ impl ServeTarget for ServeServer {
                 ..EdgeLimits::default()
             },
             tracer: self.platform.tracing(),
+            homes: Some(self.platform.homes()),
             clock: self.platform.clock.clone(),
         };
         let (sites, recorder) = (self.sites.clone(), self.recorder.clone());

@@ -38,6 +38,7 @@ pub(crate) fn outbound(effective: &Effective, findings: &mut Findings) -> Outbou
 /// `atoll.isolation`: how far `atoll serve` keeps the worker apart, unless its flag or variable says otherwise.
 pub(crate) fn isolation(effective: &Effective, findings: &mut Findings) -> Option<Isolation> {
     const WORDS: &[(&str, Isolation)] = &[
+        ("alone", Isolation::Alone),
         ("shared", Isolation::Shared),
         ("cordon", Isolation::Cordon),
         ("dedicated", Isolation::Dedicated),

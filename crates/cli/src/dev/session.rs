@@ -131,7 +131,7 @@ pub async fn run(args: DevArgs, around: Surroundings, target: Arc<dyn DevTarget>
     let urls = urls(address, listen.https);
     let inspector = match listen::inspector(&round.args, &project.dev) {
         None => None,
-        Some(_) if round.args.isolation != Isolation::Shared => {
+        Some(_) if round.args.isolation > Isolation::Shared => {
             let title = "Debuggers do not reach workers in child processes".to_owned();
             let detail = format!(
                 "A process that is locked in has no door for them. Debug with --isolation shared (here it is \"{}\", by the flag \

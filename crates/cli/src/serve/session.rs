@@ -108,7 +108,11 @@ impl Session {
             .map(|first| project::persist_to(self.args.persist_to.as_deref(), first, &self.cwd))
             .unwrap_or_default();
         let routes = routing::routes(&projects, &self.args.routes)?;
-        self.target.isolate(self.isolation(&projects)).await?;
+        let isolation = self.isolation(&projects);
+        if isolation == Isolation::Alone && projects.len() > 1 {
+            return Err(several_alone(&projects).into());
+        }
+        self.target.isolate(isolation).await?;
         let listen = self.listen();
         let listening = self.target.listen(&listen).await.map_err(|error| {
             let (title, detail) = listen::explain(&error, "serve");
@@ -380,5 +384,19 @@ async fn next_stop(inputs: &mut Inputs) -> &'static str {
             Some(Input::Terminate) | None => return "terminate",
             Some(Input::Reload | Input::Restart | Input::Key(_)) => {}
         }
+    }
+}
+
+/// Two workers on one thread would wait for each other.
+fn several_alone(projects: &[Arc<Project>]) -> Failure {
+    let names: Vec<String> = projects.iter().map(|project| format!("\"{}\"", project.name)).collect();
+    Failure {
+        title: "Isolation \"alone\" is for one worker".to_owned(),
+        detail: format!(
+            "Here are {}: {}. Serve each with an `atoll serve` of its own, or all of them with --isolation shared, cordon or dedicated.",
+            projects.len(),
+            names.join(", ")
+        ),
+        fatal: true,
     }
 }

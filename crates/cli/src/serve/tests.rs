@@ -393,6 +393,45 @@ async fn isolation_is_the_flags_or_the_strictest() {
         let same = words.contains("shared") || expected == "isolate dedicated";
         assert_eq!(told, !same, "{words}: {text}");
     }
+    for (words, web, told) in [
+        ("web --isolation alone", String::new(), None),
+        ("web", asked("alone"), None),
+        // What another asks for is stricter.
+        ("web api", asked("alone"), None),
+        ("web api --isolation alone", String::new(), Some("2: \"web\", \"api\"")),
+    ] {
+        let root = tempfile::tempdir().expect("a folder");
+        keyed(root.path(), "web", &web);
+        keyed(root.path(), "api", &asked("shared"));
+        let running = Running::start(root.path(), &format!("{words} --log-format text"), Fake::default());
+        if told.is_none() {
+            running.target.wait_for("Ready", 1).await;
+            running.send(Input::Terminate).await;
+        }
+        let target = running.target.clone();
+        let (status, text) = running.ended().await;
+        match told {
+            None => {
+                let expected = if words == "web api" {
+                    "isolate shared"
+                } else {
+                    "isolate alone"
+                };
+                assert_eq!(
+                    (status, lock(&target.events)[0].as_str()),
+                    (0, expected),
+                    "{words}: {text}"
+                );
+            }
+            Some(told) => {
+                assert_eq!(status, 1, "{words}: {text}");
+                assert!(
+                    text.contains(told) && text.contains("is for one worker"),
+                    "{words}: {text}"
+                );
+            }
+        }
+    }
     let root = tempfile::tempdir().expect("a folder");
     keyed(root.path(), "web", "\"isolation\": \"cordn\"");
     let (status, text) = Running::start(root.path(), "web --log-format text", Fake::default())

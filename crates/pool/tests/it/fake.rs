@@ -7,7 +7,7 @@ use atoll_stdx::SystemClock;
 use atoll_worker::{
     BindingError, CpuGauge, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState,
     Interrupt, Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Prepared, Response,
-    ScheduledEvent, StartKind, StartNote,
+    ScheduledEvent, StartKind, StartNote, Usage,
 };
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Waker};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,10 @@ pub struct Stage {
     wakers: Mutex<Vec<Waker>>,
     entered: AtomicBool,
     pub order: Mutex<Vec<String>>,
+    /// The thread that ran each of these.
+    pub threads: Mutex<Vec<ThreadId>>,
+    /// CPU that was told, microseconds.
+    pub told_us: AtomicU64,
     pub polls: AtomicU32,
     pub made: AtomicU32,
     pub rests: AtomicU32,
@@ -253,6 +258,7 @@ impl Instance for FakeInstance {
                 .lock()
                 .unwrap()
                 .push(format!("{} {what}", self.version.tenant));
+            self.stage.threads.lock().unwrap().push(std::thread::current().id());
             match what.as_str() {
                 "echo" => answer(job),
                 "panic" => panic!("in a turn"),
@@ -356,7 +362,7 @@ impl Instance for FakeInstance {
     }
 }
 
-fn thread_cpu_ns() -> u64 {
+pub fn thread_cpu_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a timespec, and a thread may always read its own clock.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
@@ -378,6 +384,9 @@ impl LogSink for Stage {
     fn exception(&self, _: Option<RequestId>, _: JsException) {}
     fn start(&self, note: StartNote) {
         self.notes.lock().unwrap().push(note.kind);
+    }
+    fn used(&self, usage: Usage) {
+        self.told_us.fetch_add(usage.cpu_us, Ordering::SeqCst);
     }
 }
 

@@ -2,6 +2,7 @@
 //! deadline in [`check`].
 
 mod fake;
+mod homes;
 mod warm;
 
 use atoll_model::{Limit, Limits};

@@ -1,0 +1,153 @@
+//! Homes: threads on which clients' connections live beside the isolate that answers them, for a worker that is alone in its process.
+//!
+//! A home is a thread with a runtime that has sockets. At most one isolate at a time is driven there, as one task among the
+//! connections', so nothing between a request and its answer wakes another thread. What that costs: while a turn runs, the
+//! connections beside it wait, as in any server of one thread. So:
+//!
+//! - a home whose turn takes long ([`PoolOptions::turn_max`](crate::PoolOptions::turn_max)) gets no new connection and no isolate until the turn has ended; who asks meanwhile is
+//!   served elsewhere, and further isolates have threads of their own;
+//! - limits are held as everywhere: the watchdog ends turns from outside, and CPU is charged for turns alone;
+//! - a home outlives its isolates: one that broke is followed by another, on this thread or elsewhere, and no connection is lost. A
+//!   turn that cannot be ended is given up as everywhere; the connections beside it wait until it is over.
+
+use crate::blocking::Helpers;
+use crate::isolate;
+use crate::slot::Slot;
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// Which home a thread is; see [`here`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HomeId(usize);
+
+thread_local! {
+    static HERE: Cell<Option<HomeId>> = const { Cell::new(None) };
+}
+
+/// The home that the calling thread is.
+pub(crate) fn here() -> Option<HomeId> {
+    HERE.get()
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Home {
+    id: HomeId,
+    runtime: Handle,
+    helpers: Arc<Helpers>,
+    /// An isolate lives there.
+    taken: AtomicBool,
+    stalled: Arc<AtomicBool>,
+    /// Ends the thread when it goes.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Home {
+    fn open(id: HomeId) -> io::Result<Self> {
+        let helpers = Arc::<Helpers>::default();
+        let runtime = isolate::runtime(&helpers, true)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        std::thread::Builder::new()
+            .name(format!("atoll-home-{}", id.0))
+            .stack_size(crate::STACK_BYTES)
+            .spawn(move || {
+                HERE.set(Some(id));
+                // The other end is never used, only dropped.
+                let _ = runtime.block_on(stopped);
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            id,
+            runtime: handle,
+            helpers,
+            taken: AtomicBool::new(false),
+            stalled: Arc::default(),
+            _stop: stop,
+        })
+    }
+
+    pub(crate) fn id(&self) -> HomeId {
+        self.id
+    }
+
+    pub(crate) fn helpers(&self) -> &Arc<Helpers> {
+        &self.helpers
+    }
+
+    /// Whether the turn there takes long. Set by the watchdog, taken back by the thread.
+    pub(crate) fn stalled(&self) -> &Arc<AtomicBool> {
+        &self.stalled
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// The isolate that lived there is gone.
+    pub(crate) fn vacate(&self) {
+        self.taken.store(false, Ordering::Release);
+    }
+
+    /// Has the isolate live there. Its room was taken by [`Homes::take`].
+    pub(crate) fn drive(self: Arc<Self>, slot: Arc<Slot>, id: u64) {
+        let runtime = self.runtime.clone();
+        // A task like the connections', so that waking it from among them is a matter of this thread alone.
+        runtime.spawn(OnItsThread(Box::pin(isolate::run_at(self, slot, id))));
+    }
+}
+
+/// A future of a runtime that has one thread.
+struct OnItsThread<F>(Pin<Box<F>>);
+
+// SAFETY: what is made elsewhere is a future that was never polled and holds nothing but what `Home::drive` was given, all of it
+// `Send`. From then on it is polled and dropped by the runtime of a home alone, which is of one thread (`isolate::runtime`), the one
+// that owns it; a runtime that is gone drops the future unpolled.
+unsafe impl<F> Send for OnItsThread<F> {}
+
+impl<F: Future> Future for OnItsThread<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+/// The homes of a process.
+#[derive(Debug)]
+pub struct Homes(Vec<Arc<Home>>);
+
+impl Homes {
+    pub(crate) fn open(count: usize) -> io::Result<Self> {
+        let homes = (0..count).map(|at| Home::open(HomeId(at)).map(Arc::new));
+        homes.collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Where a connection that comes now should live: the runtime with the fewest tasks, of those that do not compute. `None`: where
+    /// it is.
+    pub fn home(&self) -> Option<Handle> {
+        let open = self.0.iter().filter(|home| !home.is_stalled());
+        open.map(|home| &home.runtime)
+            .min_by_key(|runtime| runtime.metrics().num_alive_tasks())
+            .cloned()
+    }
+
+    /// Room for an isolate: in this home, or in any.
+    pub(crate) fn take(&self, which: Option<HomeId>) -> Option<Arc<Home>> {
+        let wanted = |home: &&Arc<Home>| which.is_none_or(|id| home.id == id) && !home.is_stalled();
+        let mut open = self.0.iter().filter(wanted);
+        open.find(|home| !home.taken.swap(true, Ordering::Acquire)).cloned()
+    }
+
+    /// Whether no isolate lives in this home.
+    pub(crate) fn is_vacant(&self, id: HomeId) -> bool {
+        self.0.get(id.0).is_some_and(|home| !home.taken.load(Ordering::Relaxed))
+    }
+}
