@@ -118,7 +118,7 @@ pub struct WorkerStats {
 
 /// Runs workers. Make one per process and give it to the front as its [`Dispatch`].
 pub struct Host {
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     engine: Arc<dyn Engine>,
     /// Given once, at the latest before the first worker.
     cordon: OnceLock<Arc<Cordon>>,
@@ -139,21 +139,6 @@ pub struct Host {
 }
 
 impl Host {
-    /// From now on isolates live on the threads of connections: see [`atoll_pool::Homes`]. For a process with one worker, before it is
-    /// deployed.
-    ///
-    /// # Errors
-    /// The system refuses threads or descriptors.
-    pub fn open_homes(&self) -> std::io::Result<()> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        self.pool.open_homes(cores).map(|_| ())
-    }
-
-    /// The runtime where a connection that comes now should live, if not where it is.
-    pub fn home(&self) -> Option<tokio::runtime::Handle> {
-        self.pool.homes()?.home()
-    }
-
     /// A host without workers.
     pub fn new(options: HostOptions) -> Arc<Self> {
         Arc::new_cyclic(|host| Self {

@@ -16,6 +16,7 @@ mod crowd;
 mod entrypoints;
 mod environment;
 mod error;
+mod homes;
 mod host;
 mod inspect;
 mod loader;
