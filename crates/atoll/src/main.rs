@@ -294,7 +294,8 @@ impl Targets for Wiring {
         let cordon = cordon::cordon(args.isolation, &isolates, false)?;
         let platform = platform_of(engine, cordon, isolates, policy, &[])?;
         if args.isolation == Isolation::Alone {
-            let opened = platform.host.open_homes();
+            // One isolate, which stays: see `Isolates::of_a_developer`.
+            let opened = platform.host.open_homes(1, false);
             opened.map_err(|error| format!("the system refuses threads or descriptors: {error}"))?;
         }
         Ok(Arc::new(DevServer::new(platform, debuggers)))

@@ -5,14 +5,13 @@ use std::io;
 use tokio::runtime::Handle;
 
 impl Host {
-    /// From now on isolates live on the threads of connections, one for each core: see [`atoll_pool::Homes`]. For a process with one
-    /// worker, before it is deployed.
+    /// From now on isolates live on the threads of `count` homes: see [`atoll_pool::Pool::open_homes`]. For a process with one worker,
+    /// before it is deployed.
     ///
     /// # Errors
     /// The system refuses threads or descriptors.
-    pub fn open_homes(&self) -> io::Result<()> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        self.pool.open_homes(cores).map(|_| ())
+    pub fn open_homes(&self, count: usize, moves: bool) -> io::Result<()> {
+        self.pool.open_homes(count, moves).map(|_| ())
     }
 
     /// The runtime where a connection that comes now should live, if not where it is.

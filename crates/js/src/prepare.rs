@@ -56,6 +56,8 @@ pub(crate) struct JsPrepared {
 
 impl JsPrepared {
     pub fn new(engine: &JsEngine, heap_bytes: u64) -> Result<Self, Fault> {
+        crate::ops::websocket::begin_anew();
+        crate::ops::module::begin_anew();
         let options = engine.options();
         let heap_max = usize::try_from(heap_bytes.min(HEAP_BYTES_MAX)).unwrap_or(usize::MAX);
         let seat = Seat::take(heap_max as u64);

@@ -6,7 +6,9 @@
 //!
 //! - a home whose turn takes long ([`PoolOptions::turn_max`](crate::PoolOptions::turn_max)) gets no new connection and no isolate until the turn has ended; who asks meanwhile is
 //!   served elsewhere, and further isolates have threads of their own;
-//! - limits are held as everywhere: the watchdog ends turns from outside, and CPU is charged for turns alone;
+//! - limits are held as everywhere: the watchdog ends turns from outside. CPU is charged for turns, as far as their wall time: where
+//!   others take the core from a turn, what the connections used before may fill the gap;
+//! - only versions that were deployed live there, not what these load at run time;
 //! - a home outlives its isolates: one that broke is followed by another, on this thread or elsewhere, and no connection is lost. A
 //!   turn that cannot be ended is given up as everywhere; the connections beside it wait until it is over.
 
@@ -17,8 +19,8 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -26,6 +28,9 @@ use tokio::sync::oneshot;
 /// Which home a thread is; see [`here`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HomeId(usize);
+
+/// Tasks that an isolate is: its own, and its engine's.
+const TASKS_OF_AN_ISOLATE: usize = 2;
 
 thread_local! {
     static HERE: Cell<Option<HomeId>> = const { Cell::new(None) };
@@ -52,18 +57,29 @@ pub(crate) struct Home {
 impl Home {
     fn open(id: HomeId) -> io::Result<Self> {
         let helpers = Arc::<Helpers>::default();
-        let runtime = isolate::runtime(&helpers, true)?;
-        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
+        let (tell, told) = mpsc::channel();
+        let its = helpers.clone();
         std::thread::Builder::new()
             .name(format!("atoll-home-{}", id.0))
             .stack_size(crate::STACK_BYTES)
             .spawn(move || {
                 HERE.set(Some(id));
+                let runtime = match isolate::runtime(&its, true) {
+                    Ok(runtime) => runtime,
+                    Err(error) => {
+                        let _ = tell.send(Err(error));
+                        return;
+                    }
+                };
+                let _ = tell.send(Ok(runtime.handle().clone()));
                 // The other end is never used, only dropped.
                 let _ = runtime.block_on(stopped);
                 runtime.shutdown_background();
             })?;
+        let handle = told
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("its thread ended at once")))?;
         Ok(Self {
             id,
             runtime: handle,
@@ -89,6 +105,15 @@ impl Home {
 
     fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// About how many connections there are; of two homes the one with an isolate counts as the emptier.
+    fn connections(&self) -> usize {
+        let tasks = self.runtime.metrics().num_alive_tasks();
+        match self.taken.load(Ordering::Relaxed) {
+            true => tasks.saturating_sub(TASKS_OF_AN_ISOLATE) * 2,
+            false => tasks * 2 + 1,
+        }
     }
 
     /// The isolate that lived there is gone.
@@ -122,32 +147,39 @@ impl<F: Future> Future for OnItsThread<F> {
 
 /// The homes of a process.
 #[derive(Debug)]
-pub struct Homes(Vec<Arc<Home>>);
+pub struct Homes {
+    all: Vec<Arc<Home>>,
+    /// Isolates that were made elsewhere are replaced by some where events come.
+    moves: bool,
+}
 
 impl Homes {
-    pub(crate) fn open(count: usize) -> io::Result<Self> {
+    pub(crate) fn open(count: usize, moves: bool) -> io::Result<Self> {
         let homes = (0..count).map(|at| Home::open(HomeId(at)).map(Arc::new));
-        homes.collect::<io::Result<_>>().map(Self)
+        Ok(Self {
+            all: homes.collect::<io::Result<_>>()?,
+            moves,
+        })
     }
 
     /// Where a connection that comes now should live: the runtime with the fewest tasks, of those that do not compute. `None`: where
     /// it is.
     pub fn home(&self) -> Option<Handle> {
-        let open = self.0.iter().filter(|home| !home.is_stalled());
-        open.map(|home| &home.runtime)
-            .min_by_key(|runtime| runtime.metrics().num_alive_tasks())
-            .cloned()
+        let open = self.all.iter().filter(|home| !home.is_stalled());
+        let home = open.min_by_key(|home| home.connections())?;
+        Some(home.runtime.clone())
     }
 
     /// Room for an isolate: in this home, or in any.
     pub(crate) fn take(&self, which: Option<HomeId>) -> Option<Arc<Home>> {
         let wanted = |home: &&Arc<Home>| which.is_none_or(|id| home.id == id) && !home.is_stalled();
-        let mut open = self.0.iter().filter(wanted);
+        let mut open = self.all.iter().filter(wanted);
         open.find(|home| !home.taken.swap(true, Ordering::Acquire)).cloned()
     }
 
-    /// Whether no isolate lives in this home.
-    pub(crate) fn is_vacant(&self, id: HomeId) -> bool {
-        self.0.get(id.0).is_some_and(|home| !home.taken.load(Ordering::Relaxed))
+    /// Whether an isolate may move into this home: none lives there.
+    pub(crate) fn is_open(&self, id: HomeId) -> bool {
+        let vacant = |home: &Arc<Home>| !home.taken.load(Ordering::Relaxed);
+        self.moves && self.all.get(id.0).is_some_and(vacant)
     }
 }

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -114,11 +114,19 @@ fn run_in(slot: &Arc<Slot>, id: u64, runtime: Runtime, helpers: Arc<Helpers>, pr
 pub(crate) async fn run_at(home: Arc<Home>, slot: Arc<Slot>, id: u64) {
     let end = live(&slot, id, home.helpers(), None, Some(&home)).await;
     let broken = !matches!(end, End::Finished);
-    // Before anybody asks for another.
-    home.vacate();
+    let left_behind = broken && home.helpers().count() > 0;
+    if !left_behind {
+        // Before anybody asks for another.
+        home.vacate();
+    }
     slot.ended(id, end);
     slot.tell_usage(slot.now(), true);
-    if broken && home.helpers().count() > 0 {
+    if broken {
+        // It may wait, and the connections should not. Where there is no thread for it, the next time does it.
+        let _ = std::thread::Builder::new().spawn(trim::after_a_broken_isolate);
+    }
+    if left_behind {
+        // Until then the helpers here are this isolate's, and another one's work would wait for them.
         tokio::time::sleep(TERMINATION_GRACE + HELPERS_KEPT_AT_HOME).await;
         if home.helpers().count() > 0 {
             slot.leave_helpers();
@@ -127,9 +135,7 @@ pub(crate) async fn run_at(home: Arc<Home>, slot: Arc<Slot>, id: u64) {
             }
             slot.helpers_ended();
         }
-    }
-    if broken {
-        trim::after_a_broken_isolate();
+        home.vacate();
     }
 }
 
@@ -260,7 +266,10 @@ impl Drive {
                 Err(end) => return Poll::Ready(end),
                 Ok(Next::Finish) => return Poll::Ready(End::Finished),
                 Ok(Next::Again) if self.at_home => {
-                    cx.waker().wake_by_ref();
+                    // Once the sockets and timers beside it have been looked at.
+                    let others_first = pin!(tokio::task::yield_now());
+                    // Its first poll is never ready, and leaves the waker with the runtime.
+                    let _ = others_first.poll(cx);
                     return Poll::Pending;
                 }
                 Ok(Next::Again) => {}

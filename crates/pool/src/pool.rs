@@ -121,9 +121,9 @@ impl Shared {
         members < self.isolates_max && self.room.admits(members, self.now())
     }
 
-    /// Whether a home has room for an isolate.
-    pub(crate) fn is_vacant(&self, home: HomeId) -> bool {
-        self.homes.get().is_some_and(|homes| homes.is_vacant(home))
+    /// Whether an isolate may move into a home.
+    pub(crate) fn is_open(&self, home: HomeId) -> bool {
+        self.homes.get().is_some_and(|homes| homes.is_open(home))
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -345,7 +345,8 @@ impl Shared {
             Some(Why::Here(home)) => Some(home),
             _ => None,
         };
-        let home = self.homes.get().and_then(|homes| homes.take(which));
+        let homes = self.homes.get().filter(|_| slot.may_live_at_home());
+        let home = homes.and_then(|homes| homes.take(which));
         if which.is_some() && home.is_none() {
             // Others were there first.
             return slot.forgo();
@@ -445,14 +446,14 @@ impl Pool {
         Ok(Self { shared })
     }
 
-    /// Makes `count` homes, in which isolates live from now on that are made without a ready one: for a process with one worker.
-    /// Once; further calls give those that are there.
+    /// Makes `count` homes, in which isolates of deployed versions live from now on: for a process with one worker. With `moves` one
+    /// that was made elsewhere is replaced by one where its events come. Once; further calls give those that are there.
     ///
     /// # Errors
     /// The system refuses threads or descriptors.
-    pub fn open_homes(&self, count: usize) -> io::Result<Arc<Homes>> {
+    pub fn open_homes(&self, count: usize, moves: bool) -> io::Result<Arc<Homes>> {
         if self.shared.homes.get().is_none() {
-            let _ = self.shared.homes.set(Arc::new(Homes::open(count)?));
+            let _ = self.shared.homes.set(Arc::new(Homes::open(count, moves)?));
         }
         self.homes().ok_or_else(|| io::Error::other("no homes: this is a bug"))
     }
@@ -484,7 +485,7 @@ impl Pool {
         version: Arc<WorkerVersion>,
         environment: Environment,
     ) -> WorkerSlot {
-        let slot = Slot::new(self.shared.clone(), engine, version, environment);
+        let slot = Slot::new(self.shared.clone(), engine, version, environment, why == Why::Deploy);
         let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|slot| slot.strong_count() > 0);
         slots.push(Arc::downgrade(&slot));

@@ -20,6 +20,11 @@ pub(crate) const WAKE_NEXT_AFTER: Duration = Duration::from_millis(1);
 /// Replies of an isolate that are remembered before the answered ones among them are forgotten.
 const GIVEN_KEPT: usize = 256;
 
+/// An isolate is made where events come once so many came there within [`HERE_WITHIN`]: its start holds up the connections there.
+const HERE_EVENTS: u32 = 32;
+/// See [`HERE_EVENTS`].
+const HERE_WITHIN: Duration = Duration::from_secs(1);
+
 /// What an isolate does after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -140,6 +145,8 @@ pub(crate) struct State {
     ahead: bool,
     /// One came before it was ready.
     ahead_met: bool,
+    /// Events that came on the thread of a home without an isolate: which, since when, how many.
+    homeless: Option<(HomeId, Instant, u32)>,
 }
 
 impl State {
@@ -189,9 +196,18 @@ impl State {
         wants
     }
 
-    /// Asks for an isolate at `home`, where events come and none lives, if the worker may have `max`: one more, or for one that lives
-    /// elsewhere. True if the caller must pass the wish on.
+    /// An event came on the thread of `home`, where no isolate lives. Asks for one there once [`HERE_EVENTS`] have come within
+    /// [`HERE_WITHIN`], if the worker may have `max`: one more, or for one that lives elsewhere. True if the caller must pass the wish on.
     pub(crate) fn wants_here(&mut self, home: HomeId, max: usize, now: Instant) -> bool {
+        let (of, since, count) = self.homeless.get_or_insert((home, now, 0));
+        if *of != home || now.saturating_duration_since(*since) > HERE_WITHIN {
+            (*of, *since, *count) = (home, now, 0);
+        }
+        *count += 1;
+        if *count < HERE_EVENTS {
+            return false;
+        }
+        self.homeless = None;
         let serving = || self.isolates.iter().filter(|isolate| isolate.serving);
         let elsewhere = serving().any(|isolate| isolate.home.is_none());
         let alone = self.alone_until.is_some_and(|until| now < until);
@@ -288,9 +304,12 @@ impl State {
         // What lives on this thread takes it next, if it was not woken already.
         let mut near = self.isolates.iter_mut().filter(|isolate| isolate.takes());
         if let Some(near) = here.and_then(|here| near.find(|isolate| isolate.home == Some(here))) {
-            near.idle_since = None;
-            near.looked = now;
-            return near.waker.take();
+            let waker = near.waker.take();
+            if waker.is_some() {
+                near.idle_since = None;
+                near.looked = now;
+            }
+            return waker;
         }
         self.wake_next(now)
     }

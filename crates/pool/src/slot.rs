@@ -86,6 +86,8 @@ pub(crate) struct Slot {
     engine: Arc<dyn Engine>,
     version: Arc<WorkerVersion>,
     environment: Environment,
+    /// It was deployed, not made for an event: its isolates may live in homes.
+    deployed: bool,
     in_flight: Arc<AtomicU32>,
     tenant: Arc<TenantLoad>,
     state: Mutex<State>,
@@ -116,6 +118,7 @@ impl Slot {
         engine: Arc<dyn Engine>,
         version: Arc<WorkerVersion>,
         environment: Environment,
+        deployed: bool,
     ) -> Arc<Self> {
         let tenant = shared.tenant(&version.tenant);
         Arc::new(Self {
@@ -124,6 +127,7 @@ impl Slot {
             engine,
             version,
             environment,
+            deployed,
             in_flight: Arc::default(),
             state: Mutex::default(),
             next_id: AtomicU64::new(0),
@@ -198,6 +202,11 @@ impl Slot {
 
     pub(crate) fn version(&self) -> &Arc<WorkerVersion> {
         &self.version
+    }
+
+    /// Whether its isolates may live in homes.
+    pub(crate) fn may_live_at_home(&self) -> bool {
+        self.deployed
     }
 
     pub(crate) fn permits(&self) -> &Arc<Permits> {
@@ -638,7 +647,7 @@ impl Slot {
         let waker = state.push(job, here, now);
         let wants = match here {
             // An isolate may have been made elsewhere while another version's was still here.
-            Some(home) if self.shared.is_vacant(home) => {
+            Some(home) if self.deployed && self.shared.is_open(home) => {
                 state.wants_here(home, self.shared.isolates_per_worker, now) || state.wants_isolate()
             }
             _ => waker.is_none() && state.wants_isolate(),

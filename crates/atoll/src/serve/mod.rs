@@ -202,7 +202,7 @@ impl ServeServer {
             fatal: true,
         };
         if self.isolation() == Isolation::Alone {
-            let opened = host.open_homes();
+            let opened = host.open_homes(crate::cores(), true);
             opened.map_err(|error| failure(format!("the system refuses threads or descriptors: {error}.")))?;
         }
         if host.cordon().is_none()

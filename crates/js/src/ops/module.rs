@@ -22,6 +22,11 @@ pub(crate) fn op_wasm_allow(allow: bool) -> bool {
     WASM_ALLOWED.replace(allow)
 }
 
+/// Another isolate begins on this thread, whatever the one before was in the middle of.
+pub(crate) fn begin_anew() {
+    WASM_ALLOWED.set(false);
+}
+
 thread_local! {
     /// Whether isolates of this thread may compile WebAssembly at the moment. Set around the compilation of a module that
     /// was deployed, in which no code of the worker runs.

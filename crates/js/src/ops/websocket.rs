@@ -30,6 +30,11 @@ pub(crate) fn say_restart() {
     RETIRED.set(true);
 }
 
+/// Another isolate begins on this thread.
+pub(crate) fn begin_anew() {
+    RETIRED.set(false);
+}
+
 /// A socket's end, while the worker has it.
 struct Held(Option<WebSocketEnd>);
 

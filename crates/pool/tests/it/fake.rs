@@ -56,7 +56,7 @@ impl Stage {
     }
 
     /// Blocks the thread until the door opens.
-    fn wait(&self) {
+    pub fn wait(&self) {
         self.entered.store(true, Ordering::SeqCst);
         let mut open = self.open.lock().unwrap();
         while !*open {

@@ -1,6 +1,6 @@
 //! Isolates on the threads of connections: what these are is tasks here.
 
-use crate::fake::{context, event, thread_cpu_ns, until};
+use crate::fake::{context, environment, event, thread_cpu_ns, until, version};
 use crate::{World, check, echo, kind, limits, options};
 use atoll_model::Limits;
 use atoll_pool::{PoolOptions, WorkerSlot};
@@ -14,7 +14,15 @@ use tokio::sync::Notify;
 
 /// One home, and its runtime.
 fn one(world: &World) -> Handle {
-    world.pool.open_homes(1).unwrap().home().unwrap()
+    world.pool.open_homes(1, true).unwrap().home().unwrap()
+}
+
+/// Where connections come once there are some at `first`.
+fn other(world: &World, first: &Handle) -> Handle {
+    for _ in 0..4 {
+        first.spawn(std::future::pending::<()>());
+    }
+    world.pool.homes().unwrap().home().unwrap()
 }
 
 /// The thread of a runtime that has one.
@@ -35,6 +43,11 @@ async fn many_from(world: &World, home: &Handle, slot: &Arc<WorkerSlot>) -> Vec<
         task.await.unwrap();
     }
     world.stage.threads.lock().unwrap()[before..].to_vec()
+}
+
+/// Until all that comes on the home's thread is run on this one.
+async fn settles(world: &World, home: &Handle, slot: &Arc<WorkerSlot>, thread: ThreadId) {
+    while many_from(world, home, slot).await.iter().any(|of| *of != thread) {}
 }
 
 #[test]
@@ -60,11 +73,10 @@ fn each_home_has_an_isolate_of_its_own() {
         ..options(2)
     };
     check(options, |world| async move {
-        let homes = world.pool.open_homes(2).unwrap();
+        let homes = world.pool.open_homes(2, true).unwrap();
         let first = homes.home().unwrap();
         let slot = Arc::new(world.ready("a", limits()).await);
-        // The first one has an isolate to drive now.
-        let second = homes.home().unwrap();
+        let second = other(&world, &first);
         let (here, there) = (thread_of(&first).await, thread_of(&second).await);
         assert_ne!(here, there);
         // While its own computes, what comes there is the other's, once that is made.
@@ -77,16 +89,9 @@ fn each_home_has_an_isolate_of_its_own() {
         );
         world.stage.open();
         held.await.unwrap();
-        let threads = many_from(&world, &second, &slot).await;
-        assert!(
-            threads.iter().all(|thread| *thread == there),
-            "{here:?} {there:?} {threads:?}"
-        );
-        let threads = many_from(&world, &first, &slot).await;
-        assert!(
-            threads.iter().all(|thread| *thread == here),
-            "{here:?} {there:?} {threads:?}"
-        );
+        // Whoever is at it takes what waits, so only once both have come to rest.
+        settles(&world, &second, &slot, there).await;
+        settles(&world, &first, &slot, here).await;
     });
 }
 
@@ -206,6 +211,7 @@ fn a_version_that_follows_moves_in() {
         let here = thread_of(&home).await;
         let old = world.ready("a", limits()).await;
         let held = old.submit(context(), event("hold")).unwrap();
+        until(|| !world.stage.threads.lock().unwrap().is_empty()).await;
         let new = Arc::new(world.ready("a", limits()).await);
         let threads = many_from(&world, &home, &new).await;
         assert!(threads.iter().all(|thread| *thread != here));
@@ -214,12 +220,7 @@ fn a_version_that_follows_moves_in() {
         drop(old);
         until(|| world.pool.stats().isolates == 1).await;
         // With the next event, and the isolate that was made elsewhere goes.
-        loop {
-            let threads = many_from(&world, &home, &new).await;
-            if threads.iter().all(|thread| *thread == here) {
-                break;
-            }
-        }
+        settles(&world, &home, &new, here).await;
         until(|| world.pool.stats().isolates == 1).await;
         assert_eq!(world.pool.stats().started, 3);
     });
@@ -232,18 +233,51 @@ fn each_home_gets_one_when_events_come_there() {
         ..options(2)
     };
     check(options, |world| async move {
-        let homes = world.pool.open_homes(2).unwrap();
+        let homes = world.pool.open_homes(2, true).unwrap();
         let first = homes.home().unwrap();
         let slot = Arc::new(world.ready("a", limits()).await);
-        let second = homes.home().unwrap();
+        let second = other(&world, &first);
         let there = thread_of(&second).await;
         assert_ne!(thread_of(&first).await, there);
-        loop {
-            let threads = many_from(&world, &second, &slot).await;
-            if threads.iter().all(|thread| *thread == there) {
-                break;
-            }
-        }
+        settles(&world, &second, &slot, there).await;
         assert_eq!(world.pool.stats().isolates, 2);
+    });
+}
+
+#[test]
+fn helpers_that_go_on_keep_others_out_of_the_home() {
+    check(options(1), |world| async move {
+        let home = one(&world);
+        let here = thread_of(&home).await;
+        let limits = Limits { cpu_ms: 30, ..limits() };
+        let slot = Arc::new(world.ready("a", limits).await);
+        // Work of the isolate that hears of no end.
+        let stage = world.stage.clone();
+        let helper = home.spawn_blocking(move || stage.wait());
+        assert_eq!(kind(&slot, "loop").await, FaultKind::ExceededCpu);
+        for _ in 0..3 {
+            let threads = many_from(&world, &home, &slot).await;
+            assert!(threads.iter().all(|thread| *thread != here));
+        }
+        until(|| world.pool.stats().abandoned == 1).await;
+        world.stage.open();
+        helper.await.unwrap();
+        // Then the isolate that was made elsewhere is followed by one here.
+        settles(&world, &home, &slot, here).await;
+        until(|| world.pool.stats().isolates == 1).await;
+    });
+}
+
+#[test]
+fn what_was_not_deployed_lives_elsewhere() {
+    check(options(1), |world| async move {
+        let home = one(&world);
+        let here = thread_of(&home).await;
+        let engine = world.engine.clone();
+        let slot = world
+            .pool
+            .start_cold(engine, version("a", "ok", limits()), environment(&world.stage));
+        let threads = many_from(&world, &home, &Arc::new(slot)).await;
+        assert!(threads.iter().all(|thread| *thread != here));
     });
 }
