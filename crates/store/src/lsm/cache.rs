@@ -1,7 +1,7 @@
 //! Small values read lately, so that a hot read is answered on the caller's own thread.
 //!
-//! Coherence: a reader fills the cache only if no commit touched the key between the moment before its read and the
-//! filling. Keys are grouped in stripes; a stripe counts the commits that touched it and those under way. The committer
+//! Coherence: a reader fills the cache only if no commit of the key began, ended or was under way between the moment before its read
+//! and the filling. Keys are grouped in stripes; a stripe counts the beginnings and ends of commits that touched it, and those under way. The committer
 //! removes a key before its commit becomes readable and puts the new value back afterwards, so the cache never holds a value
 //! that a read of the engine no longer gives, and never one that is not durable.
 
@@ -29,6 +29,7 @@ impl Weighter<Bytes, Option<Bytes>> for ByBytes {
 
 #[derive(Debug, Default)]
 struct Stripe {
+    /// Beginnings and ends.
     commits: u64,
     under_way: usize,
 }
@@ -105,7 +106,10 @@ impl HotCache {
     /// After the commit of the same keys, whatever came of it.
     pub(crate) fn end<'a>(&self, keys: impl Iterator<Item = &'a Bytes>) {
         for key in keys {
-            self.stripe(key).under_way -= 1;
+            let mut stripe = self.stripe(key);
+            stripe.under_way -= 1;
+            // Who took a ticket meanwhile may have read what was there before.
+            stripe.commits += 1;
         }
     }
 
@@ -141,8 +145,11 @@ mod tests {
         cache.fill(&key, Some(b"old"), during);
         assert_eq!(cache.get(&key), None);
         cache.end([&key].into_iter());
-        cache.fill(&key, Some(b"old"), early);
-        assert_eq!(cache.get(&key), None);
+        // One that read while the commit was under way may have read what was there before it.
+        for ticket in [early, during] {
+            cache.fill(&key, Some(b"old"), ticket);
+            assert_eq!(cache.get(&key), None);
+        }
 
         cache.replace(key.clone(), None);
         assert_eq!(cache.get(&key), Some(None));
