@@ -6,9 +6,8 @@ use crate::runner::server::{Command, Server};
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A worker in an endless loop: assets are still served, the process still ends when told to.
-pub async fn a_stuck_worker_stops_no_one_else() -> Result<()> {
-    const WORKER: &str = r#"
+/// Computes without end at `/loop`, and says so before.
+const LOOPS: &str = r#"
 export default {
   async fetch(request) {
     if (new URL(request.url).pathname === "/loop") {
@@ -20,9 +19,12 @@ export default {
   },
 };
 "#;
+
+/// A worker in an endless loop: assets are still served, the process still ends when told to.
+pub async fn a_stuck_worker_stops_no_one_else() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let project = folder.path().join("project");
-    write_project(&project, WORKER, ", \"assets\": { \"directory\": \"public\" }")?;
+    write_project(&project, LOOPS, ", \"assets\": { \"directory\": \"public\" }")?;
     std::fs::create_dir(project.join("public"))?;
     std::fs::write(project.join("public/file.txt"), "asset")?;
     let mut server = Server::start(&start(&project, &folder.path().join("state"))?).await?;
@@ -50,21 +52,9 @@ export default {
 
 /// On the threads of its connections: one that computes holds up what is beside it until its limit, is counted, and nothing is lost.
 pub async fn a_worker_that_is_alone() -> Result<()> {
-    const WORKER: &str = r#"
-export default {
-  async fetch(request) {
-    if (new URL(request.url).pathname === "/loop") {
-      console.log("looping");
-      await null;
-      for (;;) {}
-    }
-    return new Response("worker");
-  },
-};
-"#;
     let folder = tempfile::tempdir()?;
     let project = folder.path().join("project");
-    write_project(&project, WORKER, ", \"limits\": { \"cpu_ms\": 300 }")?;
+    write_project(&project, LOOPS, ", \"limits\": { \"cpu_ms\": 300 }")?;
     let mut start = start(&project, &folder.path().join("state"))?;
     start.command = Command::Serve;
     start.args = vec!["--isolation".to_owned(), "alone".to_owned()];
