@@ -4,8 +4,8 @@
 //! connections', so nothing between a request and its answer wakes another thread. What that costs: while a turn runs, the
 //! connections beside it wait, as in any server of one thread. So:
 //!
-//! - a home whose turn takes long ([`PoolOptions::turn_max`](crate::PoolOptions::turn_max)) gets no new connection and no isolate until the turn has ended; who asks meanwhile is
-//!   served elsewhere, and further isolates have threads of their own;
+//! - a home whose turn takes long ([`PoolOptions::turn_max`](crate::PoolOptions::turn_max)) gets no new connection and no isolate until
+//!   the turn has ended; who asks meanwhile is served elsewhere, and further isolates have threads of their own;
 //! - limits are held as everywhere: the watchdog ends turns from outside. CPU is charged for turns, as far as their wall time: where
 //!   others take the core from a turn, what the connections used before may fill the gap;
 //! - only versions that were deployed live there, not what these load at run time;

@@ -463,7 +463,7 @@ impl Pool {
         self.shared.homes.get().cloned()
     }
 
-    /// Starts `version` on a thread of its own and returns at once; [`WorkerSlot::ready`] says when it runs.
+    /// Starts `version` on a thread of its own, or in a home, and returns at once; [`WorkerSlot::ready`] says when it runs.
     pub fn start(&self, engine: Arc<dyn Engine>, version: Arc<WorkerVersion>, environment: Environment) -> WorkerSlot {
         self.start_for(Why::Deploy, engine, version, environment)
     }

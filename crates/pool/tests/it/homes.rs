@@ -25,6 +25,14 @@ fn other(world: &World, first: &Handle) -> Handle {
     world.pool.homes().unwrap().home().unwrap()
 }
 
+/// A worker may have two isolates, which run at once.
+fn two() -> PoolOptions {
+    PoolOptions {
+        isolates_per_worker: 2,
+        ..options(2)
+    }
+}
+
 /// The thread of a runtime that has one.
 async fn thread_of(home: &Handle) -> ThreadId {
     home.spawn(async { std::thread::current().id() }).await.unwrap()
@@ -68,11 +76,7 @@ fn what_comes_at_home_is_run_there() {
 
 #[test]
 fn each_home_has_an_isolate_of_its_own() {
-    let options = PoolOptions {
-        isolates_per_worker: 2,
-        ..options(2)
-    };
-    check(options, |world| async move {
+    check(two(), |world| async move {
         let homes = world.pool.open_homes(2, true).unwrap();
         let first = homes.home().unwrap();
         let slot = Arc::new(world.ready("a", limits()).await);
@@ -229,11 +233,7 @@ fn a_version_that_follows_moves_in() {
 
 #[test]
 fn each_home_gets_one_when_events_come_there() {
-    let options = PoolOptions {
-        isolates_per_worker: 2,
-        ..options(2)
-    };
-    check(options, |world| async move {
+    check(two(), |world| async move {
         let homes = world.pool.open_homes(2, true).unwrap();
         let first = homes.home().unwrap();
         let slot = Arc::new(world.ready("a", limits()).await);
