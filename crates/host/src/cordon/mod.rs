@@ -196,25 +196,49 @@ impl Cordon {
         }
     }
 
-    /// The child that takes an event now: that of the first place which has one. Waits if none has.
+    /// The child that takes an event now, if there is one: that of the first place which has one.
+    ///
+    /// None while the first place waits for the first child of its life: a worker that began in the other place would move
+    /// milliseconds later, and lose what its modules hold in memory.
+    fn child_now(&self, places: &[Arc<Place>]) -> Option<Arc<Child>> {
+        if self.begins(places) {
+            return None;
+        }
+        places.iter().find_map(|place| place.child())
+    }
+
+    /// Whether the first of `places` has yet to get its first child, and nothing says that it may get none.
+    fn begins(&self, places: &[Arc<Place>]) -> bool {
+        places.first().is_some_and(|place| place.is_new()) && self.shared.nursery.trouble().is_none()
+    }
+
+    /// The child that takes an event. Waits if none does now.
     async fn child(&self, places: &[Arc<Place>]) -> Result<Arc<Child>, Fault> {
-        if let Some(child) = places.iter().find_map(|place| place.child()) {
-            return Ok(child);
-        }
         let stopping = self.shared.tasks.stopping();
-        if places.is_empty() || stopping.is_cancelled() {
-            return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
-        }
-        // Whichever comes first; each is that of a place of this tenant.
-        let filled = futures_util::future::select_all(places.iter().map(|place| Box::pin(place.filled())));
-        let nobody = |why: &str| Fault::new(FaultKind::Overloaded, format!("no process can run the worker: {why}"));
-        tokio::select! {
-            (child, _, _) = filled => Ok(child),
-            // If none could ever be started, there is no use in waiting.
-            Err(error) = self.shared.nursery.first() => Err(nobody(&error.to_string())),
-            () = stopping.cancelled() => Err(Fault::new(FaultKind::Draining, "the server is stopping")),
-            () = tokio::time::sleep(CHILD_WAIT_MAX) => {
-                Err(nobody(&self.shared.nursery.trouble().unwrap_or_else(|| "none was ready".to_owned())))
+        let late = tokio::time::sleep(CHILD_WAIT_MAX);
+        tokio::pin!(late);
+        loop {
+            if let Some(child) = self.child_now(places) {
+                return Ok(child);
+            }
+            if places.is_empty() || stopping.is_cancelled() {
+                return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
+            }
+            let begins = self.begins(places);
+            // Whichever comes first; each is that of a place of this tenant.
+            let waited = if begins { &places[..1] } else { places };
+            let filled = futures_util::future::select_all(waited.iter().map(|place| Box::pin(place.filled())));
+            let nobody = |why: &str| Fault::new(FaultKind::Overloaded, format!("no process can run the worker: {why}"));
+            tokio::select! {
+                (child, _, _) = filled => return Ok(child),
+                // If none could ever be started, there is no use in waiting.
+                Err(error) = self.shared.nursery.first() => return Err(nobody(&error.to_string())),
+                // Then any will do.
+                () = self.shared.nursery.in_trouble(), if begins => {}
+                () = stopping.cancelled() => return Err(Fault::new(FaultKind::Draining, "the server is stopping")),
+                () = &mut late => {
+                    return Err(nobody(&self.shared.nursery.trouble().unwrap_or_else(|| "none was ready".to_owned())));
+                }
             }
         }
     }

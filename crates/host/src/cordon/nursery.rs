@@ -23,7 +23,7 @@ pub(super) struct Nursery {
     /// How the first start went.
     first: watch::Sender<Option<Result<(), String>>>,
     /// Why the last start failed, if it did.
-    trouble: Mutex<Option<String>>,
+    trouble: watch::Sender<Option<String>>,
     started: AtomicU64,
     failed: AtomicU64,
 }
@@ -37,7 +37,7 @@ impl Nursery {
             ready: tokio::sync::Mutex::new(ready),
             fill: Mutex::new(Some(fill)),
             first: watch::Sender::new(None),
-            trouble: Mutex::default(),
+            trouble: watch::Sender::new(None),
             started: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
@@ -95,7 +95,13 @@ impl Nursery {
 
     /// Why there is none, if the last start failed.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.borrow().clone()
+    }
+
+    /// Waits until the last start has failed.
+    pub(super) async fn in_trouble(&self) {
+        // The sender is this one's own: it does not go while this waits.
+        let _ = self.trouble.subscribe().wait_for(Option::is_some).await;
     }
 
     /// Starts that succeeded, and that failed.
@@ -107,7 +113,7 @@ impl Nursery {
     }
 
     fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        self.trouble.send_replace(trouble);
     }
 }
 

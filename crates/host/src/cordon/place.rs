@@ -8,6 +8,7 @@
 
 use super::Shared;
 use super::child::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +27,8 @@ type Restart = (Duration, oneshot::Sender<usize>);
 /// See the module.
 pub(crate) struct Place {
     current: watch::Sender<Option<Arc<Child>>>,
+    /// It had a child, if none is there now.
+    began: AtomicBool,
     restarts: mpsc::Sender<Restart>,
 }
 
@@ -35,6 +38,7 @@ impl Place {
         let (restarts, asked) = mpsc::channel(1);
         let place = Arc::new(Self {
             current: watch::Sender::new(None),
+            began: AtomicBool::new(false),
             restarts,
         });
         let stopping = shared.tasks.stopping();
@@ -51,6 +55,11 @@ impl Place {
     /// The child that serves, if there is one.
     pub(super) fn child(&self) -> Option<Arc<Child>> {
         self.current.borrow().clone().filter(|child| !child.is_over())
+    }
+
+    /// Whether no child has served here yet.
+    pub(super) fn is_new(&self) -> bool {
+        !self.began.load(Ordering::Acquire)
     }
 
     /// Waits for a child that serves.
@@ -81,7 +90,9 @@ impl Place {
 async fn run(place: Weak<Place>, shared: Arc<Shared>, mut restarts: mpsc::Receiver<Restart>) {
     let show = |child: Option<&Arc<Child>>| match place.upgrade() {
         Some(place) => {
+            // First the child: who sees that the place has begun finds it.
             place.current.send_replace(child.cloned());
+            place.began.store(true, Ordering::Release);
             true
         }
         None => false,

@@ -74,7 +74,7 @@ impl CordonSlot {
 
     /// Events will come: has it started in the child that would take them, if one is there.
     pub(crate) fn expect(&self) {
-        let child = self.places.iter().find_map(|place| place.child());
+        let child = self.cordon.child_now(&self.places);
         if let Some(worker) = child.and_then(|child| child.worker(self, true)) {
             worker.expect();
         }

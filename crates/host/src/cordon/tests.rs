@@ -13,15 +13,20 @@ const BUILD: &str = "test";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A cordon whose children do `script` once they have greeted.
+/// A cordon for one tenant each, whose children do `script` once they have greeted.
 fn cordon(script: &str, memory_bytes: Option<u64>) -> Arc<Cordon> {
+    started("", script, memory_bytes, true)
+}
+
+/// One whose children do `before` before they say that they are ready, and `script` once they have greeted.
+fn started(before: &str, script: &str, memory_bytes: Option<u64>, dedicated: bool) -> Arc<Cordon> {
     let mut greeting = (12 + BUILD.len() as u32).to_le_bytes().to_vec();
     greeting.extend([0; 12]);
     greeting.extend(b"ATOLLNK\n");
     greeting.extend(WIRE_VERSION.to_le_bytes());
     greeting.extend(BUILD.as_bytes());
     let octal: String = greeting.iter().map(|byte| format!("\\{byte:03o}")).collect();
-    let script = format!("echo '{{\"layers\":\"none\",\"downgrades\":[]}}'; printf '{octal}' >&0; {script}");
+    let script = format!("{before}echo '{{\"layers\":\"none\",\"downgrades\":[]}}'; printf '{octal}' >&0; {script}");
     Cordon::new(CordonOptions {
         command: ChildCommand {
             program: "/bin/sh".into(),
@@ -29,8 +34,8 @@ fn cordon(script: &str, memory_bytes: Option<u64>) -> Arc<Cordon> {
             environment: Vec::new(),
         },
         build: BUILD.to_owned(),
-        dedicated: true,
-        children: 1,
+        dedicated,
+        children: 2,
         memory_bytes,
         grace: Duration::ZERO,
     })
@@ -94,5 +99,61 @@ async fn a_child_that_is_killed_has_crashed() {
     let (fault, _) = fault(&cordon, Limits::default()).await;
     assert_eq!((fault.kind, fault.limit), (FaultKind::Crashed, None), "{fault}");
     assert_eq!(cordon.stats().condemned, 0);
+    cordon.shutdown(Duration::ZERO).await;
+}
+
+/// The two places of a shared cordon, that which gets the first child last.
+fn places_in_turn(cordon: &Cordon) -> Vec<Arc<Place>> {
+    let mut places = cordon.all_places();
+    assert_eq!(places.len(), 2);
+    places.sort_by_key(|place| place.child().is_some());
+    places
+}
+
+/// A worker does not begin in the other place while its own gets its first child: it would move, and begin again.
+#[tokio::test]
+async fn a_worker_waits_for_the_first_child_of_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    // The first one starts, others when they may.
+    let before = format!(
+        "if [ -e {path}/first ]; then while ! [ -e {path}/others ]; do sleep 0.1; done; fi; : > {path}/first; "
+    );
+    let cordon = started(&before, "while kill -0 $PPID; do sleep 1; done", None, false);
+    cordon.ready().await.unwrap();
+    while cordon.all_places().iter().all(|place| place.is_new()) {
+        tokio::task::yield_now().await;
+    }
+    let places = places_in_turn(&cordon);
+    assert!(places[0].is_new() && places[1].child().is_some());
+    assert!(cordon.child_now(&places).is_none());
+    std::fs::write(folder.path().join("others"), "").unwrap();
+    let child = tokio::time::timeout(PATIENCE, cordon.child(&places))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(Arc::ptr_eq(&child, &places[0].child().unwrap()));
+    cordon.shutdown(Duration::ZERO).await;
+}
+
+/// Unless there may be none: then the other place serves.
+#[tokio::test]
+async fn a_place_whose_first_child_does_not_start_leaves_its_workers_to_the_other() {
+    let seen = tempfile::NamedTempFile::new().unwrap();
+    let path = seen.path().display();
+    // The first one starts, no other does.
+    let before = format!("[ -e {path} ] || exit 1; rm {path}; ");
+    let cordon = started(&before, "while kill -0 $PPID; do sleep 1; done", None, false);
+    cordon.ready().await.unwrap();
+    while cordon.all_places().iter().all(|place| place.is_new()) {
+        tokio::task::yield_now().await;
+    }
+    let places = places_in_turn(&cordon);
+    let child = tokio::time::timeout(PATIENCE, cordon.child(&places))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(Arc::ptr_eq(&child, &places[1].child().unwrap()));
+    assert!(places[0].is_new());
     cordon.shutdown(Duration::ZERO).await;
 }
