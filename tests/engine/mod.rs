@@ -27,14 +27,13 @@ use atoll_js::{JsEngine, JsEngineOptions, StartupSnapshot};
 use atoll_model::{CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    Body, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, Job, JsException, LogRecord, LogSink,
-    Outbound, Outcome, Reply, Request, RequestHead,
+    Body, Cancel, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, Job, JsException, LogRecord,
+    LogSink, Outbound, Outcome, Reply, Request, RequestHead,
 };
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// The stack of a run's thread, bytes. V8 uses one MiB of it; the rest is for unoptimized Rust between.
 const STACK_BYTES: usize = 8 << 20;
@@ -255,7 +254,7 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         tenant: TenantId::new("suite"),
         worker: WorkerName::new("suite"),
         request_id: RequestId(1),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),
@@ -271,8 +270,7 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
         instance.poll(cx);
         Pin::new(&mut reply_to).poll(cx)
     })
-    .await
-    .unwrap_or_else(|_| Err(Fault::new(FaultKind::Internal, "no answer")))?;
+    .await?;
     let Outcome::Fetch(response) = outcome else {
         return Err(Fault::new(FaultKind::Internal, "another outcome than a response"));
     };

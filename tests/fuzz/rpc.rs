@@ -10,8 +10,8 @@ use atoll_stdx::SystemClock;
 use atoll_stdx::fuzz::{Check, Inputs, Target, Verdict, Wrong};
 use atoll_worker::rpc::{self, RpcMessage};
 use atoll_worker::{
-    Engine, Entry, Environment, Event, EventContext, Instance, InstanceState, Job, JsException, LogRecord, LogSink,
-    Reply,
+    Cancel, Engine, Entry, Environment, Event, EventContext, Instance, InstanceState, Job, JsException, LogRecord,
+    LogSink, Reply,
 };
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -19,7 +19,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 const WORKER: &str = r#"
 import { WorkerEntrypoint, RpcTarget } from "cloudflare:workers";
@@ -166,7 +165,7 @@ async fn one(instance: &mut dyn Instance, input: &[u8]) -> Result<Verdict, Wrong
         tenant: TenantId::new("suite"),
         worker: WorkerName::new("suite"),
         request_id: RequestId(1),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         version: Default::default(),
         entry: Entry::default(),

@@ -5,15 +5,14 @@ use atoll_js::{JsEngine, JsEngineOptions, StartupSnapshot};
 use atoll_model::{RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    BindingError, Body, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState, Job,
-    JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Reply, Request, RequestHead, Response,
+    BindingError, Body, Cancel, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState,
+    Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Reply, Request, RequestHead, Response,
 };
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::Poll;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// A test's answers are verdicts.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
@@ -121,7 +120,7 @@ impl Isolate {
             tenant: TenantId::new("node"),
             worker: WorkerName::new("test"),
             request_id: RequestId(1),
-            cancel: CancellationToken::new(),
+            cancel: Cancel::new(),
             trace: None,
             version: Default::default(),
             entry: atoll_worker::Entry::default(),
@@ -149,10 +148,9 @@ impl Isolate {
             std::pin::Pin::new(&mut answer).poll(cx)
         }));
         let response = match outcome {
-            Ok(Ok(Outcome::Fetch(response))) => response,
-            Ok(Ok(other)) => return Err(format!("{other:?}")),
-            Ok(Err(fault)) => return Err(fault.to_string()),
-            Err(_) => return Err("the isolate gave no answer".to_owned()),
+            Ok(Outcome::Fetch(response)) => response,
+            Ok(other) => return Err(format!("{other:?}")),
+            Err(fault) => return Err(fault.to_string()),
         };
         let mut body = Box::pin(response.body.collect(ANSWER_BYTES_MAX));
         let instance = &mut self.instance;

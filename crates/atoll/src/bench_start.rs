@@ -14,13 +14,12 @@ use atoll_model::{CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, W
 use atoll_pool::{Answer, Pool, WorkerSlot};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    BindingError, Body, Engine, Entry, Environment, Event, EventContext, JsException, LogRecord, LogSink, Outbound,
-    OutboundRequest, Request, RequestHead, Response,
+    BindingError, Body, Cancel, Engine, Entry, Environment, Event, EventContext, JsException, LogRecord, LogSink,
+    Outbound, OutboundRequest, Request, RequestHead, Response,
 };
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 /// The isolates' network and console: nothing is asked of either.
 struct Nowhere;
@@ -199,7 +198,7 @@ fn ask(slot: &WorkerSlot) -> Result<Answer, String> {
         tenant: TenantId::new("bench"),
         worker: WorkerName::new("bench"),
         request_id: RequestId(1),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         version: Default::default(),
         entry: Entry::default(),

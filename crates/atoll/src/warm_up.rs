@@ -5,12 +5,11 @@ use atoll_model::{CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, W
 use atoll_pool::Pool;
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    BindingError, Body, Engine, Entry, Environment, Event, EventContext, JsException, LogRecord, LogSink, Outbound,
-    OutboundRequest, OutboundRoute, Request, RequestHead, Response, ServiceStub,
+    BindingError, Body, Cancel, Engine, Entry, Environment, Event, EventContext, JsException, LogRecord, LogSink,
+    Outbound, OutboundRequest, OutboundRoute, Request, RequestHead, Response, ServiceStub,
 };
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// How long it may take. It takes some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,7 +91,7 @@ fn context() -> EventContext {
         tenant: TenantId::new("atoll"),
         worker: WorkerName::new("warm-up"),
         request_id: RequestId(0),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         version: Default::default(),
         entry: Entry::default(),

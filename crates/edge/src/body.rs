@@ -2,20 +2,19 @@
 
 use crate::connection::InFlight;
 use crate::encode::Encoded;
-use atoll_worker::{BodyError, BodyReceiver, Frame};
+use atoll_worker::{BodyError, BodyReceiver, Cancel, Frame};
 use bytes::Bytes;
 use http_body::SizeHint;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio_util::sync::CancellationToken;
 
 /// Cancels an event unless it is disarmed: whoever asked went away.
 #[derive(Debug)]
-pub(crate) struct CancelOnDrop(Option<CancellationToken>);
+pub(crate) struct CancelOnDrop(Option<Cancel>);
 
 impl CancelOnDrop {
-    pub(crate) fn new(token: CancellationToken) -> Self {
-        Self(Some(token))
+    pub(crate) fn new(cancel: Cancel) -> Self {
+        Self(Some(cancel))
     }
 
     pub(crate) fn disarm(&mut self) {
@@ -25,8 +24,8 @@ impl CancelOnDrop {
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let Some(token) = self.0.take() {
-            token.cancel();
+        if let Some(cancel) = self.0.take() {
+            cancel.cancel();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::front::Front;
 use crate::identify::Origin;
+use atoll_stdx::clock::coarse_monotonic_ms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,13 +14,12 @@ pub(crate) const CLOSING_LOOK: Duration = Duration::from_millis(50);
 pub(crate) struct Connection {
     pub(crate) front: Arc<Front>,
     pub(crate) origin: Origin,
-    opened: Instant,
     in_flight: AtomicUsize,
     /// Requests ever started.
     started: AtomicU64,
-    /// When the unfinished head began, milliseconds since `opened`, plus one; 0 for none.
+    /// When the unfinished head began, of [`coarse_monotonic_ms`], plus one; 0 for none.
     head_since: AtomicU64,
-    /// When the last request ended, milliseconds since `opened`.
+    /// When the last request ended, of [`coarse_monotonic_ms`]; at first, when it was opened.
     idle_since: AtomicU64,
     /// Bytes to come may be of a body that nobody reads.
     unread_body: AtomicBool,
@@ -50,17 +50,12 @@ impl Connection {
         Self {
             front,
             origin,
-            opened: Instant::now(),
             in_flight: AtomicUsize::new(0),
             started: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
-            idle_since: AtomicU64::new(0),
+            idle_since: AtomicU64::new(coarse_monotonic_ms()),
             unread_body: AtomicBool::new(false),
         }
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.opened.elapsed().as_millis() as u64
     }
 
     /// A request's head is complete.
@@ -96,7 +91,7 @@ impl Connection {
 
     /// First bytes of a request's head have come.
     pub(crate) fn head_begins(&self) {
-        self.head_since.store(self.now_ms() + 1, Ordering::Relaxed);
+        self.head_since.store(coarse_monotonic_ms() + 1, Ordering::Relaxed);
     }
 
     /// Looks at the deadlines. `stopped` is when the listener's stop was noticed here: from then on a connection is kept only
@@ -114,7 +109,7 @@ impl Connection {
         if self.is_busy() {
             return Verdict::Wait(wait);
         }
-        let now = self.now_ms();
+        let now = coarse_monotonic_ms();
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
         let head_since = self.head_since.load(Ordering::Relaxed);
         if head_since > 0 {
@@ -146,7 +141,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.0.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.idle_since.store(self.0.now_ms(), Ordering::Relaxed);
+            self.0.idle_since.store(coarse_monotonic_ms(), Ordering::Relaxed);
         }
     }
 }

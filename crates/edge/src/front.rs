@@ -5,7 +5,7 @@ use crate::options::EdgeOptions;
 use crate::site::Sites;
 use atoll_model::RequestId;
 use atoll_stdx::TaskGroup;
-use atoll_worker::Dispatch;
+use atoll_worker::{Cancel, Dispatch};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -32,7 +32,7 @@ pub(crate) struct Front {
     /// The same for those who ask at every request: the token takes a lock to say it.
     pub(crate) stopping: AtomicBool,
     /// Let go of everything.
-    pub(crate) cut: CancellationToken,
+    pub(crate) cut: Cancel,
 }
 
 /// What happened to a listener's connections.

@@ -7,6 +7,7 @@
 //! A stop resets no connection that the kernel had taken: what waits in the queue is accepted before the socket is closed.
 
 use crate::beside::Beside;
+use crate::body::CancelOnDrop;
 use crate::connection::Connection;
 use crate::error::EdgeError;
 use crate::front::{Counters, Front};
@@ -18,7 +19,7 @@ use crate::protocol;
 use crate::site::Sites;
 use crate::tls;
 use atoll_stdx::TaskGroup;
-use atoll_worker::Dispatch;
+use atoll_worker::{Cancel, Dispatch};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -204,7 +205,7 @@ impl Edge {
             ..
         } = self;
         let Socket::Listening(listener) = socket else { return 0 };
-        let _cut = front.cut.clone().drop_guard();
+        let _cut = CancelOnDrop::new(front.cut.clone());
         let permits = Arc::new(Semaphore::new(front.options.limits.connections_max.max(1)));
         let _ = stop.run_until_cancelled(accept(&listener, &front, &permits)).await;
         let deadline = tokio::time::Instant::now() + grace.min(FOREVER);
@@ -257,7 +258,7 @@ fn front(
         helpers: TaskGroup::new(),
         stop: CancellationToken::new(),
         stopping: AtomicBool::new(false),
-        cut: CancellationToken::new(),
+        cut: Cancel::new(),
     }))
 }
 

@@ -236,7 +236,7 @@ where
     fn execute(&self, task: F) {
         let cut = self.0.front.cut.clone();
         self.0.front.helpers.spawn(async move {
-            let _ = cut.run_until_cancelled(task).await;
+            let _ = cut.token().run_until_cancelled(task).await;
         });
     }
 }

@@ -14,14 +14,13 @@ use crate::triggers::{self, Trigger};
 use crate::upload::{self, Fell, Room, Unread};
 use crate::websocket::{self, Asked};
 use atoll_model::{Limit, RequestId, WorkerName};
-use atoll_worker::{Body, Dispatched, Event, EventContext, Fault, FaultKind, Outcome, Request, VersionChoice};
+use atoll_worker::{Body, Cancel, Dispatched, Event, EventContext, Fault, FaultKind, Outcome, Request, VersionChoice};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// The header by whose value a client comes to the same version again, as the Workers documentation has it ("Gradual
 /// deployments", "Version affinity").
@@ -395,7 +394,7 @@ fn context(
         tenant: site.tenant.clone(),
         worker: worker.clone(),
         request_id: front.next_request(),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: pending.trace(),
         entry: atoll_worker::Entry::default(),
         version: match &site.version {

@@ -5,7 +5,7 @@
 
 use crate::connection::Connection;
 use crate::limits::INLINE_BODY_BYTES_MAX;
-use atoll_worker::{Body, BodyError, BodySender, Frame, body};
+use atoll_worker::{Body, BodyError, BodySender, Cancel, Frame, body};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body as _;
@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 /// A request's body that nobody has asked for yet.
 pub(crate) struct Unread<'a> {
@@ -99,7 +98,7 @@ pub(crate) struct TooLarge;
 pub(crate) async fn receive(
     mut body: Unread<'_>,
     connection: &Arc<Connection>,
-    cancel: &CancellationToken,
+    cancel: &Cancel,
     room: &Room,
 ) -> Result<Body, TooLarge> {
     if body
@@ -112,12 +111,7 @@ pub(crate) async fn receive(
     Ok(receive_within(&mut body, connection, cancel, room).await)
 }
 
-async fn receive_within(
-    body: &mut Unread<'_>,
-    connection: &Arc<Connection>,
-    cancel: &CancellationToken,
-    room: &Room,
-) -> Body {
+async fn receive_within(body: &mut Unread<'_>, connection: &Arc<Connection>, cancel: &Cancel, room: &Room) -> Body {
     let mut incoming = match body.incoming.take() {
         Some(incoming) if !incoming.is_end_stream() => incoming,
         _ => return Body::Empty,

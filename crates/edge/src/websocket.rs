@@ -133,7 +133,7 @@ pub(crate) fn accept(
                 splice(upgraded, end, &front.stop, limit).await;
             }
         };
-        let _ = front.cut.run_until_cancelled(spliced).await;
+        let _ = front.cut.token().run_until_cancelled(spliced).await;
     });
     let mut answer = http::Response::new(EdgeBody::Empty);
     *answer.status_mut() = status;

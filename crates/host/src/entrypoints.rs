@@ -6,8 +6,7 @@
 use crate::DeployError;
 use crate::running::Running;
 use atoll_model::{BindingSpec, RequestId, WorkerName};
-use atoll_worker::{Entry, Event, EventContext, Outcome};
-use tokio_util::sync::CancellationToken;
+use atoll_worker::{Cancel, Entry, Event, EventContext, Outcome};
 
 /// A service binding that names an entrypoint.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ impl Entrypoints {
             tenant: version.tenant.clone(),
             worker: version.name.clone(),
             request_id,
-            cancel: CancellationToken::new(),
+            cancel: Cancel::new(),
             trace: None,
             version: Default::default(),
             entry: Entry::default(),

@@ -17,14 +17,14 @@ use atoll_model::{AccountLimits, RequestId, TenantId, WorkerName, WorkerVersion}
 use atoll_pool::{Pool, PoolStats, Refusal, SlotStats};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    AnswerReceiver, Dispatch, Dispatched, Engine, Entry, Environment, Event, EventContext, Export, Fault, FaultKind,
-    Fetcher, Job, OpenSpan, Outcome, Response, ServiceStub, SpanPlace, StartKind, TraceContext, VersionChoice,
+    AnswerReceiver, Cancel, Dispatch, Dispatched, Engine, Entry, Environment, Event, EventContext, Export, Fault,
+    FaultKind, Fetcher, Job, OpenSpan, Outcome, Response, ServiceStub, SpanPlace, StartKind, TraceContext,
+    VersionChoice,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// How long a replaced version may go on with what it has in flight when nothing else is said; as long as the Workers
 /// platform gives `waitUntil`.
@@ -260,7 +260,7 @@ impl Host {
             tenant: version.tenant.clone(),
             worker: version.name.clone(),
             request_id: self.next_request_id(),
-            cancel: CancellationToken::new(),
+            cancel: Cancel::new(),
             trace: None,
             entry: Entry::default(),
             version: VersionChoice::default(),

@@ -7,12 +7,11 @@
 use atoll_model::{RequestId, TenantId, WorkerName};
 use atoll_stdx::TaskGroup;
 use atoll_worker::{
-    Entry, Event, EventContext, JsException, LimitHit, LogRecord, LogSink, ServiceStub, StartNote, Usage,
+    Cancel, Entry, Event, EventContext, JsException, LimitHit, LogRecord, LogSink, ServiceStub, StartNote, Usage,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// Items that may wait for a worker's consumers.
 const DEPTH: usize = 1024;
@@ -71,7 +70,7 @@ async fn deliver(
                 tenant: tenant.clone(),
                 worker: name.clone(),
                 request_id: RequestId(0),
-                cancel: CancellationToken::new(),
+                cancel: Cancel::new(),
                 trace: None,
                 version: Default::default(),
                 entry: Entry::default(),

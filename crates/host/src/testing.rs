@@ -10,14 +10,13 @@ use atoll_model::{CompatDate, Limits, NamespaceId, RequestId, TenantId, WorkerNa
 use atoll_pool::{Pool, PoolOptions};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    AnalyticsDataset, BindingError, DataPoint, Engine, Environment, Event, EventContext, Fault, FaultKind, Fetcher,
-    Instance, InstanceState, Interrupt, Job, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, Outbound,
+    AnalyticsDataset, BindingError, Cancel, DataPoint, Engine, Environment, Event, EventContext, Fault, FaultKind,
+    Fetcher, Instance, InstanceState, Interrupt, Job, KvEntry, KvList, KvListOptions, KvNamespace, KvPut, Outbound,
     OutboundRequest, Request, Response, ScheduledEvent,
 };
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 struct Nothing;
 
@@ -117,7 +116,7 @@ pub(crate) fn context() -> EventContext {
         tenant: TenantId::new("t"),
         worker: WorkerName::new("w"),
         request_id: RequestId(1),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),

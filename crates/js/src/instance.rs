@@ -345,7 +345,9 @@ impl JsInstance {
             return;
         }
         let id = self.state.add(reply, &ctx, &event);
-        self.state.meter.runs(id, Instant::now());
+        let now = Instant::now();
+        self.state.meter.runs(id, now);
+        atoll_worker::wakes::looked(now);
         let result = match event {
             Event::Fetch(request) => self.run_fetch(id, ctx, request),
             Event::Scheduled(scheduled) => self.run_scheduled(id, &ctx.entry, &scheduled),

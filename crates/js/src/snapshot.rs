@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    BindingError, Entry, Environment, Event, EventContext, JsException, LogRecord, LogSink, Outbound, OutboundRequest,
-    OutboundRoute, Outcome, Reply, Response, ServiceStub,
+    BindingError, Cancel, Entry, Environment, Event, EventContext, JsException, LogRecord, LogSink, Outbound,
+    OutboundRequest, OutboundRoute, Outcome, Reply, Response, ServiceStub,
 };
 use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
 use deno_core::{JsRuntime, v8};
@@ -22,7 +22,6 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// A [`crate::StartupSnapshot`] that was just made.
 #[derive(Debug)]
@@ -124,7 +123,7 @@ fn warm_up(runtime: &mut JsRuntime) -> Result<(), String> {
     }
     for (_, answer) in answers {
         match answer.now_or_never() {
-            Some(Ok(Ok(Outcome::Fetch(_)))) => {}
+            Some(Ok(Outcome::Fetch(_))) => {}
             other => return Err(format!("a request of the warm-up was not answered: {other:?}")),
         }
     }
@@ -223,7 +222,7 @@ fn context() -> EventContext {
         tenant: TenantId::new("atoll"),
         worker: WorkerName::new("snapshot"),
         request_id: RequestId(0),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         version: Default::default(),
         entry: Entry::default(),

@@ -11,8 +11,8 @@ use crate::native::Native;
 use crate::wasm::{self, Memories};
 use atoll_model::{CompatFlags, Limit, RequestId, WorkerVersion};
 use atoll_worker::{
-    Body, Environment, Event, EventContext, Fault, FaultKind, JsException, LimitHit, LogLevel, LogRecord, Outcome,
-    Reply, RouteNumber, TraceContext,
+    Body, Cancel, Environment, Event, EventContext, Fault, FaultKind, JsException, LimitHit, LogLevel, LogRecord,
+    Outcome, Reply, RouteNumber, TraceContext,
 };
 use deno_core::v8;
 use slab::Slab;
@@ -36,7 +36,7 @@ struct Open {
     /// Which route led to it.
     route: Option<RouteNumber>,
     /// Cancelled when its client goes away.
-    cancel: CancellationToken,
+    cancel: Cancel,
     /// When it is ended, and by which limit.
     deadline: Option<(Instant, Limit)>,
     /// JavaScript is done with it; only the answer is missing.
@@ -249,7 +249,7 @@ impl IsolateState {
     }
 
     /// What is cancelled when the event's client goes away; `None` once the event is over.
-    pub fn cancel_of(&self, id: u32) -> Option<CancellationToken> {
+    pub fn cancel_of(&self, id: u32) -> Option<Cancel> {
         self.open.borrow().get(&id).map(|open| open.cancel.clone())
     }
 
@@ -270,7 +270,7 @@ impl IsolateState {
                 Some((at, limit)) if at <= now => {
                     // Told once.
                     open.deadline = None;
-                    open.cancel = CancellationToken::new();
+                    open.cancel = Cancel::new();
                     overdue.push((*id, limit));
                     continue;
                 }

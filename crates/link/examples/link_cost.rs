@@ -11,16 +11,15 @@ use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVer
 use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::cache::NoCache;
 use atoll_worker::{
-    Binding, BindingError, Body, Entry, Environment, Event, EventContext, Fault, Job, JsException, KvEntry, KvList,
-    KvListOptions, KvNamespace, KvPut, LogRecord, LogSink, Outbound, OutboundRequest, OutboundRoute, Outcome, Reply,
-    Request, RequestHead, Response, ResponseHead, ServiceStub,
+    Binding, BindingError, Body, Cancel, Entry, Environment, Event, EventContext, Fault, Job, JsException, KvEntry,
+    KvList, KvListOptions, KvNamespace, KvPut, LogRecord, LogSink, Outbound, OutboundRequest, OutboundRoute, Outcome,
+    Reply, Request, RequestHead, Response, ResponseHead, ServiceStub,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 const ROUNDS: usize = 7;
 const BUILD: &str = "link_cost";
@@ -188,7 +187,7 @@ impl Way {
             Self::Direct(isolate) => {
                 let (reply, answer) = Reply::channel();
                 isolate.push(Job { ctx, event, reply });
-                answer.await.unwrap()
+                answer.await
             }
             Self::Linked(slot) => slot.dispatch(ctx, event).await,
         };
@@ -215,7 +214,7 @@ fn event(path: &'static str) -> (EventContext, Event) {
         tenant: TenantId::new("t"),
         worker: WorkerName::new("w"),
         request_id: RequestId(1),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         version: Default::default(),
         entry: Entry::default(),

@@ -192,7 +192,7 @@ pub(crate) fn context(
         tenant,
         worker,
         request_id: RequestId(wire.request_id),
-        cancel,
+        cancel: cancel.into(),
         trace: wire
             .traceparent
             .as_deref()

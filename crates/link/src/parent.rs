@@ -331,7 +331,7 @@ impl RemoteSlot {
             traces: self.logs.traces(),
         };
         let message = service::event_message(to, &ctx, event);
-        match Waiting::begin(core, message, Some(ctx.cancel.clone()), Some(counted)) {
+        match Waiting::begin(core, message, Some(ctx.cancel.token().clone()), Some(counted)) {
             Ok(waiting) => Ok(RemoteAnswer {
                 core: core.clone(),
                 waiting,

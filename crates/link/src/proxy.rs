@@ -41,7 +41,7 @@ pub(crate) struct Proxy {
 impl Way {
     async fn ask(&self, ctx: &EventContext, call: CallWire<'_>, mut message: Message) -> Result<Received, CallError> {
         message.head(&CallHead { export: None, call });
-        Waiting::begin(&self.core, message, Some(ctx.cancel.clone()), None)?.await
+        Waiting::begin(&self.core, message, Some(ctx.cancel.token().clone()), None)?.await
     }
 
     async fn common(

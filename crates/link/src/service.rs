@@ -37,7 +37,7 @@ impl Drop for PeerService {
 impl Service for PeerService {
     async fn dispatch(&self, ctx: EventContext, event: Event) -> Result<Outcome, Fault> {
         let message = event_message(To::Service(self.id), &ctx, event);
-        let waiting = Waiting::begin(&self.core, message, Some(ctx.cancel.clone()), None);
+        let waiting = Waiting::begin(&self.core, message, Some(ctx.cancel.token().clone()), None);
         outcome(&self.core, waiting, &ctx, None).await
     }
 }

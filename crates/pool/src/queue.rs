@@ -365,7 +365,7 @@ impl State {
             }
             isolate
                 .given
-                .extend(batch.range(first..).map(|job| job.reply.instead()));
+                .extend(batch.range(first..).filter_map(|job| job.reply.instead()));
         }
         taken
     }

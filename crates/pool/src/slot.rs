@@ -73,10 +73,8 @@ impl Future for Answer {
     type Output = Result<Outcome, Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A reply answers even when it is dropped, so a closed channel is only seen here if that promise broke.
-        Pin::new(&mut self.rx)
-            .poll(cx)
-            .map(|answer| answer.unwrap_or_else(|_| Err(Fault::new(FaultKind::Internal, "the job was lost"))))
+        // A reply answers even when it is dropped.
+        Pin::new(&mut self.rx).poll(cx)
     }
 }
 

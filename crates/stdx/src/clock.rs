@@ -9,6 +9,11 @@ pub trait Clock: Send + Sync + std::fmt::Debug + 'static {
     /// Milliseconds since the Unix epoch, UTC. May go backwards when an operator sets the clock.
     fn now_ms(&self) -> u64;
 
+    /// As [`Clock::now_ms`], some milliseconds late at most, for a third of the price: for what is done for every request.
+    fn coarse_ms(&self) -> u64 {
+        self.now_ms()
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     fn now_secs(&self) -> u64 {
         self.now_ms() / 1000
@@ -26,6 +31,31 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as u64)
     }
+
+    #[cfg(target_os = "linux")]
+    fn coarse_ms(&self) -> u64 {
+        of_kernel(rustix::time::ClockId::RealtimeCoarse)
+    }
+}
+
+/// Milliseconds of a clock that never goes backwards, since an unknown moment: as cheap and as late as [`Clock::coarse_ms`]. For
+/// deadlines that are far longer.
+pub fn coarse_monotonic_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    return of_kernel(rustix::time::ClockId::MonotonicCoarse);
+    #[cfg(not(target_os = "linux"))]
+    {
+        static BEGIN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+        BEGIN.elapsed().as_millis() as u64
+    }
+}
+
+/// A clock of the kernel as its last tick left it, milliseconds.
+#[cfg(target_os = "linux")]
+fn of_kernel(clock: rustix::time::ClockId) -> u64 {
+    let now = rustix::time::clock_gettime(clock);
+    // Before 1970 as in `now_ms`.
+    u64::try_from(now.tv_sec).map_or(0, |seconds| seconds * 1000 + now.tv_nsec as u64 / 1_000_000)
 }
 
 /// A clock that moves only when told to. Clones share the same time.
@@ -56,5 +86,28 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now_ms(&self) -> u64 {
         self.now_ms.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coarse_clocks_are_behind_by_little() {
+        // A tick is 10 ms at most; a machine that stands still for longer shows between the readings.
+        for _ in 0..100 {
+            let before = SystemClock.now_ms();
+            let coarse = SystemClock.coarse_ms();
+            let after = SystemClock.now_ms();
+            assert!(
+                (before.saturating_sub(50)..=after).contains(&coarse),
+                "{before} {coarse} {after}"
+            );
+        }
+        let begin = coarse_monotonic_ms();
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        assert!(coarse_monotonic_ms() >= begin + 20);
+        assert_eq!(ManualClock::new(7).coarse_ms(), 7);
     }
 }

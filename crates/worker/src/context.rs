@@ -1,9 +1,8 @@
 //! What accompanies an event through every layer, as an explicit value.
 
-use crate::{Entry, RouteNumber, TraceContext};
+use crate::{Cancel, Entry, RouteNumber, TraceContext};
 use atoll_model::{RequestId, TenantId, VersionId, WorkerName};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// Who an event belongs to and when it is off. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -15,7 +14,7 @@ pub struct EventContext {
     /// This event.
     pub request_id: RequestId,
     /// Cancelled when whoever asked went away (the client closed its connection, the trigger gave up).
-    pub cancel: CancellationToken,
+    pub cancel: Cancel,
     /// Where it stands in a trace, if traces are made: the parent of what it does.
     pub trace: Option<TraceContext>,
     /// Which entrypoint it is for.

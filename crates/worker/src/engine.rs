@@ -10,14 +10,13 @@
 //!                      +-----------------------------------------------+
 //! ```
 
-use crate::answer::{self, AnswerReceiver, AnswerSender};
+use crate::answer::{AnswerReceiver, Reply};
 use crate::binding::Environment;
-use crate::{CpuGauge, Event, EventContext, Fault, FaultKind, Outcome};
+use crate::{CpuGauge, Event, EventContext, Fault, Outcome};
 use atoll_model::{WorkerName, WorkerVersion};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Context;
 
 /// The outcome of an event, when it comes.
@@ -138,153 +137,5 @@ impl Job {
     pub fn new(ctx: EventContext, event: Event) -> (Box<Self>, AnswerReceiver) {
         let (reply, answer) = Reply::channel();
         (Box::new(Self { ctx, event, reply }), answer)
-    }
-}
-
-/// What a job may be counted by: its worker, its tenant.
-const COUNTERS: usize = 2;
-
-/// Takes an answer from whichever thread gives it: what a [`Reply`] that is no channel answers to.
-pub trait AnswerSink: Send + std::fmt::Debug {
-    /// Takes the answer; gives it back if nobody waits for it any more.
-    fn answer(self: Box<Self>, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>>;
-
-    /// True once nobody waits for the answer.
-    fn is_closed(&self) -> bool;
-}
-
-#[derive(Debug)]
-enum To {
-    Channel(AnswerSender),
-    Sink(Box<dyn AnswerSink>),
-}
-
-impl To {
-    fn send(self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
-        match self {
-            Self::Channel(tx) => tx.send(answer),
-            Self::Sink(sink) => sink.answer(answer),
-        }
-    }
-}
-
-/// What is left of a reply until it is answered.
-#[derive(Debug)]
-struct Owed {
-    to: To,
-    /// Each goes down by one when the job is answered.
-    in_flight: [Option<Arc<AtomicU32>>; COUNTERS],
-}
-
-impl Owed {
-    fn send(self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
-        for in_flight in self.in_flight.iter().flatten() {
-            in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
-        self.to.send(answer)
-    }
-}
-
-type SharedOwed = Arc<Mutex<Option<Owed>>>;
-
-fn take(owed: &SharedOwed) -> Option<Owed> {
-    // Under the lock is this move alone.
-    owed.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-/// Answers a job exactly once. Dropped unanswered it answers [`FaultKind::Internal`].
-#[derive(Debug)]
-pub struct Reply(SharedOwed);
-
-/// Answers in a [`Reply`]'s place where whoever has that cannot: its thread does not come back.
-#[derive(Debug)]
-pub struct ReplyInstead(SharedOwed);
-
-impl ReplyInstead {
-    /// Answers, unless the reply has answered.
-    pub fn send(&self, answer: Result<Outcome, Fault>) {
-        if let Some(owed) = take(&self.0) {
-            let _ = owed.send(answer);
-        }
-    }
-
-    /// Whether there is nothing to answer any more.
-    pub fn is_answered(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-}
-
-impl Reply {
-    fn new(to: To) -> Self {
-        Self(Arc::new(Mutex::new(Some(Owed {
-            to,
-            in_flight: [const { None }; COUNTERS],
-        }))))
-    }
-
-    /// A reply and the receiver of its answer.
-    pub fn channel() -> (Self, AnswerReceiver) {
-        let (tx, rx) = answer::channel();
-        (Self::new(To::Channel(tx)), rx)
-    }
-
-    /// A reply that calls `sink`.
-    pub fn to(sink: Box<dyn AnswerSink>) -> Self {
-        Self::new(To::Sink(sink))
-    }
-
-    /// As [`Reply::channel`], for a job that the counters (at most two count) count already: they go down by one with the
-    /// answer, also when the receiver is long gone.
-    pub fn counted(in_flight: &[&Arc<AtomicU32>]) -> (Self, AnswerReceiver) {
-        let (reply, rx) = Self::channel();
-        reply.count(in_flight);
-        (reply, rx)
-    }
-
-    /// Has the counters (at most two), which count the job already, go down by one with the answer.
-    pub fn count(&self, in_flight: &[&Arc<AtomicU32>]) {
-        if let Some(owed) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            for (place, counter) in owed.in_flight.iter_mut().zip(in_flight) {
-                *place = Some(Arc::clone(counter));
-            }
-        }
-    }
-
-    /// Whether the job was answered by another way.
-    pub fn is_answered(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-
-    /// Another way to answer the same job.
-    pub fn instead(&self) -> ReplyInstead {
-        ReplyInstead(self.0.clone())
-    }
-
-    /// Answers. Gives the outcome back if nobody waits for it any more.
-    pub fn send(self, answer: Result<Outcome, Fault>) -> Result<(), Result<Outcome, Fault>> {
-        match take(&self.0) {
-            Some(owed) => owed.send(answer),
-            None => Err(answer),
-        }
-    }
-
-    /// True once nobody waits for the answer.
-    pub fn is_closed(&self) -> bool {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(Owed {
-                to: To::Channel(tx), ..
-            }) => tx.is_closed(),
-            Some(Owed { to: To::Sink(sink), .. }) => sink.is_closed(),
-            None => true,
-        }
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if let Some(owed) = take(&self.0) {
-            let fault = Fault::new(FaultKind::Internal, "the worker's isolate went away before it answered");
-            let _ = owed.send(Err(fault));
-        }
     }
 }

@@ -7,7 +7,7 @@
 //! carry as channel ids with credit. So an engine can later live in a child process without a change on either side.
 //!
 //! Invariants:
-//! - whoever is given an [`engine::Reply`] answers it exactly once; dropping it answers with [`FaultKind::Internal`];
+//! - whoever is given an [`Reply`] answers it exactly once; dropping it answers with [`FaultKind::Internal`];
 //! - a body whose sender goes away without [`body::BodySender::finish`] ends with an error, never as if complete;
 //! - cancellation travels down as [`EventContext::cancel`] and up as a dropped receiver; neither loses an acknowledged
 //!   write.
@@ -18,6 +18,7 @@ mod backlog;
 pub mod binding;
 pub mod body;
 pub mod cache;
+mod cancel;
 pub mod client;
 pub mod code_cache;
 pub mod connection;
@@ -44,17 +45,16 @@ pub mod wakes;
 pub mod wire;
 
 pub use analytics::{AnalyticsDataset, DataPoint};
-pub use answer::AnswerReceiver;
+pub use answer::{AnswerReceiver, AnswerSink, Reply, ReplyInstead};
 pub use binding::{Binding, BindingError, BindingErrorKind, Environment, Fetcher};
 pub use body::{Body, BodyError, BodyReceiver, BodySender, Frame};
 pub use cache::{CacheKey, ResponseCache};
+pub use cancel::Cancel;
 pub use client::ClientInfo;
 pub use code_cache::{CodeCache, CodeKey};
 pub use connection::{ConnectError, ConnectErrorKind, ConnectRequest, Connection, SecureTransport, StartTls};
 pub use context::{EventContext, VersionChoice};
-pub use engine::{
-    AnswerSink, Dispatch, Dispatched, Engine, Instance, InstanceState, Interrupt, Job, Prepared, Reply, ReplyInstead,
-};
+pub use engine::{Dispatch, Dispatched, Engine, Instance, InstanceState, Interrupt, Job, Prepared};
 pub use event::{Event, Export, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
 pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};
 pub use gauge::{CpuGauge, HelperClock, ReadCpu};

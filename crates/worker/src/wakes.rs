@@ -7,7 +7,7 @@
 //! A wake waits no longer than the turn, nor much longer than [`HELD_MAX`]: a wake that comes later gives all that wait, and
 //! a turn in which none comes is looked at by the watchdog ([`Wakes::holds`], [`Wakes::give`]).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -19,6 +19,8 @@ pub const HELD_MAX: Duration = Duration::from_micros(200);
 thread_local! {
     /// Where this thread's wakes go; at once where there is none.
     static HERE: RefCell<Option<Arc<Wakes>>> = const { RefCell::new(None) };
+    /// When this thread last looked at the clock, until a wake has used that.
+    static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +43,7 @@ impl Wakes {
         impl Drop for Over<'_> {
             fn drop(&mut self) {
                 HERE.set(self.1.take());
+                LOOKED.set(None);
                 self.0.give();
             }
         }
@@ -81,7 +84,7 @@ impl Wakes {
                 held.wakers.push(waker);
             }
             self.holds.store(true, Ordering::Relaxed);
-            let now = Instant::now();
+            let now = LOOKED.take().unwrap_or_else(Instant::now);
             let since = *held.since.get_or_insert(now);
             now.saturating_duration_since(since) >= HELD_MAX
         };
@@ -98,11 +101,22 @@ pub fn are_gathered() -> bool {
 
 /// Wakes: at the end of the turn, if the calling thread is in one that gathers its wakes; otherwise at once.
 pub fn wake(waker: Waker) {
-    let here = HERE.with_borrow(Clone::clone);
-    match here {
-        Some(wakes) => wakes.hold(waker),
-        None => waker.wake(),
+    let waker = HERE.with_borrow(|here| match here {
+        Some(wakes) => {
+            wakes.hold(waker);
+            None
+        }
+        None => Some(waker),
+    });
+    if let Some(waker) = waker {
+        waker.wake();
     }
+}
+
+/// The calling thread begins something and has looked at the clock: the next wake counts from `now`, and does not look again.
+/// Most events give one wake, and each look costs as much as the rest of it.
+pub fn looked(now: Instant) {
+    LOOKED.set(Some(now));
 }
 
 #[cfg(test)]
@@ -159,6 +173,27 @@ mod tests {
             }
             wake(waker.clone());
             assert_eq!(seen(), 2);
+        });
+        assert_eq!(seen(), 2);
+    }
+
+    #[test]
+    fn a_look_at_the_clock_is_used_once_and_ends_with_the_turn() {
+        let (count, waker) = counted();
+        let seen = || count.0.load(Ordering::Relaxed);
+        let wakes = Arc::<Wakes>::default();
+        let before = |by: Duration| Instant::now().checked_sub(by).expect("the machine runs for longer");
+        wakes.during(|| {
+            looked(before(HELD_MAX * 2));
+            wake(waker.clone());
+            assert_eq!(seen(), 0, "held since then");
+            wake(waker.clone());
+            assert_eq!(seen(), 1, "now it is overdue");
+            looked(before(HELD_MAX * 2));
+        });
+        wakes.during(|| {
+            assert_eq!(LOOKED.get(), None);
+            wake(waker.clone());
         });
         assert_eq!(seen(), 2);
     }

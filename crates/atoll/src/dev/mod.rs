@@ -18,7 +18,7 @@ use atoll_cli::target::{BuiltProject, DevEvent, DevTarget, Failure, Listen, List
 use atoll_edge::{Edge, EdgeOptions, ErrorDetail, InspectorServer, Site, SiteFailure, devtools_url};
 use atoll_host::Debuggers;
 use atoll_model::{TenantId, WorkerName};
-use atoll_worker::{Dispatch, Event, EventContext, InspectorTargets, ScheduledEvent};
+use atoll_worker::{Cancel, Dispatch, Event, EventContext, InspectorTargets, ScheduledEvent};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -234,7 +234,7 @@ impl DevTarget for DevServer {
             tenant,
             worker: worker.clone(),
             request_id: self.platform.host.next_request_id(),
-            cancel: CancellationToken::new(),
+            cancel: Cancel::new(),
             trace: None,
             version: Default::default(),
             entry: atoll_worker::Entry::default(),

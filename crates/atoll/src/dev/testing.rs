@@ -4,11 +4,10 @@ use super::DevServer;
 use crate::platform::of_fault;
 use async_trait::async_trait;
 use atoll_cli::target::{BuiltProject, DevEvent, DevTarget, Failure, TestTarget};
-use atoll_worker::{Dispatch, Entry, Event, EventContext, Outcome};
+use atoll_worker::{Cancel, Dispatch, Entry, Event, EventContext, Outcome};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// The name of the default export.
 const DEFAULT: &str = "default";
@@ -25,7 +24,7 @@ impl DevServer {
             tenant,
             worker: worker.clone(),
             request_id: self.platform.host.next_request_id(),
-            cancel: CancellationToken::new(),
+            cancel: Cancel::new(),
             trace: None,
             version: Default::default(),
             entry,

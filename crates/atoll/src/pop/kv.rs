@@ -5,11 +5,10 @@ use atoll_host::KvSource;
 use atoll_model::{NamespaceId, RequestId, TenantId, WorkerName};
 use atoll_worker::kv::{BULK_KEYS_MAX, LIST_LIMIT_MAX};
 use atoll_worker::{
-    BindingError, BindingErrorKind, Entry, EventContext, KvListOptions, KvNamespace, KvPut, VersionChoice,
+    BindingError, BindingErrorKind, Cancel, Entry, EventContext, KvListOptions, KvNamespace, KvPut, VersionChoice,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// Writes of one change that are under way at a time: they share the store's commits.
 const WRITES_AT_ONCE: usize = 64;
@@ -20,7 +19,7 @@ fn context(account: &str) -> EventContext {
         tenant: TenantId::new(account),
         worker: WorkerName::new(""),
         request_id: RequestId(0),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         entry: Entry::default(),
         version: VersionChoice::default(),

@@ -486,7 +486,7 @@ async fn the_binding_fetches() {
         tenant: TenantId::new("t"),
         worker: WorkerName::new("w"),
         request_id: RequestId(1),
-        cancel: cancel.clone(),
+        cancel: cancel.clone().into(),
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),

@@ -96,7 +96,7 @@ where
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Rest::Over);
         }
-        let now_ms = connection.front.options.clock.now_ms();
+        let now_ms = connection.front.options.clock.coarse_ms();
         let leaving = talk.is_leaving();
         let (last, body) = write::head(&mut talk.out, response, head_only, leaving, now_ms);
         match body {

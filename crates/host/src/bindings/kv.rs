@@ -215,7 +215,6 @@ mod tests {
     use atoll_stdx::ManualClock;
     use atoll_store::SimDisk;
     use bytes::Bytes;
-    use tokio_util::sync::CancellationToken;
 
     const NOW: u64 = 1_800_000_000;
 
@@ -232,7 +231,7 @@ mod tests {
             tenant: TenantId::new("t"),
             worker: WorkerName::new("w"),
             request_id: RequestId(1),
-            cancel: CancellationToken::new(),
+            cancel: atoll_worker::Cancel::new(),
             trace: None,
             version: Default::default(),
             entry: atoll_worker::Entry::default(),

@@ -10,7 +10,7 @@ pub use schedule::{CRONS_MAX, Crons, LATE_MAX, Skipped, TICKS_AT_ONCE_MAX, Tick,
 use crate::Host;
 use atoll_model::WorkerName;
 use atoll_stdx::{Clock, TaskGroup};
-use atoll_worker::{Dispatch, Entry, Event, EventContext, Fault, FaultKind, ScheduledEvent};
+use atoll_worker::{Cancel, Dispatch, Entry, Event, EventContext, Fault, FaultKind, ScheduledEvent};
 use futures_util::future::BoxFuture;
 use schedule::{Do, Schedule};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -248,7 +248,7 @@ impl Inner {
             tenant: tick.tenant.clone(),
             worker: tick.worker.clone(),
             request_id: tick.id(),
-            cancel: CancellationToken::new(),
+            cancel: Cancel::new(),
             trace: None,
             version: Default::default(),
             entry: Entry::default(),

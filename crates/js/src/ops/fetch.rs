@@ -29,7 +29,7 @@ pub(crate) fn call_context(state: &OpState, cancel: CancellationToken) -> EventC
         tenant: isolate.version.tenant.clone(),
         worker: isolate.version.name.clone(),
         request_id: RequestId(0),
-        cancel,
+        cancel: cancel.into(),
         trace,
         route,
         version: Default::default(),

@@ -237,7 +237,7 @@ impl Driver {
             tenant: TenantId::new("t"),
             worker: WorkerName::new("w"),
             request_id: RequestId(1),
-            cancel,
+            cancel: cancel.into(),
             trace: None,
             version: Default::default(),
             entry: atoll_worker::Entry::default(),
@@ -247,7 +247,7 @@ impl Driver {
         let instance = &mut self.instance;
         self.runtime.block_on(poll_fn(|cx| {
             instance.poll(cx);
-            std::pin::Pin::new(&mut answer).poll(cx).map(|answer| answer.unwrap())
+            std::pin::Pin::new(&mut answer).poll(cx)
         }))
     }
 

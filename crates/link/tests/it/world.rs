@@ -5,7 +5,7 @@ use atoll_link::{LinkError, ParentLink, RemoteSlot, Runner, Running, serve};
 use atoll_model::{CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::{
-    AnalyticsDataset, Binding, BindingError, Body, CacheKey, CodeAsk, CodeSink, ConnectError, ConnectRequest,
+    AnalyticsDataset, Binding, BindingError, Body, CacheKey, Cancel, CodeAsk, CodeSink, ConnectError, ConnectRequest,
     Connection, DataPoint, Entry, Environment, Event, EventContext, Fault, FaultKind, Fetcher, Job, JsException,
     KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut, LimitHit, LogRecord, LogSink, NameData, NameError,
     NameErrorKind, NameKind, NameQuestion, NameRecord, Outbound, OutboundRequest, OutboundRoute, Outcome, Props,
@@ -20,7 +20,6 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
 
 /// What both ends agree on.
 pub const BUILD: &str = "test-build";
@@ -566,7 +565,7 @@ pub fn context() -> EventContext {
         tenant: TenantId::new("t"),
         worker: WorkerName::new("w"),
         request_id: RequestId(42),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: TraceContext::read("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=1")),
         version: Default::default(),
         entry: Entry::default(),

@@ -5,9 +5,9 @@ use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVer
 use atoll_pool::{Mappings, Memory, MemoryReading, Monotonic, QUANTUM};
 use atoll_stdx::SystemClock;
 use atoll_worker::{
-    BindingError, CpuGauge, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance, InstanceState,
-    Interrupt, Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Prepared, Response,
-    ScheduledEvent, StartKind, StartNote, Usage,
+    BindingError, Cancel, CpuGauge, Engine, Environment, Event, EventContext, Fault, FaultKind, Instance,
+    InstanceState, Interrupt, Job, JsException, LogRecord, LogSink, Outbound, OutboundRequest, Outcome, Prepared,
+    Response, ScheduledEvent, StartKind, StartNote, Usage,
 };
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,7 +17,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Waker};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 /// A door that jobs wait at, and the record of who ran.
 #[derive(Default)]
@@ -427,7 +426,7 @@ pub fn context() -> EventContext {
         tenant: TenantId::new("t"),
         worker: WorkerName::new("w"),
         request_id: RequestId(1),
-        cancel: CancellationToken::new(),
+        cancel: Cancel::new(),
         trace: None,
         version: Default::default(),
         entry: atoll_worker::Entry::default(),
