@@ -6,6 +6,7 @@ mod bench;
 mod campaign;
 mod codegen;
 mod command;
+mod dist;
 mod fixtures;
 mod npm;
 mod reference;
@@ -37,6 +38,8 @@ enum Command {
     Reference(reference::Options),
     /// Write the messages of crates/api/proto as Rust, or check what is there.
     Codegen(codegen::Options),
+    /// Build the binary for distribution, by the profile of a training run: target/dist/atoll.
+    Dist(dist::Options),
     /// Measure against peers in the same run.
     Bench(bench::Options),
     /// Run one long campaign, such as `kv-kill`.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Fixtures => fixtures::command(),
         Command::Reference(options) => reference::command(&options),
         Command::Codegen(options) => codegen::command(&options),
+        Command::Dist(options) => dist::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::Campaign(options) => campaign::command(&options),
     };

@@ -6,9 +6,9 @@
 
 mod deploy;
 mod http;
-mod load;
+pub(crate) mod load;
 mod neighbour;
-mod process;
+pub(crate) mod process;
 mod report;
 mod start;
 
