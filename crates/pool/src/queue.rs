@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub(crate) const WAKE_NEXT_AFTER: Duration = Duration::from_millis(1);
 
 /// Replies of an isolate that are remembered before the answered ones among them are forgotten.
-const GIVEN_KEPT: usize = 256;
+const GIVEN_KEPT: usize = 64;
 
 /// An isolate is made where events come once so many came there within [`HERE_WITHIN`]: its start holds up the connections there.
 const HERE_EVENTS: u32 = 32;
@@ -71,6 +71,8 @@ pub(crate) struct Isolate {
     pub(crate) interrupt: Option<Arc<dyn Interrupt>>,
     /// What it was given and may not have answered.
     pub(crate) given: Vec<ReplyInstead>,
+    /// With more of them those that are answered are dropped.
+    given_kept: usize,
     /// It was made because the queue stood, and is counted for its tenant.
     pub(crate) extra: bool,
     /// It was made to be where events come: one that lives elsewhere goes for it.
@@ -241,6 +243,7 @@ impl State {
             waker: None,
             interrupt: None,
             given: Vec::new(),
+            given_kept: GIVEN_KEPT,
             extra: why == Why::Delay,
             moves_in: matches!(why, Why::Here(_)),
             ready: false,
@@ -360,8 +363,10 @@ impl State {
         let first = batch.len();
         batch.extend(self.queue.drain(..share).map(|waiting| waiting.job));
         if let Some(isolate) = self.isolate(id) {
-            if isolate.given.len() + share > GIVEN_KEPT {
+            if isolate.given.len() + share > isolate.given_kept {
                 isolate.given.retain(|reply| !reply.is_answered());
+                // Each is looked at a few times in all, however many wait for long.
+                isolate.given_kept = GIVEN_KEPT.max(2 * isolate.given.len());
             }
             isolate
                 .given

@@ -157,7 +157,7 @@ impl Reply {
         self.0.as_ref().is_none_or(|shared| lock(shared).to.is_none())
     }
 
-    /// Another way to answer the same job; `None` if it is answered.
+    /// Another way to answer the same job; `None` of one that has answered.
     pub fn instead(&self) -> Option<ReplyInstead> {
         self.0.clone().map(ReplyInstead)
     }
@@ -203,6 +203,7 @@ impl Future for AnswerReceiver {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        debug_assert!(!self.taken, "the answer came out already");
         let mut state = lock(&self.shared);
         if state.answer.is_some()
             && let Some(answer) = state.answer.take()

@@ -10,8 +10,6 @@ struct Inner {
     cancelled: AtomicBool,
     /// Made for the first one who waits.
     token: OnceLock<CancellationToken>,
-    /// The token is somebody else's, who may cancel it.
-    foreign: bool,
 }
 
 /// Says once, to all that have it, that nobody waits for an event any more.
@@ -29,7 +27,7 @@ impl Cancel {
 
     /// Says so. Again is no different.
     pub fn cancel(&self) {
-        self.0.cancelled.store(true, Ordering::Relaxed);
+        self.0.cancelled.store(true, Ordering::Release);
         // Either this sees the token that `token` has made, or that one sees the flag.
         fence(Ordering::SeqCst);
         if let Some(token) = self.0.token.get() {
@@ -40,15 +38,14 @@ impl Cancel {
     /// Whether it has been said.
     pub fn is_cancelled(&self) -> bool {
         let inner = &*self.0;
-        inner.cancelled.load(Ordering::Acquire)
-            || (inner.foreign && inner.token.get().is_some_and(CancellationToken::is_cancelled))
+        inner.cancelled.load(Ordering::Acquire) || inner.token.get().is_some_and(CancellationToken::is_cancelled)
     }
 
-    /// The same as a token, to wait for. Only what was made [`From`] a token is cancelled with it.
+    /// The same as a token: either is cancelled with the other.
     pub fn token(&self) -> &CancellationToken {
         let token = self.0.token.get_or_init(CancellationToken::new);
         fence(Ordering::SeqCst);
-        if self.0.cancelled.load(Ordering::Relaxed) {
+        if self.0.cancelled.load(Ordering::Acquire) {
             token.cancel();
         }
         token
@@ -65,7 +62,6 @@ impl From<CancellationToken> for Cancel {
         Self(Arc::new(Inner {
             cancelled: AtomicBool::new(false),
             token: OnceLock::from(token),
-            foreign: true,
         }))
     }
 }
@@ -108,10 +104,14 @@ mod tests {
 
     #[test]
     fn who_begins_to_wait_meanwhile_is_told() {
-        for _ in 0..2000 {
-            let cancel = Cancel::new();
+        for _ in 0..300 {
+            let (cancel, both) = (Cancel::new(), std::sync::Barrier::new(2));
             std::thread::scope(|scope| {
-                scope.spawn(|| cancel.cancel());
+                scope.spawn(|| {
+                    both.wait();
+                    cancel.cancel();
+                });
+                both.wait();
                 // Not before the one or the other has looked again.
                 let token = cancel.token().clone();
                 while !token.is_cancelled() {

@@ -7,7 +7,7 @@
 //! carry as channel ids with credit. So an engine can later live in a child process without a change on either side.
 //!
 //! Invariants:
-//! - whoever is given an [`Reply`] answers it exactly once; dropping it answers with [`FaultKind::Internal`];
+//! - whoever is given a [`Reply`] answers it exactly once; dropping it answers with [`FaultKind::Internal`];
 //! - a body whose sender goes away without [`body::BodySender::finish`] ends with an error, never as if complete;
 //! - cancellation travels down as [`EventContext::cancel`] and up as a dropped receiver; neither loses an acknowledged
 //!   write.

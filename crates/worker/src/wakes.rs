@@ -47,6 +47,7 @@ impl Wakes {
                 self.0.give();
             }
         }
+        LOOKED.set(None);
         let before = HERE.replace(Some(self.clone()));
         let _over = Over(self, before);
         turn()
@@ -84,6 +85,7 @@ impl Wakes {
                 held.wakers.push(waker);
             }
             self.holds.store(true, Ordering::Relaxed);
+            // As of the event's begin: those that waited through it are given with the next event's wake, or at the turn's end.
             let now = LOOKED.take().unwrap_or_else(Instant::now);
             let since = *held.since.get_or_insert(now);
             now.saturating_duration_since(since) >= HELD_MAX

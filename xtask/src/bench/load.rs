@@ -61,7 +61,7 @@ fn children_cpu_us() -> u64 {
     us(usage.ru_utime) + us(usage.ru_stime)
 }
 
-fn parse(raw: &str) -> Result<Load> {
+pub(crate) fn parse(raw: &str) -> Result<Load> {
     let line = |start: &str| {
         let found = raw.lines().map(str::trim).find_map(|line| line.strip_prefix(start));
         found

@@ -50,6 +50,8 @@ use std::time::Duration;
 
 /// How long an event may wait for a child, while one is being started.
 pub const CHILD_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long an event waits for the first child of its worker's own place while another one could take it.
+const OWN_CHILD_WAIT: Duration = Duration::from_secs(1);
 /// Fewest children of a cordon, however few cores there are: one that ends must not take every tenant with it.
 pub const CHILDREN_MIN: usize = 2;
 /// Versions that a successor starts at the same time.
@@ -121,6 +123,11 @@ pub struct Cordon {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every critical section here is a read, an insert or a remove.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The child of the first place that has one.
+fn any_child(places: &[Arc<Place>]) -> Option<Arc<Child>> {
+    places.iter().find_map(|place| place.child())
 }
 
 impl Cordon {
@@ -196,49 +203,56 @@ impl Cordon {
         }
     }
 
-    /// The child that takes an event now, if there is one: that of the first place which has one.
+    /// The child that takes an event of slot `number` now, if there is one: that of the first place which has one.
     ///
-    /// None while the first place waits for the first child of its life: a worker that began in the other place would move
-    /// milliseconds later, and lose what its modules hold in memory.
-    fn child_now(&self, places: &[Arc<Place>]) -> Option<Arc<Child>> {
-        if self.begins(places) {
+    /// None while the first place waits for the first child of its life and the slot runs nowhere: a worker that began in the other
+    /// place would soon move, and lose what its modules hold in memory.
+    fn child_now(&self, places: &[Arc<Place>], number: u64) -> Option<Arc<Child>> {
+        if self.begins(places, number) {
             return None;
         }
-        places.iter().find_map(|place| place.child())
+        any_child(places)
     }
 
-    /// Whether the first of `places` has yet to get its first child, and nothing says that it may get none.
-    fn begins(&self, places: &[Arc<Place>]) -> bool {
-        places.first().is_some_and(|place| place.is_new()) && self.shared.nursery.trouble().is_none()
+    /// Whether the first of `places` has yet to get its first child, nothing says that it may get none, and the slot would begin.
+    fn begins(&self, places: &[Arc<Place>], number: u64) -> bool {
+        let runs = |place: &Arc<Place>| place.child().is_some_and(|child| child.running(number).is_some());
+        places.first().is_some_and(|place| place.is_new())
+            && self.shared.nursery.trouble().is_none()
+            && !places.iter().any(runs)
     }
 
-    /// The child that takes an event. Waits if none does now.
-    async fn child(&self, places: &[Arc<Place>]) -> Result<Arc<Child>, Fault> {
+    /// The child that takes an event of slot `number`. Waits if none does now.
+    async fn child(&self, places: &[Arc<Place>], number: u64) -> Result<Arc<Child>, Fault> {
+        if let Some(child) = self.child_now(places, number) {
+            return Ok(child);
+        }
         let stopping = self.shared.tasks.stopping();
-        let late = tokio::time::sleep(CHILD_WAIT_MAX);
-        tokio::pin!(late);
-        loop {
-            if let Some(child) = self.child_now(places) {
+        if places.is_empty() || stopping.is_cancelled() {
+            return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
+        }
+        if self.begins(places, number) {
+            tokio::select! {
+                () = places[0].begun() => {}
+                // Then any will do.
+                () = self.shared.nursery.in_trouble() => {}
+                () = tokio::time::sleep(OWN_CHILD_WAIT) => {}
+                () = stopping.cancelled() => {}
+            }
+            if let Some(child) = any_child(places) {
                 return Ok(child);
             }
-            if places.is_empty() || stopping.is_cancelled() {
-                return Err(Fault::new(FaultKind::Draining, "the server is stopping"));
-            }
-            let begins = self.begins(places);
-            // Whichever comes first; each is that of a place of this tenant.
-            let waited = if begins { &places[..1] } else { places };
-            let filled = futures_util::future::select_all(waited.iter().map(|place| Box::pin(place.filled())));
-            let nobody = |why: &str| Fault::new(FaultKind::Overloaded, format!("no process can run the worker: {why}"));
-            tokio::select! {
-                (child, _, _) = filled => return Ok(child),
-                // If none could ever be started, there is no use in waiting.
-                Err(error) = self.shared.nursery.first() => return Err(nobody(&error.to_string())),
-                // Then any will do.
-                () = self.shared.nursery.in_trouble(), if begins => {}
-                () = stopping.cancelled() => return Err(Fault::new(FaultKind::Draining, "the server is stopping")),
-                () = &mut late => {
-                    return Err(nobody(&self.shared.nursery.trouble().unwrap_or_else(|| "none was ready".to_owned())));
-                }
+        }
+        // Whichever comes first; each is that of a place of this tenant.
+        let filled = futures_util::future::select_all(places.iter().map(|place| Box::pin(place.filled())));
+        let nobody = |why: &str| Fault::new(FaultKind::Overloaded, format!("no process can run the worker: {why}"));
+        tokio::select! {
+            (child, _, _) = filled => Ok(child),
+            // If none could ever be started, there is no use in waiting.
+            Err(error) = self.shared.nursery.first() => Err(nobody(&error.to_string())),
+            () = stopping.cancelled() => Err(Fault::new(FaultKind::Draining, "the server is stopping")),
+            () = tokio::time::sleep(CHILD_WAIT_MAX) => {
+                Err(nobody(&self.shared.nursery.trouble().unwrap_or_else(|| "none was ready".to_owned())))
             }
         }
     }

@@ -8,7 +8,6 @@
 
 use super::Shared;
 use super::child::Child;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,11 +23,17 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Asks for a successor; answered with the number of isolates that were cut off.
 type Restart = (Duration, oneshot::Sender<usize>);
 
+/// What a place shows.
+#[derive(Default)]
+struct Current {
+    child: Option<Arc<Child>>,
+    /// It has, or had, a child.
+    began: bool,
+}
+
 /// See the module.
 pub(crate) struct Place {
-    current: watch::Sender<Option<Arc<Child>>>,
-    /// It had a child, if none is there now.
-    began: AtomicBool,
+    current: watch::Sender<Current>,
     restarts: mpsc::Sender<Restart>,
 }
 
@@ -37,8 +42,7 @@ impl Place {
     pub(super) fn new(shared: &Arc<Shared>) -> Arc<Self> {
         let (restarts, asked) = mpsc::channel(1);
         let place = Arc::new(Self {
-            current: watch::Sender::new(None),
-            began: AtomicBool::new(false),
+            current: watch::Sender::new(Current::default()),
             restarts,
         });
         let stopping = shared.tasks.stopping();
@@ -54,12 +58,19 @@ impl Place {
 
     /// The child that serves, if there is one.
     pub(super) fn child(&self) -> Option<Arc<Child>> {
-        self.current.borrow().clone().filter(|child| !child.is_over())
+        let child = self.current.borrow().child.clone();
+        child.filter(|child| !child.is_over())
     }
 
     /// Whether no child has served here yet.
     pub(super) fn is_new(&self) -> bool {
-        !self.began.load(Ordering::Acquire)
+        !self.current.borrow().began
+    }
+
+    /// Waits for the first child, which may be over already.
+    pub(super) async fn begun(&self) {
+        // The sender is this place's own: it does not go while this waits.
+        let _ = self.current.subscribe().wait_for(|current| current.began).await;
     }
 
     /// Waits for a child that serves.
@@ -90,9 +101,10 @@ impl Place {
 async fn run(place: Weak<Place>, shared: Arc<Shared>, mut restarts: mpsc::Receiver<Restart>) {
     let show = |child: Option<&Arc<Child>>| match place.upgrade() {
         Some(place) => {
-            // First the child: who sees that the place has begun finds it.
-            place.current.send_replace(child.cloned());
-            place.began.store(true, Ordering::Release);
+            place.current.send_replace(Current {
+                child: child.cloned(),
+                began: true,
+            });
             true
         }
         None => false,

@@ -60,7 +60,7 @@ impl CordonSlot {
     pub(crate) async fn ready(&self) -> Result<(), Fault> {
         let mut last = None;
         for _ in 0..TRIES_MAX {
-            let child = self.cordon.child(&self.places).await?;
+            let child = self.cordon.child(&self.places, self.number).await?;
             let Some(worker) = child.worker(self, true) else {
                 continue;
             };
@@ -74,7 +74,7 @@ impl CordonSlot {
 
     /// Events will come: has it started in the child that would take them, if one is there.
     pub(crate) fn expect(&self) {
-        let child = self.cordon.child_now(&self.places);
+        let child = self.cordon.child_now(&self.places, self.number);
         if let Some(worker) = child.and_then(|child| child.worker(self, true)) {
             worker.expect();
         }
@@ -92,7 +92,7 @@ impl CordonSlot {
             if self.is_retired() || self.cordon.is_stopping() {
                 return Err(Refusal::Retired(ctx, event));
             }
-            let child = match self.cordon.child(&self.places).await {
+            let child = match self.cordon.child(&self.places, self.number).await {
                 Ok(child) => child,
                 Err(fault) => return Err(Refusal::Fault(fault)),
             };

@@ -126,13 +126,30 @@ async fn a_worker_waits_for_the_first_child_of_its_place() {
     }
     let places = places_in_turn(&cordon);
     assert!(places[0].is_new() && places[1].child().is_some());
-    assert!(cordon.child_now(&places).is_none());
+    assert!(cordon.child_now(&places, 0).is_none());
     std::fs::write(folder.path().join("others"), "").unwrap();
-    let child = tokio::time::timeout(PATIENCE, cordon.child(&places))
+    let child = tokio::time::timeout(PATIENCE, cordon.child(&places, 0))
         .await
         .unwrap()
         .unwrap();
     assert!(Arc::ptr_eq(&child, &places[0].child().unwrap()));
+    cordon.shutdown(Duration::ZERO).await;
+}
+
+/// But not for long.
+#[tokio::test]
+async fn a_worker_whose_place_gets_no_child_begins_in_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    let before = format!("[ -e {path}/first ] && while kill -0 $PPID; do sleep 1; done; : > {path}/first; ");
+    let cordon = started(&before, "while kill -0 $PPID; do sleep 1; done", None, false);
+    cordon.ready().await.unwrap();
+    while cordon.all_places().iter().all(|place| place.is_new()) {
+        tokio::task::yield_now().await;
+    }
+    let places = places_in_turn(&cordon);
+    let child = cordon.child(&places, 0).await.unwrap();
+    assert!(places[0].is_new() && Arc::ptr_eq(&child, &places[1].child().unwrap()));
     cordon.shutdown(Duration::ZERO).await;
 }
 
@@ -149,7 +166,7 @@ async fn a_place_whose_first_child_does_not_start_leaves_its_workers_to_the_othe
         tokio::task::yield_now().await;
     }
     let places = places_in_turn(&cordon);
-    let child = tokio::time::timeout(PATIENCE, cordon.child(&places))
+    let child = tokio::time::timeout(PATIENCE, cordon.child(&places, 0))
         .await
         .unwrap()
         .unwrap();
