@@ -117,6 +117,12 @@ impl Origin {
         Ok(origin)
     }
 
+    /// Closes the gates that pieces of a body open.
+    pub fn close_numbered(&self) {
+        let mut open = self.gates.open.lock().unwrap();
+        open.retain(|name| name.parse::<u64>().is_err());
+    }
+
     /// Opens a gate.
     pub fn open(&self, gate: &str) {
         self.gates.open(gate);

@@ -189,6 +189,10 @@ impl Session {
         let mut feed = Some(feed);
         // In step with the answer's pieces, or all at once.
         let in_step = step.expect.chunks.is_some();
+        if in_step {
+            // An earlier step has opened gates of the same numbers: through those nothing would be held back.
+            self.origin.close_numbered();
+        }
         let mut send_next = move |all: bool| {
             while let Some(piece) = waiting.pop_front() {
                 if let Some(feed) = &feed {
