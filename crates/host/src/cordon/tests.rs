@@ -102,8 +102,12 @@ async fn a_child_that_is_killed_has_crashed() {
     cordon.shutdown(Duration::ZERO).await;
 }
 
-/// The two places of a shared cordon, that which gets the first child last.
-fn places_in_turn(cordon: &Cordon) -> Vec<Arc<Place>> {
+/// The two places of a shared cordon once one has its child, the one that gets its first child last first.
+async fn places_in_turn(cordon: &Cordon) -> Vec<Arc<Place>> {
+    cordon.ready().await.unwrap();
+    while cordon.all_places().iter().all(|place| place.is_new()) {
+        tokio::task::yield_now().await;
+    }
     let mut places = cordon.all_places();
     assert_eq!(places.len(), 2);
     places.sort_by_key(|place| place.child().is_some());
@@ -120,11 +124,7 @@ async fn a_worker_waits_for_the_first_child_of_its_place() {
         "if [ -e {path}/first ]; then while ! [ -e {path}/others ]; do sleep 0.1; done; fi; : > {path}/first; "
     );
     let cordon = started(&before, "while kill -0 $PPID; do sleep 1; done", None, false);
-    cordon.ready().await.unwrap();
-    while cordon.all_places().iter().all(|place| place.is_new()) {
-        tokio::task::yield_now().await;
-    }
-    let places = places_in_turn(&cordon);
+    let places = places_in_turn(&cordon).await;
     assert!(places[0].is_new() && places[1].child().is_some());
     assert!(cordon.child_now(&places, 0).is_none());
     std::fs::write(folder.path().join("others"), "").unwrap();
@@ -143,11 +143,7 @@ async fn a_worker_whose_place_gets_no_child_begins_in_the_other() {
     let path = folder.path().display();
     let before = format!("[ -e {path}/first ] && while kill -0 $PPID; do sleep 1; done; : > {path}/first; ");
     let cordon = started(&before, "while kill -0 $PPID; do sleep 1; done", None, false);
-    cordon.ready().await.unwrap();
-    while cordon.all_places().iter().all(|place| place.is_new()) {
-        tokio::task::yield_now().await;
-    }
-    let places = places_in_turn(&cordon);
+    let places = places_in_turn(&cordon).await;
     let child = cordon.child(&places, 0).await.unwrap();
     assert!(places[0].is_new() && Arc::ptr_eq(&child, &places[1].child().unwrap()));
     cordon.shutdown(Duration::ZERO).await;
@@ -161,11 +157,7 @@ async fn a_place_whose_first_child_does_not_start_leaves_its_workers_to_the_othe
     // The first one starts, no other does.
     let before = format!("[ -e {path} ] || exit 1; rm {path}; ");
     let cordon = started(&before, "while kill -0 $PPID; do sleep 1; done", None, false);
-    cordon.ready().await.unwrap();
-    while cordon.all_places().iter().all(|place| place.is_new()) {
-        tokio::task::yield_now().await;
-    }
-    let places = places_in_turn(&cordon);
+    let places = places_in_turn(&cordon).await;
     let child = tokio::time::timeout(PATIENCE, cordon.child(&places, 0))
         .await
         .unwrap()
