@@ -263,7 +263,10 @@ async fn answer(instance: &mut dyn Instance, input: Vec<u8>) -> Result<String, F
     let body = Body::Full(input.into());
     instance.deliver(Box::new(Job {
         ctx,
-        event: Event::Fetch(Request { head, body }),
+        event: Event::Fetch(Request {
+            head: Box::new(head),
+            body,
+        }),
         reply,
     }));
     let outcome = poll_fn(|cx| {

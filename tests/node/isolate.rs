@@ -138,7 +138,7 @@ impl Isolate {
             cf: None,
         };
         let event = Event::Fetch(Request {
-            head,
+            head: Box::new(head),
             body: Body::Empty,
         });
         self.instance.deliver(Box::new(Job { ctx, event, reply }));

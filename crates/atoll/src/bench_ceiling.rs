@@ -101,10 +101,10 @@ impl Dispatch for Ceiling {
             sender.finish();
             Body::Stream(receiver)
         };
-        Box::pin(std::future::ready(Ok(Outcome::Fetch(Response {
+        Box::pin(std::future::ready(Ok(Outcome::Fetch(Box::new(Response {
             head,
             body,
             websocket: None,
-        }))))
+        })))))
     }
 }

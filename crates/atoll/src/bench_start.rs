@@ -204,7 +204,7 @@ fn ask(slot: &WorkerSlot) -> Result<Answer, String> {
         entry: Entry::default(),
         route: None,
     };
-    let head = RequestHead {
+    let head = Box::new(RequestHead {
         method: http::Method::GET,
         url: "http://localhost/".to_owned(),
         headers: http::HeaderMap::new(),
@@ -214,7 +214,7 @@ fn ask(slot: &WorkerSlot) -> Result<Answer, String> {
         peer: None,
         upgrade_websocket: false,
         cf: None,
-    };
+    });
     let event = Event::Fetch(Request {
         head,
         body: Body::Empty,

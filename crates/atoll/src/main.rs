@@ -124,6 +124,8 @@ fn io_runtime(threads: usize) -> Result<Runtime, String> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("atoll-io")
+        .on_thread_start(atoll_stdx::spare::begin)
+        .on_thread_stop(atoll_stdx::spare::end)
         .enable_all()
         .build()
         .map_err(|error| format!("the system refuses threads or descriptors for the I/O runtime: {error}"))

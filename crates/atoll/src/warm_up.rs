@@ -101,7 +101,7 @@ fn context() -> EventContext {
 
 fn event() -> Event {
     Event::Fetch(Request {
-        head: RequestHead {
+        head: Box::new(RequestHead {
             method: Default::default(),
             url: "http://warm-up.invalid/?a=1".to_owned(),
             headers: Default::default(),
@@ -111,7 +111,7 @@ fn event() -> Event {
             peer: None,
             upgrade_websocket: false,
             cf: None,
-        },
+        }),
         body: Body::Empty,
     })
 }

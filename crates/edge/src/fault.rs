@@ -85,7 +85,7 @@ pub(crate) fn answer(fault: &Fault, detail: ErrorDetail, client: &Client, id: Re
                 status,
                 title: title(fault.kind),
                 message: &fault.message,
-                exception: fault.exception.as_ref(),
+                exception: fault.exception.as_deref(),
                 detail: None,
                 note,
                 request_id: Some(id),

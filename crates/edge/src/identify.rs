@@ -98,7 +98,7 @@ pub(crate) enum Handshake {
 /// A request that may be answered.
 #[derive(Debug)]
 pub(crate) struct Identified {
-    pub(crate) head: RequestHead,
+    pub(crate) head: Box<RequestHead>,
     /// Where the host name is in `head.url`, in lower case, without port.
     host: std::ops::Range<usize>,
     /// Where the target begins in `head.url`.
@@ -185,26 +185,20 @@ impl Seen {
     }
 }
 
+/// Takes the headers out of `parts`.
 pub(crate) fn identify(
-    parts: http::request::Parts,
+    parts: &mut http::request::Parts,
     origin: &Origin,
     limits: &EdgeLimits,
 ) -> Result<Identified, Refusal> {
-    let http::request::Parts {
-        mut method,
-        uri,
-        version,
-        mut headers,
-        extensions,
-        ..
-    } = parts;
-    let seen = Seen::of(&headers);
-    let target = target(&method, &uri, &extensions, limits)?;
-    check_size(&method, target, seen.bytes, limits)?;
-    check_lines(&headers, version)?;
-    let authority = authority(&uri, &headers, version)?;
+    let version = parts.version;
+    let seen = Seen::of(&parts.headers);
+    let target = target(&parts.method, &parts.uri, &parts.extensions, limits)?;
+    check_size(&parts.method, target, seen.bytes, limits)?;
+    check_lines(&parts.headers, version)?;
+    let authority = authority(&parts.uri, &parts.headers, version)?;
     if seen.transfer_encoding {
-        check_framing(&headers, version)?;
+        check_framing(&parts.headers, version)?;
     }
 
     let mut url = String::with_capacity(origin.scheme.len() + 4 + authority.text.len() + target.len());
@@ -221,6 +215,8 @@ pub(crate) fn identify(
     }
     url.push_str(target);
 
+    let mut headers = std::mem::take(&mut parts.headers);
+    let mut method = parts.method.clone();
     let handshake = if method == Method::CONNECT {
         // `target` has made sure that this is RFC 8441's CONNECT. The worker sees the form it knows.
         method = Method::GET;
@@ -263,7 +259,7 @@ pub(crate) fn identify(
     }
 
     Ok(Identified {
-        head: RequestHead {
+        head: Box::new(RequestHead {
             method,
             url,
             headers,
@@ -273,7 +269,7 @@ pub(crate) fn identify(
             peer: Some(origin.peer),
             upgrade_websocket: handshake.is_some(),
             cf: None,
-        },
+        }),
         host,
         target: target_start,
         client,

@@ -68,7 +68,7 @@ pub(crate) struct Pending<'c> {
     version: Option<VersionId>,
     request_id: Option<RequestId>,
     limit: Option<Limit>,
-    span: Option<OpenSpan>,
+    span: Option<Box<OpenSpan>>,
 }
 
 impl<'c> Pending<'c> {
@@ -104,7 +104,7 @@ impl<'c> Pending<'c> {
 
     /// It is a span of a trace, which ends with the response's head.
     pub(crate) fn traced(&mut self, span: OpenSpan) {
-        self.span = Some(span);
+        self.span = Some(Box::new(span));
     }
 
     /// The request is for this host.
@@ -146,7 +146,7 @@ impl<'c> Pending<'c> {
 
     fn record(&mut self, status: u16, reason: Cow<'static, str>, fault: Option<FaultKind>) {
         if let Some((method, target)) = self.request.take() {
-            if let Some(mut span) = self.span.take().filter(OpenSpan::is_sampled) {
+            if let Some(mut span) = self.span.take().filter(|span| span.is_sampled()) {
                 trace::tell(&mut span, &method, &target, status, fault, self);
             }
             self.log.request(AccessRecord {

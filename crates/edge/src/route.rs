@@ -131,7 +131,7 @@ fn begin<'p, 'c: 'p>(
         pending,
     };
     let front = exchange.front();
-    let request = match identify(*parts, &connection.origin, &front.options.limits) {
+    let request = match identify(&mut parts, &connection.origin, &front.options.limits) {
         Ok(request) => request,
         Err(refusal) => return Begun::Refused(refusal),
     };

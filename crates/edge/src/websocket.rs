@@ -74,7 +74,7 @@ impl Asked {
 
 /// Accepts a WebSocket with the worker's 101, and starts the splice.
 pub(crate) fn accept(
-    response: Response,
+    response: Box<Response>,
     asked: Option<Asked>,
     upgrade: Option<OnUpgrade>,
     connection: &Arc<Connection>,

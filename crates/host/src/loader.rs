@@ -411,7 +411,7 @@ impl Drop for Entry {
 /// A start-up's failure in the platform's words.
 fn start_fault(fault: &Fault) -> Fault {
     let mut text = "Failed to start Worker:\n".to_owned();
-    match &fault.exception {
+    match fault.exception.as_deref() {
         Some(JsException {
             name, message, frames, ..
         }) => {

@@ -126,7 +126,7 @@ impl LogEvent {
         let text = match self {
             Self::Record(_, record) => record.message.len(),
             Self::Exception(_, _, exception) => weight(exception),
-            Self::Failed(_, failed) => failed.fault.message.len() + failed.fault.exception.as_ref().map_or(0, weight),
+            Self::Failed(_, failed) => failed.fault.message.len() + failed.fault.exception.as_deref().map_or(0, weight),
         };
         text + size_of::<Self>()
     }

@@ -76,7 +76,7 @@ impl Service for HostService {
         let is_fetch = matches!(event, Event::Fetch(_));
         match host.dispatch(&self.worker, ctx, event).await {
             Err(fault) if fault.kind == FaultKind::NotFound => match host.absent_worker() {
-                Some(answer) if is_fetch => Ok(Outcome::Fetch(answer(&self.worker))),
+                Some(answer) if is_fetch => Ok(Outcome::Fetch(Box::new(answer(&self.worker)))),
                 _ => Err(Fault::new(FaultKind::NotFound, absent(&self.worker))),
             },
             answer => answer,

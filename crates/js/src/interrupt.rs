@@ -24,7 +24,7 @@ struct Condemned {
     /// Why; the first reason counts.
     fault: Option<Fault>,
     /// Where the code was, as an exception thrown there would say.
-    place: Option<JsException>,
+    place: Option<Box<JsException>>,
 }
 
 /// Stops one isolate.
@@ -191,7 +191,7 @@ unsafe extern "C" fn on_interrupt(isolate: v8::UnsafeRawIsolatePtr, data: *mut c
         .map(|fault| fault.message.clone())
         .unwrap_or_default();
     let place = place(&mut isolate, &message);
-    interrupt.lock().place = place;
+    interrupt.lock().place = place.map(Box::new);
     isolate.terminate_execution();
 }
 

@@ -18,7 +18,7 @@
 
 use atoll_worker::{CpuGauge, RouteNumber};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +55,9 @@ impl Hasher for IdHasher {
 
 /// A table by event id.
 pub(crate) type ById<T> = HashMap<u32, T, BuildHasherDefault<IdHasher>>;
+
+/// Some events' ids.
+pub(crate) type Ids = HashSet<u32, BuildHasherDefault<IdHasher>>;
 
 /// Who runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@
 //! Invariants: a counted allocation begins with a tag that names its account; an account lives until its isolate and all that
 //! was booked on it are gone, wherever those bytes went.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use atoll_stdx::SparingAllocator;
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,7 +62,7 @@ unsafe fn release(account: *mut Account, bytes: usize) {
     }
 }
 
-/// The system's allocator, with accounts of the isolates.
+/// The system's allocator, with small blocks kept at hand ([`atoll_stdx::spare`]), and accounts of the isolates.
 ///
 /// ```ignore
 /// #[global_allocator]
@@ -69,6 +70,9 @@ unsafe fn release(account: *mut Account, bytes: usize) {
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CountingAllocator;
+
+/// Where blocks come from.
+const INNER: SparingAllocator = SparingAllocator;
 
 /// The layout with the place of the tag, and how many bytes come before the content.
 fn tagged(layout: Layout) -> Option<(Layout, usize)> {
@@ -95,9 +99,9 @@ unsafe fn counted(layout: Layout, zeroed: bool) -> *mut u8 {
     // SAFETY: the layout is not of size 0.
     let start = unsafe {
         if zeroed {
-            System.alloc_zeroed(whole)
+            INNER.alloc_zeroed(whole)
         } else {
-            System.alloc(whole)
+            INNER.alloc(whole)
         }
     };
     if start.is_null() {
@@ -111,13 +115,13 @@ unsafe fn counted(layout: Layout, zeroed: bool) -> *mut u8 {
     }
 }
 
-// SAFETY: the system's allocator, whose blocks are handed on as they are, or, from `COUNTED_BYTES_MIN` bytes on, without their
+// SAFETY: another allocator, whose blocks are handed on as they are, or, from `COUNTED_BYTES_MIN` bytes on, without their
 // first `front` bytes, which keeps the alignment because `front` is a multiple of it. Which of both is known from the layout.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.size() < COUNTED_BYTES_MIN {
             // SAFETY: the caller's promise.
-            return unsafe { System.alloc(layout) };
+            return unsafe { INNER.alloc(layout) };
         }
         // SAFETY: the caller's promise.
         unsafe { counted(layout, false) }
@@ -126,7 +130,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if layout.size() < COUNTED_BYTES_MIN {
             // SAFETY: the caller's promise.
-            return unsafe { System.alloc_zeroed(layout) };
+            return unsafe { INNER.alloc_zeroed(layout) };
         }
         // SAFETY: the caller's promise.
         unsafe { counted(layout, true) }
@@ -135,13 +139,13 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
         if layout.size() < COUNTED_BYTES_MIN {
             // SAFETY: the caller's promise.
-            return unsafe { System.dealloc(data, layout) };
+            return unsafe { INNER.dealloc(data, layout) };
         }
         if let Some((whole, front)) = tagged(layout) {
             // SAFETY: `data` came from `counted` with this layout.
             unsafe {
                 release(*tag(data), layout.size());
-                System.dealloc(data.sub(front), whole);
+                INNER.dealloc(data.sub(front), whole);
             }
         }
     }
@@ -150,7 +154,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
         let counted_before = layout.size() >= COUNTED_BYTES_MIN;
         if !counted_before && size < COUNTED_BYTES_MIN {
             // SAFETY: the caller's promise.
-            return unsafe { System.realloc(data, layout, size) };
+            return unsafe { INNER.realloc(data, layout, size) };
         }
         let Ok(new) = Layout::from_size_align(size, layout.align()) else {
             return null_mut();
@@ -161,7 +165,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
         {
             // SAFETY: `data` came from `counted` with this layout; the tag moves with its block.
             unsafe {
-                let start = System.realloc(data.sub(front), whole, new_whole.size());
+                let start = INNER.realloc(data.sub(front), whole, new_whole.size());
                 if start.is_null() {
                     return start;
                 }

@@ -6,7 +6,7 @@
 use crate::inspect::Debugger;
 use crate::interrupt::{JsInterrupt, running_event_of};
 use crate::memory::{self, Buffers};
-use crate::meter::{ById, Meter};
+use crate::meter::{ById, Ids, Meter};
 use crate::native::Native;
 use crate::wasm::{self, Memories};
 use atoll_model::{CompatFlags, Limit, RequestId, WorkerVersion};
@@ -17,7 +17,6 @@ use atoll_worker::{
 use deno_core::v8;
 use slab::Slab;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashSet;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -93,7 +92,7 @@ pub(crate) struct IsolateState {
     /// Calls to other workers that have no answer yet.
     pub asking: Cell<i64>,
     /// Of the events that are owed, those that wait for another worker and may wait for ever.
-    pub parked: RefCell<HashSet<u32>>,
+    pub parked: RefCell<Ids>,
     /// The time that the running turn sees, milliseconds since the Unix epoch; 0 while the modules are evaluated.
     pub turn_ms: Cell<f64>,
     /// Running outgoing fetches, by token.

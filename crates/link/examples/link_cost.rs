@@ -134,11 +134,11 @@ impl Isolate {
         let mut head = ResponseHead::new(200);
         head.headers
             .insert("content-type", HeaderValue::from_static("text/plain;charset=UTF-8"));
-        let _ = job.reply.send(Ok(Outcome::Fetch(Response {
+        let _ = job.reply.send(Ok(Outcome::Fetch(Box::new(Response {
             head,
             body,
             websocket: None,
-        })));
+        }))));
     }
 
     fn push(&self, job: Job) {
@@ -220,7 +220,7 @@ fn event(path: &'static str) -> (EventContext, Event) {
         entry: Entry::default(),
         route: None,
     };
-    let head = RequestHead {
+    let head = Box::new(RequestHead {
         method: Method::GET,
         url: format!("http://localhost{path}"),
         headers,
@@ -230,7 +230,7 @@ fn event(path: &'static str) -> (EventContext, Event) {
         peer: Some(([127, 0, 0, 1], 50_000).into()),
         upgrade_websocket: false,
         cf: None,
-    };
+    });
     let body = Body::Empty;
     (ctx, Event::Fetch(Request { head, body }))
 }

@@ -61,7 +61,7 @@ pub(crate) fn take_body(wire: BodyWire, message: &mut Received) -> Result<Body, 
 
 pub(crate) fn take_request(wire: RequestWire<'_>, message: &mut Received) -> Result<Request, LinkError> {
     Ok(Request {
-        head: RequestHead::try_from(wire.head).map_err(bad)?,
+        head: Box::new(RequestHead::try_from(wire.head).map_err(bad)?),
         body: take_body(wire.body, message)?,
     })
 }
@@ -129,7 +129,7 @@ pub(crate) fn context(ctx: &EventContext) -> ContextWire<'_> {
 
 /// An event, borrowed for its head, and what of it travels beside.
 pub(crate) struct EventParts {
-    request: Option<RequestHead>,
+    request: Option<Box<RequestHead>>,
     scheduled: Option<ScheduledEvent>,
     body: BodyWire,
     rpc: bool,
@@ -176,7 +176,7 @@ impl EventParts {
                 body,
                 ..
             } => EventWire::Fetch(RequestWire {
-                head: RequestHeadRef::from(head),
+                head: RequestHeadRef::from(&**head),
                 body: *body,
             }),
             Self {
@@ -220,7 +220,8 @@ pub(crate) fn utf8(bytes: Bytes) -> Result<String, LinkError> {
 pub(crate) fn answer_message(answer: Result<Outcome, Fault>) -> Message {
     let mut message = Message::default();
     match answer {
-        Ok(Outcome::Fetch(Response { head, body, websocket })) => {
+        Ok(Outcome::Fetch(response)) => {
+            let Response { head, body, websocket } = *response;
             let wire = put_response(&head, body, websocket, &mut message);
             message.head(&AnsweredWire::Ok(OutcomeWire::Fetch(wire)));
         }
@@ -237,7 +238,7 @@ pub(crate) fn answer_message(answer: Result<Outcome, Fault>) -> Message {
 pub(crate) fn parse_answer(mut message: Received) -> Result<Result<Outcome, Fault>, LinkError> {
     let head = std::mem::take(&mut message.head);
     Ok(match crate::message::decode::<AnsweredWire<'_>>(&head)? {
-        Ok(OutcomeWire::Fetch(wire)) => Ok(Outcome::Fetch(take_response(wire, &mut message)?)),
+        Ok(OutcomeWire::Fetch(wire)) => Ok(Outcome::Fetch(Box::new(take_response(wire, &mut message)?))),
         Ok(OutcomeWire::Scheduled { no_retry }) => Ok(Outcome::Scheduled { no_retry }),
         Ok(OutcomeWire::Rpc) => Ok(Outcome::Rpc),
         Ok(OutcomeWire::Tail) => Ok(Outcome::Tail),

@@ -162,7 +162,7 @@ impl Fetcher for Proxy {
         let mut message = Message::default();
         let body = put_body(request.body, &mut message);
         let request = RequestWire {
-            head: RequestHeadRef::from(&request.head),
+            head: RequestHeadRef::from(&*request.head),
             body,
         };
         let answer = self.ask(ctx, BindingCallWire::Fetch { request }, message).await;
@@ -211,7 +211,7 @@ impl Outbound for Way {
         let mut message = Message::default();
         let body = put_body(request.body, &mut message);
         let request = RequestWire {
-            head: RequestHeadRef::from(&request.head),
+            head: RequestHeadRef::from(&*request.head),
             body,
         };
         let answer = self

@@ -65,6 +65,8 @@ impl Home {
             .stack_size(crate::STACK_BYTES)
             .spawn(move || {
                 HERE.set(Some(id));
+                // Its connections' requests come and go many at a time.
+                let _spares = atoll_stdx::spare::keep();
                 let runtime = match isolate::runtime(&its, true) {
                     Ok(runtime) => runtime,
                     Err(error) => {

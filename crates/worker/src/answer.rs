@@ -56,12 +56,14 @@ struct State {
 
 type Shared = Arc<Mutex<State>>;
 
+#[inline]
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {
     // Every critical section is a few field writes.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Answers, if nobody has. Gives the answer back if it comes too late, or nobody waits for it any more.
+#[inline]
 fn send(shared: &Shared, answer: Answer) -> Result<(), Answer> {
     let mut state = lock(shared);
     let Some(to) = state.to.take() else {
@@ -111,6 +113,7 @@ impl ReplyInstead {
 }
 
 impl Reply {
+    #[inline]
     fn new(to: To) -> (Self, Shared) {
         let shared = Arc::new(Mutex::new(State {
             to: Some(to),
@@ -123,6 +126,7 @@ impl Reply {
     }
 
     /// A reply and the receiver of its answer.
+    #[inline]
     pub fn channel() -> (Self, AnswerReceiver) {
         let (reply, shared) = Self::new(To::Receiver);
         (reply, AnswerReceiver { shared, taken: false })
@@ -142,6 +146,7 @@ impl Reply {
     }
 
     /// Has the counters (at most two), which count the job already, go down by one with the answer.
+    #[inline]
     pub fn count(&self, in_flight: &[&Arc<AtomicU32>]) {
         let Some(shared) = &self.0 else { return };
         let mut state = lock(shared);
@@ -163,6 +168,7 @@ impl Reply {
     }
 
     /// Answers. Gives the outcome back if nobody waits for it any more.
+    #[inline]
     pub fn send(mut self, answer: Answer) -> Result<(), Answer> {
         match self.0.take() {
             Some(shared) => send(&shared, answer),
@@ -171,6 +177,7 @@ impl Reply {
     }
 
     /// True once nobody waits for the answer.
+    #[inline]
     pub fn is_closed(&self) -> bool {
         let Some(shared) = &self.0 else { return true };
         let state = lock(shared);
@@ -202,6 +209,7 @@ pub struct AnswerReceiver {
 impl Future for AnswerReceiver {
     type Output = Answer;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         debug_assert!(!self.taken, "the answer came out already");
         let mut state = lock(&self.shared);

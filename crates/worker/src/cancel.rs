@@ -21,6 +21,7 @@ pub struct Cancel(Arc<Inner>);
 
 impl Cancel {
     /// One that is not cancelled.
+    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
@@ -36,6 +37,7 @@ impl Cancel {
     }
 
     /// Whether it has been said.
+    #[inline]
     pub fn is_cancelled(&self) -> bool {
         let inner = &*self.0;
         inner.cancelled.load(Ordering::Acquire) || inner.token.get().is_some_and(CancellationToken::is_cancelled)

@@ -134,6 +134,7 @@ pub struct Job {
 impl Job {
     /// An event on its way, and where its outcome comes out. It goes through many hands, for which it is large: it has its place
     /// from the beginning.
+    #[inline]
     pub fn new(ctx: EventContext, event: Event) -> (Box<Self>, AnswerReceiver) {
         let (reply, answer) = Reply::channel();
         (Box::new(Self { ctx, event, reply }), answer)

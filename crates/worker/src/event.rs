@@ -26,8 +26,8 @@ pub enum Event {
 /// What a handler made of its event. Work given to `waitUntil` may still run.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The `fetch` handler's response.
-    Fetch(Response),
+    /// The `fetch` handler's response. It goes through many hands, as a request's head does: for both it has its place from the beginning.
+    Fetch(Box<Response>),
     /// The `scheduled` handler returned; `no_retry` if it called `noRetry()`.
     Scheduled {
         /// The handler asked not to be called again for this tick.
@@ -56,7 +56,7 @@ pub struct Export {
 #[derive(Debug)]
 pub struct Request {
     /// Everything before the body.
-    pub head: RequestHead,
+    pub head: Box<RequestHead>,
     /// The body.
     pub body: Body,
 }

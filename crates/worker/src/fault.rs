@@ -14,7 +14,7 @@ pub struct Fault {
     /// What failed, on what, and what to do: for the developer's eyes.
     pub message: String,
     /// The exception behind it, if JavaScript threw one.
-    pub exception: Option<JsException>,
+    pub exception: Option<Box<JsException>>,
     /// The worker called `passThroughOnException()` before it failed.
     pub pass_through: bool,
     /// The limit that was reached, if that is why.
@@ -100,7 +100,7 @@ impl Fault {
         Self {
             kind,
             message: exception.to_string(),
-            exception: Some(exception),
+            exception: Some(Box::new(exception)),
             pass_through: false,
             limit: None,
         }

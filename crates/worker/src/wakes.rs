@@ -77,6 +77,7 @@ impl Wakes {
         }
     }
 
+    #[inline]
     fn hold(&self, waker: Waker) {
         let overdue = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,6 +103,7 @@ pub fn are_gathered() -> bool {
 }
 
 /// Wakes: at the end of the turn, if the calling thread is in one that gathers its wakes; otherwise at once.
+#[inline]
 pub fn wake(waker: Waker) {
     let waker = HERE.with_borrow(|here| match here {
         Some(wakes) => {
@@ -117,6 +119,7 @@ pub fn wake(waker: Waker) {
 
 /// The calling thread begins something and has looked at the clock: the next wake counts from `now`, and does not look again.
 /// Most events give one wake, and each look costs as much as the rest of it.
+#[inline]
 pub fn looked(now: Instant) {
     LOOKED.set(Some(now));
 }

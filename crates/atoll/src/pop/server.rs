@@ -507,7 +507,7 @@ async fn ship(mut tail: LogTail, agent: Arc<Agent>, stopping: CancellationToken)
                 let fault = &failed.fault;
                 let mut json = fault
                     .exception
-                    .as_ref()
+                    .as_deref()
                     .map_or_else(|| json!({ "message": fault.message }), thrown);
                 json["outcome"] = kind_name(fault.kind).into();
                 (origin, "error", Some(failed.request_id), 0, json)

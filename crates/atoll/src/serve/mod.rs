@@ -448,7 +448,7 @@ impl AccessLog for Recorder {
 impl FaultWatch for Recorder {
     fn failed(&self, worker: &WorkerName, id: RequestId, fault: &Fault) {
         let worker = worker.clone();
-        match &fault.exception {
+        match fault.exception.as_deref() {
             Some(exception) => {
                 let exception = exception.clone();
                 self.journal.record(Record::Exception(worker, Some(id), exception));

@@ -87,11 +87,11 @@ impl Record {
             body: body.ok().map(|bytes| bytes.to_vec()),
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(dispatched);
-        Ok(Outcome::Fetch(Response {
+        Ok(Outcome::Fetch(Box::new(Response {
             head: ResponseHead::new(200),
             body: Body::from("fine".to_owned()),
             websocket: None,
-        }))
+        })))
     }
 }
 

@@ -493,7 +493,7 @@ async fn the_binding_fetches() {
         route: None,
     };
     let fetch = async |text: &str| {
-        let head = request(text);
+        let head = Box::new(request(text));
         let body = Body::from("not read");
         site.server.fetch(&ctx, Request { head, body }).await
     };

@@ -65,12 +65,12 @@ fn assemble(bytes: &[u8], request: &httparse::Request<'_, '_>) -> Option<Box<Par
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
         headers.append(name, HeaderValue::from_maybe_shared(part(header.value)).ok()?);
     }
-    let mut parts = Request::new(()).into_parts().0;
+    let mut parts = Box::new(Request::new(()).into_parts().0);
     parts.method = method;
     parts.uri = Uri::from_maybe_shared(part(target.as_bytes())).ok()?;
     parts.version = Version::HTTP_11;
     parts.headers = headers;
-    Some(Box::new(parts))
+    Some(parts)
 }
 
 /// Headers that the front adds.

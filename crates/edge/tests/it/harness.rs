@@ -48,11 +48,11 @@ pub struct Fake {
 }
 
 fn outcome(head: ResponseHead, body: Body) -> Result<Outcome, Fault> {
-    Ok(Outcome::Fetch(Response {
+    Ok(Outcome::Fetch(Box::new(Response {
         head,
         body,
         websocket: None,
-    }))
+    })))
 }
 
 pub fn head(status: u16, headers: &[(&str, &str)]) -> ResponseHead {
@@ -274,11 +274,11 @@ impl Fake {
 
 fn websocket(mut end: WebSocketEnd, protocol: &str) -> Result<Outcome, Fault> {
     end.protocol = protocol.to_owned();
-    Ok(Outcome::Fetch(Response {
+    Ok(Outcome::Fetch(Box::new(Response {
         head: ResponseHead::new(101),
         body: Body::Empty,
         websocket: Some(end),
-    }))
+    })))
 }
 
 struct OneSite {

@@ -223,7 +223,7 @@ pub fn ask(method: &str, url: impl Into<String>) -> Ask {
     };
     Ask(OutboundRequest {
         request: Request {
-            head,
+            head: Box::new(head),
             body: Body::Empty,
         },
         redirect: Redirect::Follow,

@@ -298,7 +298,10 @@ async fn fetch(egress: &Egress, way: &Way, target: &str) -> Result<(), String> {
         cf: None,
     };
     let request = OutboundRequest {
-        request: Request { head, body },
+        request: Request {
+            head: Box::new(head),
+            body,
+        },
         redirect,
         redirects_max: 20,
     };

@@ -19,7 +19,7 @@ pub(crate) const COLLECT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// A body that arrives, with the request it belongs to if it is one.
 pub(crate) struct Source {
-    pub request: Option<(RequestHead, EventContext)>,
+    pub request: Option<(Box<RequestHead>, EventContext)>,
     body: Rc<RefCell<Option<Body>>>,
 }
 
@@ -33,7 +33,7 @@ unsafe impl GarbageCollected for Source {
 }
 
 impl Source {
-    pub fn request(head: RequestHead, ctx: EventContext, body: Body) -> Self {
+    pub fn request(head: Box<RequestHead>, ctx: EventContext, body: Body) -> Self {
         Self {
             request: Some((head, ctx)),
             body: Rc::new(RefCell::new(Some(body))),

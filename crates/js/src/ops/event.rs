@@ -195,7 +195,7 @@ fn head(status: u16, status_text: String, wire: &[u8], manual_encoding: bool) ->
 
 fn answer(state: &OpState, id: u32, head: ResponseHead, body: Body, websocket: Option<WebSocketEnd>) {
     let response = Response { head, body, websocket };
-    isolate(state).answer(id, Ok(Outcome::Fetch(response)));
+    isolate(state).answer(id, Ok(Outcome::Fetch(Box::new(response))));
 }
 
 /// Flags of an answer, as `js/91_dispatch.js` has them: the worker has encoded the body itself; nothing else holds the event,

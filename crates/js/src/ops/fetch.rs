@@ -230,7 +230,7 @@ pub(crate) fn request_of(method: &str, url: String, headers: &[u8], body: Body) 
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| JsErrorBox::type_error(format!("Invalid HTTP method \"{method}\".")))?;
     let upgrade_websocket = asks_for_websocket(&headers);
-    let head = RequestHead {
+    let head = Box::new(RequestHead {
         method,
         url,
         headers,
@@ -240,7 +240,7 @@ pub(crate) fn request_of(method: &str, url: String, headers: &[u8], body: Body) 
         peer: None,
         upgrade_websocket,
         cf: None,
-    };
+    });
     Ok(Request { head, body })
 }
 

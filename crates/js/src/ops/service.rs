@@ -127,7 +127,7 @@ pub(crate) fn op_service_fetch(
     call.run(async move {
         let answer = stub.dispatch(ctx, Event::Fetch(request?)).await;
         Ok(ServiceReply(answer.and_then(|outcome| match outcome {
-            Outcome::Fetch(response) => Ok(Reply(response)),
+            Outcome::Fetch(response) => Ok(Reply(*response)),
             _ => Err(Fault::new(
                 FaultKind::Internal,
                 "a fetch came back with another kind of outcome",

@@ -282,8 +282,9 @@ impl Driver {
             upgrade_websocket: false,
             cf: None,
         };
+        let head = Box::new(head);
         match self.event(Event::Fetch(Request { head, body }), CancellationToken::new())? {
-            Outcome::Fetch(response) => Ok(response),
+            Outcome::Fetch(response) => Ok(*response),
             other => panic!("{other:?}"),
         }
     }

@@ -236,7 +236,7 @@ fn what_goes_on_after_its_client_has_gone_is_ended() {
         gone.cancel();
     });
     let request = atoll_worker::Request {
-        head,
+        head: Box::new(head),
         body: Body::Empty,
     };
     let fault = driver.event(Event::Fetch(request), cancel).unwrap_err();

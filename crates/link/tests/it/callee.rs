@@ -51,7 +51,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
         .unwrap_or("")
         .to_owned();
     match path.as_str() {
-        "/echo" => Ok(Outcome::Fetch(echo(request))),
+        "/echo" => Ok(Outcome::Fetch(Box::new(echo(request)))),
         "/fault" => {
             let mut fault = Fault::exception(
                 FaultKind::Exception,
@@ -154,7 +154,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
                 panic!()
             };
             let response = fetcher.fetch(&ctx, request).await.map_err(|error| failed(&error))?;
-            Ok(Outcome::Fetch(response))
+            Ok(Outcome::Fetch(Box::new(response)))
         }
         "/outbound" => {
             let request = OutboundRequest {
@@ -167,7 +167,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
                 .fetch(&ctx, request)
                 .await
                 .map_err(|error| failed(&error))?;
-            Ok(Outcome::Fetch(response))
+            Ok(Outcome::Fetch(Box::new(response)))
         }
         "/outbound-abandoned" => {
             let request = OutboundRequest {
@@ -193,7 +193,7 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
                 .fetch(&ctx, request)
                 .await
                 .map_err(|error| failed(&error))?;
-            Ok(Outcome::Fetch(response))
+            Ok(Outcome::Fetch(Box::new(response)))
         }
         "/limits" => {
             let Binding::RateLimit(limiter) = &env.bindings[place::LIMIT].1 else {
@@ -275,11 +275,11 @@ pub async fn handle(ctx: EventContext, event: Event, env: Environment) -> Result
                 }
                 env.logs.trace("socket over".to_owned());
             });
-            Ok(Outcome::Fetch(Response {
+            Ok(Outcome::Fetch(Box::new(Response {
                 head: ResponseHead::new(101),
                 body: Body::Empty,
                 websocket: Some(theirs),
-            }))
+            })))
         }
         "/service" => {
             let Binding::Service(stub) = &env.bindings[place::SERVICE].1 else {

@@ -58,7 +58,7 @@ fn busy() -> Worker {
             redirects_max: 20,
         };
         match env.outbound.fetch(&ctx, outbound).await {
-            Ok(response) => Ok(Outcome::Fetch(response)),
+            Ok(response) => Ok(Outcome::Fetch(Box::new(response))),
             Err(_) => failed("fetch"),
         }
     })
@@ -177,11 +177,11 @@ async fn sockets_and_streams_end_with_the_link() {
                 ours.tx.send(WsMessage::Text("hello".to_owned())).unwrap();
                 while ours.rx.recv().await.is_some() {}
             });
-            return Ok(Outcome::Fetch(atoll_worker::Response {
+            return Ok(Outcome::Fetch(Box::new(atoll_worker::Response {
                 head: atoll_worker::ResponseHead::new(101),
                 body: Body::Empty,
                 websocket: Some(theirs),
-            }));
+            })));
         }
         let (tx, rx) = channel(CREDIT_DEFAULT, None);
         tx.send(Frame::Data(Bytes::from_static(b"half"))).unwrap();

@@ -554,7 +554,7 @@ impl World {
     /// Fetches; anything but a response is a failed test.
     pub async fn fetch(&self, path: &str, body: Body) -> Response {
         match self.dispatch(context(), Event::Fetch(request(path, body))).await {
-            Ok(Outcome::Fetch(response)) => response,
+            Ok(Outcome::Fetch(response)) => *response,
             other => panic!("{path}: {other:?}"),
         }
     }
@@ -577,7 +577,7 @@ pub fn request(path: &str, body: Body) -> Request {
     let mut headers = HeaderMap::new();
     headers.insert("x-test", http::HeaderValue::from_static("1"));
     Request {
-        head: RequestHead {
+        head: Box::new(RequestHead {
             method: Method::POST,
             url: format!("http://localhost{path}"),
             headers,
@@ -587,17 +587,17 @@ pub fn request(path: &str, body: Body) -> Request {
             peer: None,
             upgrade_websocket: false,
             cf: None,
-        },
+        }),
         body,
     }
 }
 
 pub fn respond(body: impl Into<Body>) -> Result<Outcome, Fault> {
-    Ok(Outcome::Fetch(Response {
+    Ok(Outcome::Fetch(Box::new(Response {
         head: ResponseHead::new(200),
         body: body.into(),
         websocket: None,
-    }))
+    })))
 }
 
 pub async fn text(body: Body) -> String {
