@@ -17,8 +17,9 @@ use crate::bench::{load, process};
 use crate::{CommandResult, command, repository};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -66,6 +67,7 @@ pub fn command(options: &Options) -> CommandResult {
     let root = repository::root();
     let compiler = Compiler::ask()?;
     let folder = repository::target_dir(&root).join("dist");
+    let _alone = alone(&folder)?;
     let profile = if options.keep_profile {
         last_profile(&folder)?
     } else {
@@ -83,6 +85,18 @@ pub fn command(options: &Options) -> CommandResult {
     std::fs::rename(&fresh, &binary).with_context(|| format!("write {}", binary.display()))?;
     println!("built {}", binary.display());
     Ok(())
+}
+
+/// What keeps others out of the folder until it is dropped: two trainings at once would count for one profile.
+fn alone(folder: &Path) -> Result<File> {
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let path = folder.join("lock");
+    let lock = File::create(&path).with_context(|| format!("make {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!("another `cargo xtask dist` is at work in {}", folder.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
 }
 
 /// What `rustc` says of itself.
@@ -265,6 +279,13 @@ fn serve(
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output);
+    // SAFETY: between fork and exec, one system call that takes no lock and allocates nothing.
+    unsafe {
+        atoll.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
     let mut server = Serving(atoll.spawn().with_context(|| format!("start {}", binary.display()))?);
     let (path, script) = match ask {
         Ask::Get(path) => (path, None),
@@ -313,7 +334,7 @@ fn serve(
     Ok(())
 }
 
-/// A server that ends with us, but for signals that end us.
+/// A server that ends with us, however we end.
 struct Serving(Child);
 
 impl Serving {
@@ -373,6 +394,16 @@ mod tests {
             last_profile(folder.path()).unwrap(),
             folder.path().join("atoll-0123.profdata")
         );
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = alone(&folder.path().join("dist")).unwrap();
+        let error = alone(&folder.path().join("dist")).unwrap_err();
+        assert!(error.to_string().contains("another"), "{error:#}");
+        drop(first);
+        assert!(alone(&folder.path().join("dist")).is_ok());
     }
 
     /// What is trained with is there.
