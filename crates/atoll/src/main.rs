@@ -124,7 +124,8 @@ fn io_runtime(threads: usize) -> Result<Runtime, String> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("atoll-io")
-        .on_thread_start(atoll_stdx::spare::begin)
+        // Of the threads that serve: helpers never park so.
+        .on_thread_park(atoll_stdx::spare::begin)
         .on_thread_stop(atoll_stdx::spare::end)
         .enable_all()
         .build()

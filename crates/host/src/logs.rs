@@ -126,7 +126,11 @@ impl LogEvent {
         let text = match self {
             Self::Record(_, record) => record.message.len(),
             Self::Exception(_, _, exception) => weight(exception),
-            Self::Failed(_, failed) => failed.fault.message.len() + failed.fault.exception.as_deref().map_or(0, weight),
+            Self::Failed(_, failed) => {
+                let exception = failed.fault.exception.as_deref();
+                let boxed = exception.map_or(0, |exception| weight(exception) + size_of_val(exception));
+                failed.fault.message.len() + boxed
+            }
         };
         text + size_of::<Self>()
     }

@@ -122,6 +122,8 @@ pub(crate) async fn run_at(home: Arc<Home>, slot: Arc<Slot>, id: u64) {
     slot.ended(id, end);
     slot.tell_usage(slot.now(), true);
     if broken {
+        // What it freed may lie between what this thread has kept.
+        atoll_stdx::spare::renew();
         // It may wait, and the connections should not. Where there is no thread for it, the next time does it.
         let _ = std::thread::Builder::new().spawn(trim::after_a_broken_isolate);
     }

@@ -3,10 +3,14 @@
 //! The C library does that, too, for seven blocks of a size. A thread that answers sixty requests at a time takes sixty of each
 //! size before it frees the first, so that most of them go the long way: a twentieth of what a small answer costs the server.
 //!
-//! - Blocks are kept by the threads that say so ([`keep`]), up to [`KEPT_MAX`] of each of 64 sizes: 2.2 MB a thread at most, and as
-//!   much as it had in use at once of what is small. The others use the system's allocator as it is.
+//! - Blocks are kept by the threads that say so ([`keep`]), up to [`KEPT_MAX`] of each of 64 sizes: 2.2 MB of blocks a thread at most.
+//!   Where they lie between others that were freed, they hold up to 17 MB of pages: [`renew`] gives them back.
+//! - The other threads use the system's allocator as it is.
 //! - A block may be freed by any thread, and is kept by the one that frees it.
 //! - A thread gives back all it has kept when its [`Keeping`] is dropped.
+//! - Links between kept blocks are masked by where they stand, as the C library's are, and looked at when they are used: what writes
+//!   past its block ends the process, or goes astray. A block that is freed twice in a row ends it, too. Tools that look for the use
+//!   of freed memory see none of a kept block.
 //!
 //! Invariant: a small block is always of its class's full size, whoever made it, so that each of a class can stand in for another.
 
@@ -29,6 +33,9 @@ const BESIDE: usize = 8;
 
 const CLASSES: usize = class_of(SMALL_MAX) + 1;
 
+// Where pointers are shorter, blocks are aligned to less.
+const _: () = assert!(size_of::<usize>() == 8);
+
 /// Which class a size belongs to, of at least one byte.
 const fn class_of(size: usize) -> usize {
     let class = (size + ALIGN - 1 - BESIDE) / ALIGN;
@@ -46,11 +53,32 @@ fn small(layout: Layout) -> Option<(usize, Layout)> {
     Some((class, whole))
 }
 
-/// A block that is kept: its first word says which is the next.
+/// A block that is kept: its first word says which is the next, masked.
 struct Kept(*mut Kept);
+
+impl Kept {
+    /// Masks the link that stands at `at`, or takes the mask off. The address is random (ASLR), and who can write past a block need
+    /// not know it.
+    fn masked(link: *mut Self, at: *const Self) -> *mut Self {
+        link.map_addr(|address| address ^ (at.addr() >> 12))
+    }
+
+    /// # Safety
+    /// `block` is one that is kept.
+    unsafe fn next(block: *mut Self) -> *mut Self {
+        // SAFETY: the caller's promise: its first word was written when it was given.
+        let next = Self::masked(unsafe { (*block).0 }, block);
+        if !next.addr().is_multiple_of(ALIGN) {
+            // Somebody has written where nobody may. Nothing here can be trusted, and nothing can be said without memory.
+            std::process::abort();
+        }
+        next
+    }
+}
 
 /// What a thread keeps.
 struct Here {
+    keeps: Cell<bool>,
     first: [Cell<*mut Kept>; CLASSES],
     /// How many more there is room for; none in a thread that keeps nothing.
     room: [Cell<u8>; CLASSES],
@@ -60,6 +88,7 @@ thread_local! {
     /// Without a destructor: it is used until the thread's very end.
     static HERE: Here = const {
         Here {
+            keeps: Cell::new(false),
             first: [const { Cell::new(null_mut()) }; CLASSES],
             room: [const { Cell::new(0) }; CLASSES],
         }
@@ -70,8 +99,8 @@ impl Here {
     fn take(&self, class: usize) -> *mut u8 {
         let kept = self.first[class].get();
         if !kept.is_null() {
-            // SAFETY: who stands in the list is a block of at least a word, whose first word `give` wrote.
-            self.first[class].set(unsafe { (*kept).0 });
+            // SAFETY: it stands in the list.
+            self.first[class].set(unsafe { Kept::next(kept) });
             self.room[class].set(self.room[class].get() + 1);
         }
         kept.cast()
@@ -85,10 +114,14 @@ impl Here {
         let Some(room) = self.room[class].get().checked_sub(1) else {
             return false;
         };
+        let (kept, first) = (block.cast::<Kept>(), self.first[class].get());
+        if kept == first {
+            // Freed twice.
+            std::process::abort();
+        }
         self.room[class].set(room);
-        let kept = block.cast::<Kept>();
         // SAFETY: a block of at least a word, aligned to more than one.
-        unsafe { kept.write(Kept(self.first[class].get())) };
+        unsafe { kept.write(Kept(Kept::masked(first, kept))) };
         self.first[class].set(kept);
         true
     }
@@ -96,28 +129,44 @@ impl Here {
 
 /// A thread keeps blocks until this is dropped.
 #[derive(Debug)]
-pub struct Keeping(PhantomData<*const ()>);
+pub struct Keeping {
+    /// It did before.
+    kept: bool,
+    /// Of this thread.
+    _here: PhantomData<*const ()>,
+}
 
 /// Has the calling thread keep small blocks that it frees. For threads that serve many at once.
 pub fn keep() -> Keeping {
+    let kept = HERE.with(|here| here.keeps.get());
     begin();
-    Keeping(PhantomData)
+    Keeping {
+        kept,
+        _here: PhantomData,
+    }
 }
 
-/// As [`keep`], for a runtime's hook, until [`end`].
+/// As [`keep`], for a runtime's hook, until [`end`]. Again is no different, and costs nothing.
 pub fn begin() {
     HERE.with(|here| {
-        for (room, first) in here.room.iter().zip(&here.first) {
-            if first.get().is_null() {
-                room.set(KEPT_MAX);
-            }
+        if !here.keeps.replace(true) {
+            here.room.iter().for_each(|room| room.set(KEPT_MAX));
         }
     });
+}
+
+/// The calling thread gives back what it has kept. It goes on as before.
+pub fn renew() {
+    if HERE.with(|here| here.keeps.get()) {
+        end();
+        begin();
+    }
 }
 
 /// The calling thread keeps no more, and gives back what it has kept.
 pub fn end() {
     HERE.with(|here| {
+        here.keeps.set(false);
         for (class, (room, first)) in here.room.iter().zip(&here.first).enumerate() {
             room.set(0);
             let mut next = first.replace(null_mut());
@@ -125,7 +174,7 @@ pub fn end() {
                 let kept = next;
                 // SAFETY: what stands in a class's list is a block of it, as `small` has it for any size of that class.
                 unsafe {
-                    next = (*kept).0;
+                    next = Kept::next(kept);
                     let whole = Layout::from_size_align_unchecked(class * ALIGN + BESIDE, ALIGN);
                     System.dealloc(kept.cast(), whole);
                 }
@@ -136,7 +185,9 @@ pub fn end() {
 
 impl Drop for Keeping {
     fn drop(&mut self) {
-        end();
+        if !self.kept {
+            end();
+        }
     }
 }
 
@@ -261,11 +312,54 @@ mod tests {
             ALLOCATOR.dealloc(other, layout(600));
             assert_eq!(kept(), usize::from(KEPT_MAX) + 1);
         }
+        drop(keep());
+        assert_eq!(kept(), usize::from(KEPT_MAX) + 1, "one within another ends nothing");
+        renew();
+        assert_eq!(kept(), 0);
         end();
         HERE.with(|here| {
             assert!(here.first.iter().all(|first| first.get().is_null()));
             assert!(here.room.iter().all(|room| room.get() == 0));
         });
+    }
+
+    /// What the program says of it: `abort` ends it.
+    fn is_aborted(case: &str) -> bool {
+        use std::os::unix::process::ExitStatusExt;
+        let test = format!(
+            "{}::misuse_ends_the_process",
+            module_path!().split_once("::").unwrap().1
+        );
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([&test, "--exact", "--nocapture"])
+            .env("SPARE_MISUSE", case)
+            .stdout(std::process::Stdio::null())
+            .status();
+        // SIGABRT.
+        status.unwrap().signal() == Some(6)
+    }
+
+    #[test]
+    fn misuse_ends_the_process() {
+        let Ok(case) = std::env::var("SPARE_MISUSE") else {
+            assert!(is_aborted("twice") && is_aborted("written") && !is_aborted("neither"));
+            return;
+        };
+        let _keeping = keep();
+        // SAFETY: none, where the case is to be seen: the process ends before anything else uses the blocks.
+        unsafe {
+            let (one, other) = (ALLOCATOR.alloc(layout(700)), ALLOCATOR.alloc(layout(700)));
+            ALLOCATOR.dealloc(one, layout(700));
+            ALLOCATOR.dealloc(other, layout(700));
+            match case.as_str() {
+                "twice" => ALLOCATOR.dealloc(other, layout(700)),
+                "written" => {
+                    other.write(other.read() ^ 1);
+                    ALLOCATOR.alloc(layout(700));
+                }
+                _ => {}
+            }
+        }
     }
 
     #[test]
