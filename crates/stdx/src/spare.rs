@@ -1,7 +1,7 @@
 //! The system's allocator, with freed small blocks kept at hand for their thread's next use.
 //!
 //! The C library does that, too, for seven blocks of a size. A thread that answers sixty requests at a time takes sixty of each
-//! size before it frees the first, so that most of them go the long way: a twentieth of what a small answer costs the server.
+//! size before it frees the first, so that most of them go the long way: some three percent of what a small answer costs the server.
 //!
 //! - Blocks are kept by the threads that say so ([`keep`]), up to [`KEPT_MAX`] of each of 64 sizes: 2.2 MB of blocks a thread at most.
 //!   Where they lie between others that were freed, they hold up to 17 MB of pages: [`renew`] gives them back.
