@@ -105,7 +105,8 @@ fn fetch(directory: &Path, target: &Path) -> Result<()> {
         command::run(&mut apt_get)
     };
     apt_get(&["update", "--error-on=any"])?;
-    apt_get(&["source", "--only-source", "--download-only", PACKAGE])?;
+    // Debian's own part of the package is not needed, and of an older revision than the mirror's it is not there any more.
+    apt_get(&["source", "--only-source", "--download-only", "--tar-only", PACKAGE])?;
 
     let archive = apt.join(format!("download/{PACKAGE}_{VERSION}+dfsg.orig.tar.xz"));
     if !archive.is_file() {
