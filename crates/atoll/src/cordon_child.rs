@@ -14,7 +14,7 @@ use crate::warm_up;
 use async_trait::async_trait;
 use atoll_host::{CODE_MEMORY_MAX, CodeStore};
 use atoll_js::JsEngine;
-use atoll_link::{Runner, Running};
+use atoll_link::{Runner, Running, SegmentWriter};
 use atoll_model::WorkerVersion;
 use atoll_pool::{AbandonHook, Capacity, Pool, PoolOptions, ProcessMemory, WorkerSlot};
 use atoll_sandbox::{Options, Policy, ResourceLimits, Unlisted};
@@ -87,6 +87,12 @@ fn serve(settings: &Settings) -> Result<(), String> {
     // What the system grants can be read no longer once it is locked in, nor can mappings be counted.
     let (isolates_max, _) = Capacity::of_this_process().among(settings.children).busy_isolates();
     let memory = ProcessMemory::of_this_process(settings.memory_bytes, settings.children);
+    // SAFETY: the parent made this descriptor the link's end, and nothing else in this program knows it.
+    let link = StdStream::from(unsafe { OwnedFd::from_raw_fd(LINK) });
+    let segment = atoll_link::segment::receive(&link).map_err(|error| format!("the shared segment: {error}"))?;
+    // Mapped, it needs no descriptor.
+    let segment = segment.map(SegmentWriter::new).transpose();
+    let segment = segment.map_err(|error| format!("the shared segment: {error}"))?;
     let entered = atoll_sandbox::enter(&Options {
         policy: if settings.allow_downgrade {
             Policy::AllowDowngrade
@@ -106,8 +112,6 @@ fn serve(settings: &Settings) -> Result<(), String> {
         },
     })
     .map_err(|error| error.to_string())?;
-    // SAFETY: the parent made this descriptor the link's end, and nothing else in this program knows it.
-    let link = StdStream::from(unsafe { OwnedFd::from_raw_fd(LINK) });
     link.set_nonblocking(true)
         .map_err(|error| format!("the link: {error}"))?;
     atoll_js::init();
@@ -145,7 +149,7 @@ fn serve(settings: &Settings) -> Result<(), String> {
         // What isolates answer in a row leaves in one write, and what the parent sends in a row is read at once.
         atoll_pool::wake_without_preempting();
         let runner = Arc::new(PoolRunner { pool, engine });
-        let ended = atoll_link::serve(link, runner, &build(), Arc::new(SystemClock)).await;
+        let ended = atoll_link::serve(link, segment, runner, &build(), Arc::new(SystemClock)).await;
         tracing::debug!(%ended, "the link ended");
         Ok(())
     })

@@ -2,7 +2,7 @@
 
 use crate::connection::InFlight;
 use crate::encode::Encoded;
-use atoll_worker::{BodyError, BodyReceiver, Cancel, Frame};
+use atoll_worker::{BodyError, BodyReceiver, Cancel, Frame, Piece};
 use bytes::Bytes;
 use http_body::SizeHint;
 use std::pin::Pin;
@@ -57,17 +57,40 @@ pub(crate) struct Streamed {
 
 impl Streamed {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        let frame = ready!(self.receiver.poll_frame(cx));
-        let last = match &frame {
+        let piece = ready!(self.poll_piece(cx));
+        Poll::Ready(piece.map(|piece| piece.map(Piece::into_frame)))
+    }
+
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        let piece = ready!(self.receiver.poll_piece(cx));
+        let last = match &piece {
             None | Some(Err(_)) => true,
-            Some(Ok(Frame::Trailers(_))) => true,
+            Some(Ok(Piece::Frame(Frame::Trailers(_)))) => true,
             // A body of known length is dropped by the HTTP library with its last byte.
-            Some(Ok(Frame::Data(_))) => self.receiver.is_end(),
+            Some(Ok(_)) => self.receiver.is_end(),
         };
         if last && let Some(cancel) = &mut self.cancel {
             cancel.disarm();
         }
-        Poll::Ready(frame)
+        Poll::Ready(piece)
+    }
+}
+
+impl EdgeBody {
+    /// As [`http_body::Body::poll_frame`], for who can do with bytes that are not this process's own.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        if let Self::Stream(stream) = self {
+            return stream.poll_piece(cx);
+        }
+        let frame = ready!(http_body::Body::poll_frame(Pin::new(self), cx));
+        Poll::Ready(frame.map(|frame| {
+            let frame = match frame?.into_data() {
+                Ok(bytes) => Frame::Data(bytes),
+                // What is no data is trailers.
+                Err(frame) => Frame::Trailers(frame.into_trailers().unwrap_or_default()),
+            };
+            Ok(Piece::Frame(frame))
+        }))
     }
 }
 

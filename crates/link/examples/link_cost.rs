@@ -6,7 +6,7 @@
 //! median of the rounds, in which the ways take turns.
 
 use async_trait::async_trait;
-use atoll_link::{LinkStats, ParentLink, RemoteSlot, Runner, Running, serve};
+use atoll_link::{LinkStats, ParentLink, RemoteSlot, Runner, Running, SegmentReader, SegmentWriter, serve};
 use atoll_model::{CompatDate, Limits, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::cache::NoCache;
@@ -281,6 +281,8 @@ fn main() {
     let (parent, child) = std::os::unix::net::UnixStream::pair().unwrap();
     parent.set_nonblocking(true).unwrap();
     child.set_nonblocking(true).unwrap();
+    let (reader, file) = SegmentReader::new().unwrap();
+    let writer = SegmentWriter::new(file).ok();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -288,12 +290,12 @@ fn main() {
             .unwrap();
         runtime.block_on(async move {
             let child = tokio::net::UnixStream::from_std(child).unwrap();
-            serve(child, Arc::new(Isolates), BUILD, Arc::new(SystemClock)).await;
+            serve(child, writer, Arc::new(Isolates), BUILD, Arc::new(SystemClock)).await;
         });
     });
     runtime.block_on(async move {
         let parent = tokio::net::UnixStream::from_std(parent).unwrap();
-        let link = ParentLink::open(parent, BUILD, &TaskGroup::new());
+        let link = ParentLink::open(parent, Some(reader), BUILD, &TaskGroup::new());
         let version = Arc::new(WorkerVersion {
             tenant: TenantId::new("t"),
             name: WorkerName::new("w"),

@@ -6,8 +6,9 @@ use crate::flow::{Inflow, initial};
 use crate::frame::{FIRST, FRAME_BYTES_MAX, Header, Kind, MORE, QUANTUM_BYTES, TRAILERS, TURN_BYTES};
 use crate::limits::{FRAME_COST_BYTES, TRAILERS_BYTES_MAX};
 use crate::outbox::Outbox;
+use crate::segment::{SHARED_BYTES_MIN, SegmentWriter};
 use crate::{convert, wire};
-use atoll_worker::{BodyError, Frame, StartTls, WsMessage};
+use atoll_worker::{BodyError, Foreign, Frame, StartTls, WsMessage};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use std::collections::VecDeque;
@@ -128,7 +129,13 @@ impl Channel {
     }
 
     /// Puts the next frame into `out`, if there is one.
-    pub(crate) fn pump(&mut self, core: &Arc<Core>, id: u64, out: &mut Outbox) -> Pumped {
+    pub(crate) fn pump(
+        &mut self,
+        core: &Arc<Core>,
+        id: u64,
+        out: &mut Outbox,
+        segment: Option<&mut SegmentWriter>,
+    ) -> Pumped {
         if self.out_over {
             return Pumped::Wait;
         }
@@ -138,7 +145,7 @@ impl Channel {
         let waker = self.waker();
         let mut cx = Context::from_waker(&waker);
         match &mut self.ends {
-            Ends::Body(..) => self.pump_body(id, out, &mut cx),
+            Ends::Body(..) => self.pump_body(id, out, segment, &mut cx),
             Ends::Socket(socket) => match socket.rx.poll_recv(&mut cx) {
                 Poll::Pending => Pumped::Wait,
                 Poll::Ready(None) => self.end(id, out, wire::EndWire::Complete),
@@ -164,20 +171,38 @@ impl Channel {
 
     /// What is there of a body leaves in frames of a quantum, as many as a channel's turn takes: its pieces arrive together, and
     /// whoever reads them there writes them in one go.
-    fn pump_body(&mut self, id: u64, out: &mut Outbox, cx: &mut Context<'_>) -> Pumped {
+    fn pump_body(
+        &mut self,
+        id: u64,
+        out: &mut Outbox,
+        mut segment: Option<&mut SegmentWriter>,
+        cx: &mut Context<'_>,
+    ) -> Pumped {
         let mut sent = 0;
         while sent < TURN_BYTES {
             let (now, next) = self.gather(out, cx);
             if now > 0 {
                 sent += now;
                 self.credit -= now as u64 + FRAME_COST_BYTES;
-                out.header(Header {
-                    length: now,
-                    kind: Kind::Data,
-                    flags: 0,
-                    channel: id,
-                });
-                out.push_gathered();
+                let slot = match &mut segment {
+                    Some(segment) if now >= SHARED_BYTES_MIN => segment.put(out.gathered()),
+                    _ => None,
+                };
+                match slot {
+                    Some(slot) => {
+                        out.forget_gathered();
+                        wire::shared(id, slot, now as u32, out);
+                    }
+                    None => {
+                        out.header(Header {
+                            length: now,
+                            kind: Kind::Data,
+                            flags: 0,
+                            channel: id,
+                        });
+                        out.push_gathered();
+                    }
+                }
             }
             match next {
                 Next::More => {}
@@ -329,6 +354,7 @@ impl Channel {
         match (&self.ends, message) {
             // Who does not listen any more is noticed by `poll_consumer`.
             (Ends::Sink(sink, _), Delivery::Frame(frame)) => drop(sink.send(frame)),
+            (Ends::Sink(sink, _), Delivery::Foreign(bytes)) => drop(sink.send_foreign(bytes)),
             (Ends::Socket(socket), Delivery::Socket(message)) => drop(socket.tx.send(message)),
             (Ends::Rpc(link), Delivery::Rpc(message)) => drop(link.send(message)),
             _ => {}
@@ -350,6 +376,7 @@ impl Channel {
 /// What arrives on a channel.
 pub(crate) enum Delivery {
     Frame(Frame),
+    Foreign(Foreign),
     Socket(WsMessage),
     Rpc(atoll_worker::RpcMessage),
 }

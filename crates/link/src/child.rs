@@ -12,9 +12,10 @@
 use crate::capability::{context, service_call};
 use crate::convert::{answer_message, take_event};
 use crate::core::{Core, Side};
-use crate::driver::{Answerer, Driver, Handler, Incoming};
+use crate::driver::{Answerer, Driver, Handler, Incoming, Segment};
 use crate::message::{Message, Received, decode};
 use crate::proxy::{Logs, Proxy, Way};
+use crate::segment::SegmentWriter;
 use crate::wire::{BindingWire, CallHead, CallWire, StartWire};
 use crate::{LinkError, code};
 use async_trait::async_trait;
@@ -55,9 +56,15 @@ pub trait Running: Send + Sync + 'static {
     async fn retire(&self, grace: Duration) -> usize;
 }
 
-/// Serves the parent over `stream` until the link ends; then everything that still runs has been cancelled. What goes on
+/// Serves the parent over `stream`, and with the segment whose other side it has, until the link ends; then everything that still runs has been cancelled. What goes on
 /// beside (start-ups, retirements, calls of services) runs as tasks of the calling runtime.
-pub async fn serve<S>(stream: S, runner: Arc<dyn Runner>, build: &str, clock: Arc<dyn Clock>) -> LinkError
+pub async fn serve<S>(
+    stream: S,
+    segment: Option<SegmentWriter>,
+    runner: Arc<dyn Runner>,
+    build: &str,
+    clock: Arc<dyn Clock>,
+) -> LinkError
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -69,7 +76,8 @@ where
         tasks: tasks.clone(),
         slots: Mutex::default(),
     });
-    let error = Driver::new(core, child, build, stream).run().await;
+    let segment = segment.map_or(Segment::None, Segment::Writer);
+    let error = Driver::new(core, child, build, stream, segment).run().await;
     tasks.drain(Duration::ZERO).await;
     error
 }

@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Stop = 8,
     /// Why the sender closes the link: text, for the other side's log.
     Goodbye = 9,
+    /// As [`Kind::Data`] of a body, from the child: its bytes lie in the shared segment. Four bytes say in which slot, four how many.
+    Shared = 10,
 }
 
 /// More frames of the same message follow.
@@ -145,6 +147,7 @@ impl Kind {
             7 => Self::Credit,
             8 => Self::Stop,
             9 => Self::Goodbye,
+            10 => Self::Shared,
             _ => return None,
         })
     }
@@ -156,7 +159,7 @@ mod tests {
 
     #[test]
     fn headers_survive() {
-        for kind in 0..=9 {
+        for kind in 0..=10 {
             let header = Header {
                 length: FIRST_BYTES_MAX,
                 kind: Kind::from_byte(kind).unwrap(),
@@ -184,7 +187,7 @@ mod tests {
         };
         check(3, 1, "a frame of 16777217 bytes");
         check(2, 2, "the limit is 131072");
-        check(4, 10, "unknown kind of frame 10");
+        check(4, 11, "unknown kind of frame 11");
         check(5, 0x80, "unknown flags");
         check(6, 1, "unknown flags");
     }

@@ -9,6 +9,7 @@
 //!   host -- RemoteSlot::submit --> call ---------------> Runner -> pool -> engine
 //!   stores, egress <- Capabilities <------------- call -- proxies (KV, outbound, cache, services, logs)
 //!                bodies, sockets, RPC: frames under credit, both ways
+//!                  large pieces of the child's bodies: in memory that both have ([`segment`]), a frame says where
 //! ```
 //!
 //! Invariants:
@@ -34,6 +35,7 @@ mod message;
 mod outbox;
 mod parent;
 mod proxy;
+pub mod segment;
 mod service;
 mod wire;
 
@@ -42,4 +44,5 @@ pub use core::LinkStats;
 pub use error::LinkError;
 pub use frame::{FRAME_BYTES_MAX, NOTICE_FRAME_BYTES_MAX};
 pub use parent::{ANSWER_SLACK, ParentLink, RemoteAnswer, RemoteRefusal, RemoteSlot, SlotMeter};
+pub use segment::{SegmentReader, SegmentWriter};
 pub use wire::WIRE_VERSION;

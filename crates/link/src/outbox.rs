@@ -56,6 +56,16 @@ impl Outbox {
         self.gathered.push(bytes);
     }
 
+    /// The pieces of [`Outbox::gather`].
+    pub(crate) fn gathered(&self) -> &[Bytes] {
+        &self.gathered
+    }
+
+    /// They have gone another way.
+    pub(crate) fn forget_gathered(&mut self) {
+        self.gathered.clear();
+    }
+
     /// Puts all that was gathered into the queue.
     pub(crate) fn push_gathered(&mut self) {
         let mut gathered = std::mem::take(&mut self.gathered);

@@ -2,7 +2,8 @@
 //!
 //! ```ignore
 //! let (ours, theirs) = tokio::net::UnixStream::pair()?;           // theirs goes to the child
-//! let link = ParentLink::open(ours, build_id, &tasks);            // the driver runs in `tasks`
+//! let (segment, file) = SegmentReader::new()?;                     // the file goes to the child, too
+//! let link = ParentLink::open(ours, Some(segment), build_id, &tasks); // the driver runs in `tasks`
 //! let slot = link.start(version, environment);                    // at once; as pool::Pool::start
 //! slot.ready().await?;
 //! let answer = slot.submit(ctx, event)?.wait().await;             // as pool::WorkerSlot
@@ -17,9 +18,10 @@
 
 use crate::capability::Capabilities;
 use crate::core::{Core, InFlight, LinkStats, Pending, Side, Waiting};
-use crate::driver::Driver;
+use crate::driver::{Driver, Segment};
 use crate::error::CallError;
 use crate::message::{Attachment, Message, Received};
+use crate::segment::SegmentReader;
 use crate::wire::{BindingWire, CallHead, CallWire, StartWire, StartedWire};
 use crate::{LinkError, code, convert, service};
 use atoll_model::{Limit, Limits, WorkerVersion};
@@ -64,16 +66,18 @@ impl fmt::Debug for ParentLink {
 }
 
 impl ParentLink {
-    /// Opens the link over `stream`, whose other end a child serves. `build` is what both ends must agree on. The driver
+    /// Opens the link over `stream`, whose other end a child serves, perhaps with the writing side of `segment`. `build` is what
+    /// both ends must agree on. The driver
     /// and what the child asks for run in `tasks`; must be called inside a tokio runtime with time (and I/O, where the
     /// stream needs it).
-    pub fn open<S>(stream: S, build: &str, tasks: &TaskGroup) -> Self
+    pub fn open<S>(stream: S, segment: Option<SegmentReader>, build: &str, tasks: &TaskGroup) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let core = Core::new(Side::Parent);
         let capabilities = Arc::new(Capabilities::new(tasks.clone()));
-        let driver = Driver::new(core.clone(), capabilities.clone(), build, stream);
+        let segment = segment.map_or(Segment::None, Segment::Reader);
+        let driver = Driver::new(core.clone(), capabilities.clone(), build, stream, segment);
         tasks.spawn(async move {
             driver.run().await;
         });

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// The version of everything that a link says. Both ends are the same build, so another one is refused.
-pub const WIRE_VERSION: u32 = 4;
+pub const WIRE_VERSION: u32 = 5;
 const MAGIC: [u8; 8] = *b"ATOLLNK\n";
 /// Bytes of a build's name.
 const BUILD_BYTES_MAX: usize = 256;
@@ -61,6 +61,29 @@ pub(crate) fn check_hello(header: Header, payload: &[u8], build: &str) -> Result
 /// Text for a log, whatever it was.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).into_owned()
+}
+
+/// Bytes of a body that lie in a slot of the shared segment.
+pub(crate) fn shared(id: u64, slot: u32, bytes: u32, out: &mut Outbox) {
+    out.header(Header {
+        length: 8,
+        kind: Kind::Shared,
+        flags: 0,
+        channel: id,
+    });
+    out.copy(&slot.to_le_bytes());
+    out.copy(&bytes.to_le_bytes());
+}
+
+/// Slot and length of [`shared`].
+pub(crate) fn parse_shared(payload: &[u8]) -> Result<(u32, u32), LinkError> {
+    match payload {
+        &[s0, s1, s2, s3, b0, b1, b2, b3] => Ok((
+            u32::from_le_bytes([s0, s1, s2, s3]),
+            u32::from_le_bytes([b0, b1, b2, b3]),
+        )),
+        _ => Err(LinkError::violation("shared bytes without their place")),
+    }
 }
 
 pub(crate) fn credit(id: u64, more: u64, out: &mut Outbox) {

@@ -11,6 +11,7 @@
 //! | the sender is dropped | the consumer reads the rest, then [`BodyError::Truncated`] |
 //! | the receiver is dropped | [`BodySender::ready`] says [`BodyError::Canceled`]; what was queued is dropped |
 
+use crate::foreign::Foreign;
 use crate::wakes::wake;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -43,6 +44,33 @@ pub enum Frame {
     Trailers(HeaderMap),
 }
 
+/// A piece of a streamed body, as it lies in memory.
+#[derive(Debug)]
+pub enum Piece {
+    /// A frame like any other.
+    Frame(Frame),
+    /// Bytes that may change until they are copied; never empty.
+    Foreign(Foreign),
+}
+
+impl Piece {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Frame(Frame::Data(data)) => data.len(),
+            Self::Frame(Frame::Trailers(_)) => 0,
+            Self::Foreign(foreign) => foreign.len(),
+        }
+    }
+
+    /// Its bytes become this process's own.
+    pub fn into_frame(self) -> Frame {
+        match self {
+            Self::Frame(frame) => frame,
+            Self::Foreign(foreign) => Frame::Data(foreign.copy()),
+        }
+    }
+}
+
 /// Why a body ended early.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
@@ -65,7 +93,7 @@ pub enum BodyError {
 
 #[derive(Debug)]
 struct Shared {
-    queue: VecDeque<Frame>,
+    queue: VecDeque<Piece>,
     /// Copied bytes that come after the queue, gathered until they are read.
     tail: Vec<u8>,
     queued_bytes: usize,
@@ -91,7 +119,7 @@ impl Shared {
     fn end_tail(&mut self) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);
-            self.queue.push_back(Frame::Data(tail.into()));
+            self.queue.push_back(Piece::Frame(Frame::Data(tail.into())));
         }
     }
 
@@ -208,11 +236,19 @@ impl BodySender {
     /// Queues a frame without waiting. Callers that care about memory call [`BodySender::ready`] first. Empty data is
     /// skipped.
     pub fn send(&self, frame: Frame) -> Result<(), BodyError> {
-        let size = match &frame {
-            Frame::Data(data) if data.is_empty() => return Ok(()),
-            Frame::Data(data) => data.len(),
-            Frame::Trailers(_) => 0,
-        };
+        self.push(Piece::Frame(frame))
+    }
+
+    /// As [`BodySender::send`], of bytes that nobody has copied yet.
+    pub fn send_foreign(&self, foreign: Foreign) -> Result<(), BodyError> {
+        self.push(Piece::Foreign(foreign))
+    }
+
+    fn push(&self, piece: Piece) -> Result<(), BodyError> {
+        let size = piece.bytes();
+        if size == 0 && !matches!(piece, Piece::Frame(Frame::Trailers(_))) {
+            return Ok(());
+        }
         let waker = {
             let mut shared = lock(&self.state);
             if shared.receiver_gone || shared.end.is_some() {
@@ -220,7 +256,7 @@ impl BodySender {
             }
             shared.queued_bytes += size;
             shared.end_tail();
-            shared.queue.push_back(frame);
+            shared.queue.push_back(piece);
             shared.receiver_waker.take()
         };
         if let Some(waker) = waker {
@@ -291,20 +327,24 @@ impl Drop for BodySender {
 impl BodyReceiver {
     /// The next frame, `None` at the end. After an error the body is over.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        let (frame, waker) = {
+        self.poll_piece(cx)
+            .map(|piece| piece.map(|piece| piece.map(Piece::into_frame)))
+    }
+
+    /// As [`BodyReceiver::poll_frame`], for who can do with bytes that are not this process's own.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        let (piece, waker) = {
             let mut shared = lock(&self.state);
             if shared.queue.is_empty() {
                 shared.end_tail();
             }
             match shared.queue.pop_front() {
-                Some(frame) => {
-                    if let Frame::Data(data) = &frame {
-                        shared.queued_bytes -= data.len();
-                    }
+                Some(piece) => {
+                    shared.queued_bytes -= piece.bytes();
                     let waker = (shared.queued_bytes < shared.ready_below)
                         .then(|| shared.ready_waker.take())
                         .flatten();
-                    (frame, waker)
+                    (piece, waker)
                 }
                 None => {
                     return match &shared.end {
@@ -325,7 +365,7 @@ impl BodyReceiver {
         if let Some(waker) = waker {
             waker.wake();
         }
-        Poll::Ready(Some(Ok(frame)))
+        Poll::Ready(Some(Ok(piece)))
     }
 
     /// The next frame, `None` at the end.

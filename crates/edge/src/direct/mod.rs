@@ -24,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 use head::Parsed;
 use http::{Method, StatusCode};
 use outbox::Outbox;
+use std::any::TypeId;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
 
 /// Bytes that are read at a time. Heads of browsers fit.
 const READ_BYTES: usize = 4 * 1024;
@@ -57,13 +59,14 @@ pub(crate) async fn converse<S>(
     leaving: &AtomicBool,
 ) -> io::Result<Rest<S>>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let mut talk = Talk {
         io,
         buffer: start,
         out: Outbox::default(),
         leaving,
+        kernel: TypeId::of::<S>() == TypeId::of::<TcpStream>(),
     };
     loop {
         let mut begun = false;
@@ -117,6 +120,8 @@ struct Talk<'a, S> {
     buffer: BytesMut,
     out: Outbox,
     leaving: &'a AtomicBool,
+    /// What is written goes to the kernel as it is.
+    kernel: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
@@ -179,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
     /// Writes the body as it comes.
     fn poll_body(&mut self, body: &mut write::Streaming, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            body.fill(&mut self.out, cx);
+            body.fill(&mut self.out, cx, self.kernel);
             if self.out.is_empty() {
                 if let Some(end) = body.end() {
                     return match end {

@@ -1,6 +1,7 @@
 //! Bytes on their way to the client: small ones are copied side by side, large ones are kept as they are, and one system call
 //! takes many.
 
+use atoll_worker::Foreign;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -17,6 +18,8 @@ enum Piece {
     /// So many of the copied bytes.
     Copied(usize),
     Kept(Bytes),
+    /// For who hands them to the kernel.
+    Foreign(Foreign),
 }
 
 /// See the module.
@@ -65,7 +68,16 @@ impl Outbox {
         self.pieces.push_back(Piece::Kept(bytes));
     }
 
-    /// One system call.
+    /// What it is written to must hand it to the kernel: see [`Outbox::poll_write`].
+    pub(super) fn push_foreign(&mut self, bytes: Foreign) {
+        if bytes.len() <= COPIED_BYTES_MAX {
+            return self.copy(&bytes.copy());
+        }
+        self.length += bytes.len();
+        self.pieces.push_back(Piece::Foreign(bytes));
+    }
+
+    /// One system call: with foreign bytes in it, `io` is a socket of the kernel's and nothing in between looks at them.
     pub(super) fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
         io: &mut W,
@@ -84,6 +96,8 @@ impl Outbox {
                         IoSlice::new(&self.copied[at - count..at])
                     }
                     Piece::Kept(bytes) => IoSlice::new(bytes),
+                    // SAFETY: `Talk` puts them here only where `io` is a TCP socket, which passes the slices to `writev`.
+                    Piece::Foreign(bytes) => unsafe { bytes.for_system_call() },
                 };
                 used += 1;
             }
@@ -112,6 +126,11 @@ impl Outbox {
                     bytes.advance(step);
                     (bytes.len(), step)
                 }
+                Piece::Foreign(bytes) => {
+                    let step = count.min(bytes.len());
+                    bytes.advance(step);
+                    (bytes.len(), step)
+                }
             };
             count -= step;
             if size == 0 {
@@ -129,6 +148,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ptr::NonNull;
     use std::task::Waker;
 
     /// Takes at most so many bytes a call.
@@ -172,7 +192,13 @@ mod tests {
                 for size in [3, COPIED_BYTES_MAX + 9, 0, 5, 6000, 1, 2] {
                     let bytes = vec![round * 10 + (size % 7) as u8; size];
                     expected.extend_from_slice(&bytes);
-                    out.push(bytes.into());
+                    if size % 2 == 0 {
+                        out.push(bytes.into());
+                    } else {
+                        let start = NonNull::from(&bytes[0]);
+                        // SAFETY: the lease is the memory.
+                        out.push_foreign(unsafe { Foreign::new(start, bytes.len(), Box::new(bytes)) });
+                    }
                 }
                 // Some is left over to the next round.
                 while out.len() > (if round < 2 { 4000 } else { 0 }) {

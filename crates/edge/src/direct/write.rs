@@ -2,6 +2,7 @@
 
 use super::outbox::Outbox;
 use crate::body::EdgeBody;
+use atoll_worker::{Foreign, Frame, Piece};
 use bytes::Bytes;
 use http::header;
 use http::response::Parts;
@@ -10,7 +11,6 @@ use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 use std::cell::RefCell;
 use std::io::{self, Write as _};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -141,14 +141,18 @@ fn lines(out: &mut Vec<u8>, parts: &Parts, without_trailers: bool) -> Said {
 }
 
 fn chunk(out: &mut Outbox, bytes: Bytes) {
+    chunk_size(out, bytes.len());
+    out.push(bytes);
+    out.copy(b"\r\n");
+}
+
+fn chunk_size(out: &mut Outbox, length: usize) {
     // Writing to an array that is long enough does not fail.
     let mut size = [0; 18];
     let mut rest = &mut size[..];
-    let _ = write!(rest, "{:x}\r\n", bytes.len());
+    let _ = write!(rest, "{length:x}\r\n");
     let left = rest.len();
     out.copy(&size[..size.len() - left]);
-    out.push(bytes);
-    out.copy(b"\r\n");
 }
 
 fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
@@ -185,17 +189,19 @@ fn date(out: &mut Vec<u8>, now_ms: u64) {
 }
 
 impl Streaming {
-    /// Takes what is there, as far as little waits.
-    pub(super) fn fill(&mut self, out: &mut Outbox, cx: &mut Context<'_>) {
+    /// Takes what is there, as far as little waits. `foreign`: what is written goes to the kernel, which may read bytes that are
+    /// not this process's own.
+    pub(super) fn fill(&mut self, out: &mut Outbox, cx: &mut Context<'_>, foreign: bool) {
         while self.end.is_none() && out.len() < QUEUED_BYTES_MAX {
-            match Pin::new(&mut self.body).poll_frame(cx) {
+            match self.body.poll_piece(cx) {
                 Poll::Pending => return,
                 Poll::Ready(None) => self.finish(out),
                 Poll::Ready(Some(Err(error))) => self.end = Some(Err(io::Error::other(error))),
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) => self.data(out, bytes),
-                    // Trailers: who understands them says so, in a request that is not plain.
-                    Err(_) => self.finish(out),
+                Poll::Ready(Some(Ok(Piece::Foreign(bytes)))) if foreign => self.foreign(out, bytes),
+                Poll::Ready(Some(Ok(piece))) => match piece.into_frame() {
+                    Frame::Data(bytes) => self.data(out, bytes),
+                    // Who understands them says so, in a request that is not plain.
+                    Frame::Trailers(_) => self.finish(out),
                 },
             }
         }
@@ -207,17 +213,39 @@ impl Streaming {
     }
 
     fn data(&mut self, out: &mut Outbox, mut bytes: Bytes) {
+        bytes.truncate(self.begin(out, bytes.len()));
+        out.push(bytes);
+        self.go_on(out);
+    }
+
+    fn foreign(&mut self, out: &mut Outbox, mut bytes: Foreign) {
+        bytes.truncate(self.begin(out, bytes.len()));
+        out.push_foreign(bytes);
+        self.go_on(out);
+    }
+
+    /// What comes before `length` bytes of the body; returns how many of them are written.
+    fn begin(&mut self, out: &mut Outbox, length: usize) -> usize {
         match &mut self.framing {
-            Framing::Chunked => chunk(out, bytes),
+            Framing::Chunked => {
+                chunk_size(out, length);
+                length
+            }
             Framing::Length(left) => {
                 // What is more than was announced would be read as the next answer.
-                bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= bytes.len() as u64;
-                out.push(bytes);
-                if *left == 0 {
-                    self.end = Some(Ok(()));
-                }
+                let written = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
+                *left -= written as u64;
+                written
             }
+        }
+    }
+
+    /// What comes after them.
+    fn go_on(&mut self, out: &mut Outbox) {
+        match self.framing {
+            Framing::Chunked => out.copy(b"\r\n"),
+            Framing::Length(0) => self.end = Some(Ok(())),
+            Framing::Length(_) => {}
         }
     }
 

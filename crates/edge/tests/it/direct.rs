@@ -1,8 +1,10 @@
 //! Plain requests are answered without the HTTP library: just as the library answers them.
 
 use crate::harness::{Answer, Raw, Server, within};
-use atoll_worker::{BodySender, Frame};
+use atoll_worker::{BodySender, Foreign, Frame};
 use http::{HeaderMap, HeaderValue};
+use std::ptr::NonNull;
+use std::sync::Arc;
 use tokio::net::TcpStream;
 
 /// A request that is not plain: from here on its connection is the library's.
@@ -156,6 +158,48 @@ async fn streams_are_those_of_the_library() {
             let first = comparable(raw.answer().await);
             raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
             answers.push((first, comparable(raw.answer().await)));
+        }
+        assert_eq!(answers[0], answers[1], "{target}");
+    }
+}
+
+/// Bytes of another process's are written as they lie there, or copied for the library; their place is free afterwards.
+#[tokio::test]
+async fn foreign_bytes_are_those_of_the_library() {
+    let mut server = Server::start().await;
+    let memory: Arc<[u8]> = (0..300_000u32).map(|at| (at % 251) as u8).collect::<Vec<_>>().into();
+    // Short ones are copied anyway; the last is more than a body of known length has room for.
+    let sizes = [40_000, 5, 2_049, 100_000, 32_768];
+    let total: usize = sizes.iter().sum();
+    for (target, read) in [
+        ("/gate", total),
+        (&format!("/gate?length={total}"), total),
+        (&format!("/gate?length={}", total - 1_000), total - 1_000),
+    ] {
+        let mut answers = Vec::new();
+        for mut raw in both(&server).await {
+            raw.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            let (sender, mut at) = (server.stream().await, 0);
+            for size in sizes {
+                let start = NonNull::from(&memory[at]);
+                // SAFETY: the lease is the memory.
+                let foreign = unsafe { Foreign::new(start, size, Box::new(memory.clone())) };
+                // Refused once the body has all that was announced.
+                let _ = sender.send_foreign(foreign);
+                at += size;
+            }
+            sender.finish();
+            let answer = raw.answer().await;
+            assert_eq!(answer.body, memory[..read], "{target}");
+            raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            answers.push((comparable(answer), comparable(raw.answer().await)));
+            drop(sender);
+            within("the leases", async {
+                while Arc::strong_count(&memory) > 1 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
         }
         assert_eq!(answers[0], answers[1], "{target}");
     }

@@ -60,7 +60,7 @@ impl Child {
         };
         let id = started.process.id;
         let (kill, over) = (CancellationToken::new(), CancellationToken::new());
-        let link = Arc::new(ParentLink::open(started.socket, &shared.build, tasks));
+        let link = Arc::new(ParentLink::open(started.socket, started.segment, &shared.build, tasks));
         let verdict = Arc::<OnceLock<Fault>>::default();
         let said = Arc::new(AtomicBool::new(false));
         let child = Arc::new(Self {

@@ -1,13 +1,14 @@
 //! Starting a child process and hearing from it beside the link.
 //!
 //! A child is the same program with other words, an empty environment and three descriptors: 0 is its end of the link's
-//! socket, 1 and 2 are pipes. On 1 it says once, in a line of JSON, that it is ready and how it is locked in; what it
+//! socket, on which the file of the memory that both share waits for it; 1 and 2 are pipes. On 1 it says once, in a line of JSON, that it is ready and how it is locked in; what it
 //! writes on 2 goes to the log, bounded.
 //!
 //! All children are started by one thread that lives as long as the cordon: the kernel ends a child when the *thread* that
 //! started it ends. So no child outlives the cordon, however that goes.
 
 use super::groups::{Bounds, Group};
+use atoll_link::{SegmentReader, segment};
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::io;
@@ -77,6 +78,8 @@ impl Process {
 pub(crate) struct Started {
     pub(crate) process: Process,
     pub(crate) socket: UnixStream,
+    /// Memory that it shares with us.
+    pub(crate) segment: Option<SegmentReader>,
     stdout: ChildStdout,
     pub(crate) stderr: ChildStderr,
     pub(super) group: Option<Group>,
@@ -149,6 +152,15 @@ impl Spawner {
 fn start(command: &ChildCommand, bounds: &Bounds, runtime: &Handle) -> io::Result<Started> {
     let group = bounds.group()?;
     let (ours, theirs) = StdStream::pair()?;
+    // Without the memory bodies go over the socket: slower, and nothing else.
+    let (segment, file) = match SegmentReader::new() {
+        Ok((segment, file)) => (Some(segment), Some(file)),
+        Err(error) => {
+            tracing::warn!(%error, "the system refuses memory to share with a child; its large answers cost more");
+            (None, None)
+        }
+    };
+    segment::send(&ours, file.as_ref())?;
     ours.set_nonblocking(true)?;
     let _entered = runtime.enter();
     let mut child = Command::new(&command.program)
@@ -171,6 +183,7 @@ fn start(command: &ChildCommand, bounds: &Bounds, runtime: &Handle) -> io::Resul
             child,
         },
         socket: UnixStream::from_std(ours)?,
+        segment,
         stdout,
         stderr,
         group,

@@ -46,6 +46,8 @@ pub struct LinkStats {
     pub frames_in: u64,
     /// Bytes received.
     pub bytes_in: u64,
+    /// Bytes of bodies that came in the shared segment, beside those.
+    pub bytes_shared: u64,
     /// Bytes sent.
     pub bytes_out: u64,
     /// Calls of `read` that gave something.
@@ -70,6 +72,7 @@ pub struct LinkStats {
 pub(crate) struct Counters {
     pub frames_in: AtomicU64,
     pub bytes_in: AtomicU64,
+    pub bytes_shared: AtomicU64,
     pub bytes_out: AtomicU64,
     pub reads: AtomicU64,
     pub writes: AtomicU64,
@@ -510,6 +513,7 @@ impl Core {
         LinkStats {
             frames_in: read(&counters.frames_in),
             bytes_in: read(&counters.bytes_in),
+            bytes_shared: read(&counters.bytes_shared),
             bytes_out: read(&counters.bytes_out),
             reads: read(&counters.reads),
             writes: read(&counters.writes),

@@ -56,6 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Ok(())
             }
             Kind::Data => self.data(header, payload),
+            Kind::Shared => self.shared(id, &payload),
             Kind::End => self.end(id, &payload),
             Kind::Credit => {
                 let Some(bytes) = payload.first_chunk::<4>().filter(|_| payload.len() == 4) else {
@@ -360,6 +361,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.deliver(delivery);
         }
+        self.consumer(id);
+        Ok(())
+    }
+
+    /// Bytes of a body that lie in the shared segment.
+    pub(super) fn shared(&mut self, id: u64, payload: &Bytes) -> Result<(), LinkError> {
+        self.known(id, "data")?;
+        let Segment::Reader(segment) = &self.segment else {
+            return Err(LinkError::violation("bytes in a segment that is not shared"));
+        };
+        let (slot, length) = wire::parse_shared(payload)?;
+        // Its slot is free again also if nobody takes it.
+        let Some(bytes) = segment.piece(slot, length) else {
+            let text = format!("{length} bytes in slot {slot}, which cannot be");
+            return Err(LinkError::violation(text));
+        };
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| !channel.in_over) else {
+            return Ok(());
+        };
+        let Ends::Sink(..) = channel.ends else {
+            return Err(LinkError::violation("shared bytes on a channel that is no body"));
+        };
+        channel.inflow.receive(bytes.len(), false)?;
+        self.core
+            .counters
+            .bytes_shared
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.windows = channel.inflow.widen(self.windows, WINDOWS_TOTAL_BYTES);
+        channel.deliver(Delivery::Foreign(bytes));
         self.consumer(id);
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::limits::{
 };
 use crate::message::{Attachment, AttachmentWire, Message, Received, keep, take_apart};
 use crate::outbox::{Outbox, SLICES_MAX};
+use crate::segment::{SegmentReader, SegmentWriter};
 use crate::service::PeerService;
 use crate::{LinkError, convert, wire};
 use atoll_worker::{Frame, ServiceStub, StartTls, body, rpc, socket};
@@ -133,12 +134,29 @@ struct Assembly {
     partial: Partial,
 }
 
+/// This side's part in the shared segment, if there is one.
+pub(crate) enum Segment {
+    None,
+    Reader(SegmentReader),
+    Writer(SegmentWriter),
+}
+
+impl Segment {
+    fn writer(&mut self) -> Option<&mut SegmentWriter> {
+        match self {
+            Self::Writer(writer) => Some(writer),
+            Self::None | Self::Reader(_) => None,
+        }
+    }
+}
+
 /// See the module's documentation. A future that ends with the link.
 pub(crate) struct Driver<S> {
     core: Arc<Core>,
     handler: Arc<dyn Handler>,
     build: String,
     stream: S,
+    segment: Segment,
     read: BytesMut,
     out: Outbox,
     greeted: bool,
@@ -173,7 +191,7 @@ pub(crate) struct Driver<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Must be called inside a tokio runtime.
-    pub(crate) fn new(core: Arc<Core>, handler: Arc<dyn Handler>, build: &str, stream: S) -> Self {
+    pub(crate) fn new(core: Arc<Core>, handler: Arc<dyn Handler>, build: &str, stream: S, segment: Segment) -> Self {
         let mut out = Outbox::default();
         wire::hello(build, &mut out);
         let base = if core.side == Side::Parent { CHILD_BIT } else { 0 };
@@ -182,6 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             handler,
             build: build.to_owned(),
             stream,
+            segment,
             read: BytesMut::new(),
             out,
             greeted: false,

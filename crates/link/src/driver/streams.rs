@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let Some(channel) = self.channels.get_mut(&id) else {
                 continue;
             };
-            match channel.pump(&self.core, id, &mut self.out) {
+            match channel.pump(&self.core, id, &mut self.out, self.segment.writer()) {
                 Pumped::More => self.line.push_back(id),
                 Pumped::Wait => channel.in_line = false,
                 Pumped::Done => {

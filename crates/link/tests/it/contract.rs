@@ -4,12 +4,13 @@
 use crate::callee::{bytes, handle, rpc_talk};
 use crate::stream::Jitter;
 use crate::world::*;
+use atoll_link::segment;
 use atoll_model::RequestId;
 use atoll_stdx::SplitMix64;
 use atoll_worker::body::{CREDIT_DEFAULT, channel};
 use atoll_worker::rpc::{RpcChannel, RpcMessage, link as rpc_link};
 use atoll_worker::{
-    Binding, Body, BodyError, Event, FaultKind, Frame, Outcome, ScheduledEvent, StartKind, StartNote, WsMessage,
+    Binding, Body, BodyError, Event, FaultKind, Frame, Outcome, Piece, ScheduledEvent, StartKind, StartNote, WsMessage,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -34,6 +35,10 @@ fn everywhere(case: impl Fn(World) -> BoxFuture<'static, ()>) {
     run("sockets".to_owned(), &|| {
         let (parent, child) = tokio::net::UnixStream::pair().unwrap();
         World::Linked(link(parent, child, worker(), &worker()))
+    });
+    run("sockets alone".to_owned(), &|| {
+        let (parent, child) = tokio::net::UnixStream::pair().unwrap();
+        World::Linked(link_with((parent, None), (child, None), worker(), &worker()))
     });
     for buffer in [64, 1024, 1 << 20] {
         run(format!("buffer of {buffer}"), &|| {
@@ -126,6 +131,74 @@ everywhere!(bodies_of_every_size_arrive_whole, world => {
         assert_eq!(got, bytes(size));
     }
 });
+
+/// Large pieces lie in the segment, whose slots are free again however the body is read: there are far fewer of them than pieces.
+#[tokio::test]
+async fn large_answers_lie_in_the_segment() {
+    let (parent, child) = tokio::net::UnixStream::pair().unwrap();
+    let linked = link(parent, child, worker(handle), &worker(handle));
+    let stats = || linked.link.stats();
+    let (size, rounds) = (1_000_000, 100);
+    for round in 0..rounds {
+        let event = Event::Fetch(request("/echo", Body::from(bytes(size))));
+        let Ok(Outcome::Fetch(response)) = linked.slot.dispatch(context(), event).await else {
+            panic!()
+        };
+        match round % 3 {
+            0 => assert_eq!(response.body.collect(1 << 30).await.unwrap(), bytes(size)),
+            1 => {
+                let Body::Stream(mut body) = response.body else {
+                    panic!()
+                };
+                let piece = std::future::poll_fn(|cx| body.poll_piece(cx)).await;
+                let Some(Ok(Piece::Foreign(piece))) = piece else {
+                    panic!("{piece:?}")
+                };
+                assert_eq!(piece.copy(), bytes(size)[..piece.len()]);
+            }
+            _ => drop(response),
+        }
+    }
+    let shared = stats().bytes_shared;
+    let least = (rounds as u64).div_ceil(3) * (size as u64 - segment::SLOT_BYTES as u64);
+    assert!(shared >= least, "{shared} of {least}: {:?}", stats());
+    assert!(stats().bytes_in < 200_000, "{:?}", stats());
+}
+
+/// With every slot taken bodies go over the stream, and in the segment again when there is room.
+#[tokio::test]
+async fn a_full_segment_holds_nothing_up() {
+    let (parent, child) = tokio::net::UnixStream::pair().unwrap();
+    let linked = link(parent, child, worker(handle), &worker(handle));
+    let ask = async |size| {
+        let event = Event::Fetch(request("/echo", Body::from(bytes(size))));
+        let Ok(Outcome::Fetch(response)) = linked.slot.dispatch(context(), event).await else {
+            panic!()
+        };
+        response.body
+    };
+    let mut held = Vec::new();
+    'full: loop {
+        let Body::Stream(mut body) = ask(1_000_000).await else {
+            panic!()
+        };
+        while let Some(piece) = std::future::poll_fn(|cx| body.poll_piece(cx)).await {
+            match piece.unwrap() {
+                Piece::Foreign(piece) => held.push(piece),
+                Piece::Frame(_) => break 'full,
+            }
+        }
+    }
+    assert_eq!(held.len(), segment::SLOTS);
+    let before = linked.link.stats();
+    assert_eq!(ask(1_000_000).await.collect(1 << 30).await.unwrap(), bytes(1_000_000));
+    let after = linked.link.stats();
+    assert_eq!(after.bytes_shared, before.bytes_shared);
+    assert!(after.bytes_in >= before.bytes_in + 1_000_000);
+    drop(held);
+    assert_eq!(ask(1_000_000).await.collect(1 << 30).await.unwrap(), bytes(1_000_000));
+    assert!(linked.link.stats().bytes_shared > after.bytes_shared);
+}
 
 everywhere!(a_body_that_broke_never_looks_complete, world => {
     let response = world.fetch("/broken-body", Body::Empty).await;

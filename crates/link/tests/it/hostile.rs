@@ -2,7 +2,9 @@
 //! keeps what the child can make it hold within limits.
 
 use crate::world::*;
-use atoll_link::{ANSWER_SLACK, FRAME_BYTES_MAX, LinkError, ParentLink, RemoteSlot, WIRE_VERSION, limits};
+use atoll_link::{
+    ANSWER_SLACK, FRAME_BYTES_MAX, LinkError, ParentLink, RemoteSlot, SegmentReader, WIRE_VERSION, limits, segment,
+};
 use atoll_model::Limit;
 use atoll_stdx::{SplitMix64, TaskGroup};
 use atoll_worker::{Body, Event, FaultKind, ScheduledEvent, body};
@@ -19,6 +21,7 @@ const DATA: u8 = 5;
 const END: u8 = 6;
 const CREDIT: u8 = 7;
 const STOP: u8 = 8;
+const SHARED: u8 = 10;
 const MORE: u8 = 1;
 const FIRST: u8 = 2;
 const CHILD: u64 = 1 << 63;
@@ -48,8 +51,12 @@ struct Scene {
 }
 
 fn scene() -> Scene {
+    scene_with(Some(SegmentReader::new().unwrap().0))
+}
+
+fn scene_with(segment: Option<SegmentReader>) -> Scene {
     let (parent, child) = tokio::io::duplex(1 << 20);
-    let link = ParentLink::open(parent, BUILD, &TaskGroup::new());
+    let link = ParentLink::open(parent, segment, BUILD, &TaskGroup::new());
     let record = Arc::<Record>::default();
     let nobody = worker(|_, _, _| async { respond("service") });
     let slot = link.start(Arc::new(version()), environment(&record, &nobody), true);
@@ -66,7 +73,11 @@ fn scene() -> Scene {
 
 /// The parent's opinion of `frames` after a proper hello.
 async fn opinion(frames: Vec<Vec<u8>>) -> LinkError {
-    let Scene { link, mut child, .. } = scene();
+    opinion_in(scene(), frames).await
+}
+
+async fn opinion_in(scene: Scene, frames: Vec<Vec<u8>>) -> LinkError {
+    let Scene { link, mut child, .. } = scene;
     child.write_all(&hello(BUILD)).await.unwrap();
     let mut sink = vec![0; 1 << 20];
     // What it says first: hello, start and event.
@@ -185,6 +196,26 @@ async fn each_violation_is_named() {
     check(vec![request(&[])], "lacks an attachment").await;
     let trailers = || frame(DATA, 8, CHILD | 2, &[0]);
     check(vec![request(&[&body]), trailers(), trailers()], "two trailers").await;
+    // Bytes in the segment: where there is nothing, of a length that cannot be, beyond the credit, on what is no body.
+    let place = |slot: u32, length: u32| [slot.to_le_bytes(), length.to_le_bytes()].concat();
+    let shared = |slot: u32, length: u32| frame(SHARED, 0, CHILD | 2, &place(slot, length));
+    let (slots, most) = (segment::SLOTS as u32, segment::SLOT_BYTES as u32);
+    for (slot, length) in [(slots, 1), (u32::MAX, 1), (0, 0), (0, most + 1), (slots - 1, u32::MAX)] {
+        let expected = format!("{length} bytes in slot {slot}, which cannot be");
+        check(vec![request(&[&body]), shared(slot, length)], &expected).await;
+    }
+    check(
+        vec![request(&[&body]), shared(3, 5_000)],
+        "5064 bytes where 4096 were granted",
+    )
+    .await;
+    check(of(SHARED, 0, 999, &place(0, 1)), "which this side never opened").await;
+    check(of(SHARED, 0, CHILD | 7, &place(0, 1)), "which was never opened").await;
+    let short = frame(SHARED, 0, CHILD | 2, &[0; 7]);
+    check(vec![request(&[&body]), short], "shared bytes without their place").await;
+    let frames = vec![request(&[&body]), shared(0, 1)];
+    let error = opinion_in(scene_with(None), frames).await;
+    assert!(error.to_string().contains("a segment that is not shared"), "{error}");
     let service = [&[5][..], &id].concat();
     check(vec![request(&[&service])], "a service travels where a body belongs").await;
     let returned = [6, 77, 0, 0];
@@ -294,20 +325,23 @@ fn noise_never_panics_and_always_ends() {
         .enable_all()
         .build()
         .unwrap();
-    let kinds = [CALL, ANSWER, CANCEL, NOTICE, DATA, END, CREDIT, STOP];
+    let kinds = [CALL, ANSWER, CANCEL, NOTICE, DATA, END, CREDIT, STOP, SHARED];
     let mut ended = 0;
     for seed in 0..1_500 {
         let mut rng = SplitMix64::new(seed);
         let mut below = |bound: u64| rng.below(bound);
         let mut frames = Vec::new();
         for _ in 0..1 + below(20) {
-            let kind = kinds[below(8) as usize];
+            let kind = kinds[below(kinds.len() as u64) as usize];
             let channel = match below(4) {
                 0 => 1 + below(12),
                 1 => CHILD | below(1 << 40),
                 _ => CHILD | (1 + below(6)),
             };
             let mut payload = match below(5) {
+                _ if kind == SHARED => {
+                    [(below(600) as u32).to_le_bytes(), (below(40_000) as u32).to_le_bytes()].concat()
+                }
                 0 => kv_get(0, below(7) as u8),
                 1 => call(&[
                     0,
@@ -406,7 +440,7 @@ async fn a_child_that_answers_nothing_is_thrown_out() {
 /// A link whose child greets, reads, and says nothing more; and a slot in it.
 fn silent() -> (ParentLink, RemoteSlot) {
     let (parent, mut child) = tokio::io::duplex(1 << 20);
-    let link = ParentLink::open(parent, BUILD, &TaskGroup::new());
+    let link = ParentLink::open(parent, None, BUILD, &TaskGroup::new());
     let record = Arc::<Record>::default();
     let nobody = worker(|_, _, _| async { respond("service") });
     let slot = link.start(Arc::new(version()), environment(&record, &nobody), false);

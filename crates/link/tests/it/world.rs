@@ -1,7 +1,7 @@
 //! A worker of the tests' own, its environment, and the two ways to reach it: directly, or over a link.
 
 use async_trait::async_trait;
-use atoll_link::{LinkError, ParentLink, RemoteSlot, Runner, Running, serve};
+use atoll_link::{LinkError, ParentLink, RemoteSlot, Runner, Running, SegmentReader, SegmentWriter, serve};
 use atoll_model::{CompatDate, Limits, Module, ModuleKind, RequestId, TenantId, WorkerName, WorkerVersion};
 use atoll_stdx::{SystemClock, TaskGroup};
 use atoll_worker::{
@@ -506,16 +506,36 @@ pub struct Linked {
     pub child: tokio::task::JoinHandle<LinkError>,
 }
 
-/// Both ends over the two ends of a stream.
+/// Both ends over the two ends of a stream, and a segment that they share.
 pub fn link<P, C>(parent: P, child: C, worker: Worker, other: &Worker) -> Linked
+where
+    P: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (reader, file) = SegmentReader::new().unwrap();
+    link_with(
+        (parent, Some(reader)),
+        (child, SegmentWriter::new(file).ok()),
+        worker,
+        other,
+    )
+}
+
+/// Both ends over the two ends of a stream.
+pub fn link_with<P, C>(
+    (parent, reader): (P, Option<SegmentReader>),
+    (child, writer): (C, Option<SegmentWriter>),
+    worker: Worker,
+    other: &Worker,
+) -> Linked
 where
     P: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let record = Arc::<Record>::default();
     let runner = Arc::new(FakeRunner { worker });
-    let child = tokio::spawn(async move { serve(child, runner, BUILD, Arc::new(SystemClock)).await });
-    let link = ParentLink::open(parent, BUILD, &TaskGroup::new());
+    let child = tokio::spawn(async move { serve(child, writer, runner, BUILD, Arc::new(SystemClock)).await });
+    let link = ParentLink::open(parent, reader, BUILD, &TaskGroup::new());
     let slot = link.start(Arc::new(version()), environment(&record, other), true);
     Linked {
         slot,
