@@ -28,13 +28,15 @@ use std::time::{Duration, Instant};
 #[derive(clap::Args)]
 pub struct Options {
     /// Seconds of load for each application and isolation.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = SECONDS, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Use the profile of the last training instead of training anew.
     #[arg(long)]
     keep_profile: bool,
 }
 
+/// Seconds of load for each application and isolation, if nothing else is said.
+const SECONDS: u64 = 5;
 /// Connections of the load.
 const CONNECTIONS: u32 = 32;
 /// How long the instrumented server may take to start, and to end.
@@ -65,26 +67,45 @@ const ISOLATIONS: [&str; 3] = ["shared", "alone", "cordon"];
 /// `cargo xtask dist`.
 pub fn command(options: &Options) -> CommandResult {
     let root = repository::root();
+    let folder = folder(&root);
+    let binary = make(&root, &folder, options)?;
+    println!("built {}", binary.display());
+    Ok(())
+}
+
+/// The binary for distribution of what is checked out, by the profile of the last training, or of one that is made now.
+pub fn binary(root: &Path) -> Result<PathBuf> {
+    let folder = folder(root);
+    let options = Options {
+        seconds: SECONDS,
+        keep_profile: last_profile(&folder).is_ok(),
+    };
+    make(root, &folder, &options)
+}
+
+fn folder(root: &Path) -> PathBuf {
+    repository::target_dir(root).join("dist")
+}
+
+fn make(root: &Path, folder: &Path, options: &Options) -> Result<PathBuf> {
     let compiler = Compiler::ask()?;
-    let folder = repository::target_dir(&root).join("dist");
-    let _alone = alone(&folder)?;
+    let _alone = alone(folder)?;
     let profile = if options.keep_profile {
-        last_profile(&folder)?
+        last_profile(folder)?
     } else {
         load::prepare()?;
         let merger = merger(&compiler)?;
-        train(&root, &folder, &compiler, &merger, options.seconds)?
+        train(root, folder, &compiler, &merger, options.seconds)?
     };
     println!("building by {}", profile.display());
     let flags = format!("-Cprofile-use={}", profile.display());
-    let built = build(&root, &folder.join("optimized"), &compiler, &flags)?;
+    let built = build(root, &folder.join("optimized"), &compiler, &flags)?;
     let binary = folder.join("atoll");
     // Renamed, not written over: one that runs goes on.
     let fresh = folder.join("atoll.new");
     std::fs::copy(&built, &fresh).with_context(|| format!("copy {}", built.display()))?;
     std::fs::rename(&fresh, &binary).with_context(|| format!("write {}", binary.display()))?;
-    println!("built {}", binary.display());
-    Ok(())
+    Ok(binary)
 }
 
 /// What keeps others out of the folder until it is dropped: two trainings at once would count for one profile.

@@ -62,7 +62,7 @@ pub fn command(options: &Options) -> Result<()> {
     let program = repository::target_dir(&root)
         .join(profile)
         .join("examples/deploy_bench");
-    let stamp = Stamp::now(&root, false)?;
+    let stamp = Stamp::now(&root, None)?;
     let machine = machine()?;
     let mut bench = Command::new(&program);
     bench

@@ -3,7 +3,7 @@
 use super::load::{self, Load};
 use super::process::{Server, body, free_port, get, machine_cpu};
 use super::report::{Spread, Stamp, machine, number, table};
-use super::{Programs, check_machine, scratch};
+use super::{Ours, Programs, check_machine, scratch};
 use crate::{command, repository};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -38,9 +38,8 @@ pub struct Options {
     /// Drop runs in which other processes used more than this share of one CPU, percent.
     #[arg(long, default_value_t = 6.0)]
     disturbance: f64,
-    /// This binary instead of a fresh release build.
-    #[arg(long, value_name = "FILE")]
-    atoll: Option<PathBuf>,
+    #[command(flatten)]
+    ours: Ours,
 }
 
 /// One application under one load.
@@ -233,7 +232,7 @@ pub fn command(options: &Options) -> Result<()> {
     check_machine()?;
     load::prepare()?;
     let root = repository::root();
-    let programs = Programs::prepare(&root, options.atoll.as_deref())?;
+    let programs = Programs::prepare(&root, &options.ours)?;
     let scratch = scratch(&root)?.join("http");
     let cases: Vec<&Case> = if options.cases.is_empty() {
         CASES.iter().collect()
@@ -246,7 +245,7 @@ pub fn command(options: &Options) -> Result<()> {
         };
         options.cases.iter().map(find).collect::<Result<_>>()?
     };
-    let stamp = Stamp::now(&root, options.atoll.is_some())?;
+    let stamp = Stamp::now(&root, options.ours.mark())?;
     let machine = machine()?;
     let versions = programs.versions()?;
     write_projects(&root, &programs, &scratch)?;

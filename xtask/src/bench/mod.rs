@@ -12,7 +12,7 @@ pub(crate) mod process;
 mod report;
 mod start;
 
-use crate::{CommandResult, command, npm, repository};
+use crate::{CommandResult, command, dist, npm, repository};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,46 @@ pub fn command(options: &Options) -> CommandResult {
     }
 }
 
+/// Which of our binaries is measured.
+#[derive(clap::Args)]
+struct Ours {
+    /// This binary instead of a fresh release build.
+    #[arg(long, value_name = "FILE")]
+    atoll: Option<PathBuf>,
+    /// The binary for distribution, as the peers' are: `cargo xtask dist`, with the profile of its last training if there is one. Takes
+    /// an hour without, half of one with it, nothing if it is there.
+    #[arg(long, conflicts_with = "atoll")]
+    dist: bool,
+}
+
+impl Ours {
+    /// Where it is, built if it was not given.
+    fn prepare(&self, root: &Path) -> Result<PathBuf> {
+        if let Some(path) = &self.atoll {
+            return Ok(path.clone());
+        }
+        if self.dist {
+            return dist::binary(root);
+        }
+        println!("building the release binary");
+        command::run(
+            command::cargo()
+                .current_dir(root)
+                .args(["build", "--release", "--locked", "-p", "atoll"]),
+        )?;
+        Ok(repository::target_dir(root).join("release/atoll"))
+    }
+
+    /// What of it belongs to the name of a result.
+    fn mark(&self) -> Option<&'static str> {
+        match (self.atoll.is_some(), self.dist) {
+            (true, _) => Some("given"),
+            (false, true) => Some("dist"),
+            (false, false) => None,
+        }
+    }
+}
+
 /// The programs of a run.
 struct Programs {
     atoll: PathBuf,
@@ -59,29 +99,15 @@ struct Programs {
 }
 
 impl Programs {
-    /// Installs the peers and builds our release binary, unless one is given.
-    fn prepare(root: &Path, atoll: Option<&Path>) -> Result<Self> {
+    /// Installs the peers and builds our binary, unless one is given.
+    fn prepare(root: &Path, ours: &Ours) -> Result<Self> {
         match npm::install(root, PEERS, false) {
             Ok(how) => println!("{how}"),
             Err(why) => bail!("the peers cannot be installed: {why}"),
         }
         let modules = root.join(PEERS).join("node_modules");
-        let atoll = match atoll {
-            Some(path) => path.to_owned(),
-            None => {
-                println!("building the release binary");
-                command::run(command::cargo().current_dir(root).args([
-                    "build",
-                    "--release",
-                    "--locked",
-                    "-p",
-                    "atoll",
-                ]))?;
-                repository::target_dir(root).join("release/atoll")
-            }
-        };
         let programs = Self {
-            atoll,
+            atoll: ours.prepare(root)?,
             workerd: modules.join("@cloudflare/workerd-linux-64/bin/workerd"),
             deno: modules.join("@deno/linux-x64-glibc/deno"),
             esbuild: modules.join("@esbuild/linux-x64/bin/esbuild"),

@@ -10,14 +10,14 @@
 
 use super::process::{Server, body, free_port, get, machine_cpu};
 use super::report::{Stamp, machine, number, percentile, table};
-use super::{Programs, check_machine, scratch};
+use super::{Ours, Programs, check_machine, scratch};
 use crate::repository;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -50,9 +50,8 @@ pub struct Options {
     /// How often each run is done.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// This binary instead of a fresh release build.
-    #[arg(long, value_name = "FILE")]
-    atoll: Option<PathBuf>,
+    #[command(flatten)]
+    ours: Ours,
 }
 
 /// What goes on beside the neighbour.
@@ -98,10 +97,10 @@ struct Run {
 pub fn command(options: &Options) -> Result<()> {
     check_machine()?;
     let root = repository::root();
-    let programs = Programs::prepare(&root, options.atoll.as_deref())?;
+    let programs = Programs::prepare(&root, &options.ours)?;
     let scratch = scratch(&root)?.join("neighbour");
     write_projects(&scratch)?;
-    let stamp = Stamp::now(&root, options.atoll.is_some())?;
+    let stamp = Stamp::now(&root, options.ours.mark())?;
     let machine = machine()?;
     pin_to_cpu_1()?;
     let mut runs = Vec::new();

@@ -108,13 +108,14 @@ pub fn machine() -> Result<String> {
 pub struct Stamp {
     /// `YYYY-MM-DD`
     pub date: String,
-    /// Abbreviated; `-changed` if files differ from it, `-given` if the binary was not built from here.
+    /// Abbreviated; `-changed` if files differ from it, `-given` if the binary was not built from here, `-dist` if it was built by
+    /// `cargo xtask dist`.
     pub commit: String,
 }
 
 impl Stamp {
-    /// Of now and here; `given` if the binary was not built for this run.
-    pub fn now(root: &Path, given: bool) -> Result<Self> {
+    /// Of now and here; `mark`: what is to be known of the binary.
+    pub fn now(root: &Path, mark: Option<&str>) -> Result<Self> {
         let git = |arguments: &[&str]| command::output(Command::new("git").current_dir(root).args(arguments));
         let mut commit = git(&["rev-parse", "--short=10", "HEAD"])?.trim().to_owned();
         let ours = [
@@ -129,8 +130,8 @@ impl Stamp {
         if !git(&ours)?.trim().is_empty() {
             commit += "-changed";
         }
-        if given {
-            commit += "-given";
+        if let Some(mark) = mark {
+            commit += &format!("-{mark}");
         }
         let date = command::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?
             .trim()

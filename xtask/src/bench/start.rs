@@ -12,13 +12,13 @@
 
 use super::process::{Server, free_port, get};
 use super::report::{Spread, Stamp, machine, number, percentile, table};
-use super::{Programs, check_machine, scratch};
+use super::{Ours, Programs, check_machine, scratch};
 use crate::{command, repository};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -41,9 +41,8 @@ pub struct Options {
     /// Number of idle workers in one process; 0 for none.
     #[arg(long, default_value_t = 2_000)]
     idle: usize,
-    /// This binary instead of a fresh release build.
-    #[arg(long, value_name = "FILE")]
-    atoll: Option<PathBuf>,
+    #[command(flatten)]
+    ours: Ours,
 }
 
 /// What `atoll __bench-start` prints.
@@ -92,10 +91,10 @@ fn servers() -> impl Iterator<Item = &'static str> {
 pub fn command(options: &Options) -> Result<()> {
     check_machine()?;
     let root = repository::root();
-    let programs = Programs::prepare(&root, options.atoll.as_deref())?;
+    let programs = Programs::prepare(&root, &options.ours)?;
     let scratch = scratch(&root)?.join("start");
     std::fs::create_dir_all(&scratch)?;
-    let stamp = Stamp::now(&root, options.atoll.is_some())?;
+    let stamp = Stamp::now(&root, options.ours.mark())?;
     let machine = machine()?;
     let versions = programs.versions()?;
     std::fs::copy(root.join("benches/http/hello.js"), scratch.join("hello.js"))
