@@ -8,12 +8,13 @@ use crate::runner::server::{Command, Server, Subject};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// Clients that ask without a pause.
 const CLIENTS: u32 = 8;
@@ -25,6 +26,9 @@ export default {
   async fetch(request) {
     const { pathname } = new URL(request.url);
     if (pathname === "/echo") return new Response(request.body);
+    if (pathname === "/endless") {
+      return new Response(new ReadableStream({ pull(controller) { controller.enqueue(new Uint8Array(32 * 1024)); } }));
+    }
     if (pathname === "/stream") {
       let piece = 0;
       return new Response(new ReadableStream({
@@ -312,6 +316,52 @@ async fn restart() -> Result<()> {
     if !bad.is_empty() {
         bail!("{bad:?}");
     }
+    server.stop().await
+}
+
+/// Bytes of memory that the server shares, or shared, with children.
+fn shared_bytes(server: &Server) -> Result<u64> {
+    let server = server.pid().context("the server is there")?;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(format!("/proc/{server}/fd"))?.flatten() {
+        let path = entry.path();
+        if std::fs::read_link(&path).is_ok_and(|name| name.to_string_lossy().starts_with("/memfd:atoll-link")) {
+            // Closed meanwhile, it has none.
+            bytes += std::fs::metadata(&path).map_or(0, |file| file.blocks() * 512);
+        }
+    }
+    Ok(bytes)
+}
+
+/// What a child shared with the server goes with it, but for what a client still waits for.
+pub async fn a_child_that_is_gone_leaves_no_memory() -> Result<()> {
+    const CLIENTS: u64 = 12;
+    const MIB: u64 = 1024 * 1024;
+    let folder = tempfile::tempdir()?;
+    let mut server = serve(&folder, "cordon").await?;
+    get_text(&server, "/").await?;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        let mut client = socket.connect(server.address).await?;
+        client.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+        clients.push(client);
+    }
+    // Each has a window's worth waiting for it.
+    until(|| Ok((shared_bytes(&server)? >= CLIENTS * MIB / 5).then_some(()))).await?;
+    clients.truncate(1);
+    let child = until(|| serving(&server)).await?;
+    // SAFETY: plain numbers; the process is one of this server's.
+    if unsafe { libc::kill(child, libc::SIGKILL) } != 0 {
+        bail!("the child cannot be killed");
+    }
+    let left = until(|| Ok(Some(shared_bytes(&server)?).filter(|left| *left < MIB))).await?;
+    if left < MIB / 16 {
+        bail!("only {left} bytes are left of an answer that somebody waits for");
+    }
+    drop(clients);
+    until(|| Ok((shared_bytes(&server)? < MIB / 16).then_some(()))).await?;
     server.stop().await
 }
 

@@ -100,6 +100,11 @@ pub fn tests(npm: bool) -> Vec<Trial> {
             cordon::a_missing_layer_is_refused_or_told,
         )
         .with_ignored_flag(!locks),
+        trial(
+            "cordon::a_child_that_is_gone_leaves_no_memory",
+            cordon::a_child_that_is_gone_leaves_no_memory,
+        )
+        .with_ignored_flag(!locks),
         trial("cordon::dedicated_and_shutdown", cordon::dedicated_and_shutdown).with_ignored_flag(!locks),
         trial(
             "surface::a_child_has_what_the_server_has",

@@ -91,8 +91,14 @@ fn serve(settings: &Settings) -> Result<(), String> {
     let link = StdStream::from(unsafe { OwnedFd::from_raw_fd(LINK) });
     let segment = atoll_link::segment::receive(&link).map_err(|error| format!("the shared segment: {error}"))?;
     // Mapped, it needs no descriptor.
-    let segment = segment.map(SegmentWriter::new).transpose();
-    let segment = segment.map_err(|error| format!("the shared segment: {error}"))?;
+    let segment = segment.and_then(|file| {
+        let mapped = SegmentWriter::new(file);
+        mapped
+            .inspect_err(|error| {
+                eprintln!("{WORD}: the shared segment cannot be mapped, large answers cost more: {error}")
+            })
+            .ok()
+    });
     let entered = atoll_sandbox::enter(&Options {
         policy: if settings.allow_downgrade {
             Policy::AllowDowngrade

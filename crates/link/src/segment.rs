@@ -12,14 +12,17 @@
 //! child puts nothing into a slot whose bit is set. Where no slot is free, pieces go over the stream as ever.
 //!
 //! Invariants, whatever the child does:
-//! - the parent maps the slots for reading alone, and never reads `taken`: it clears bits, of which only the child makes use;
-//! - the file's size is sealed, so that what is mapped is there: no access of the parent faults;
+//! - the parent never reads `taken`: it clears bits, of which only the child makes use;
 //! - what lies in a slot may change at any time. The parent has it as [`Foreign`] bytes: copied once, or read by the kernel;
-//! - slot and length of each piece are checked; credit bounds how many the parent holds.
+//! - in the parent nothing but the kernel touches the slots: bytes are copied by `pread`. So it does not matter whether there is
+//!   memory behind a slot: where there is none the kernel reads zeros, or refuses a write, and no signal comes. The head, whose bits the parent
+//!   touches itself, is there from the beginning; the file's size is sealed, and a child's filter has no call that makes holes;
+//! - slot and length of each piece are checked; credit bounds how many the parent holds, and when the child's process is over
+//!   ([`SegmentReader::child_is_gone`]) the memory of all others is given back, that of those with their last piece.
 
-use atoll_worker::Foreign;
+use atoll_worker::{Foreign, Place};
 use bytes::Bytes;
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::net::{
@@ -31,7 +34,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The most bytes of one piece.
 pub const SLOT_BYTES: usize = crate::frame::QUANTUM_BYTES;
@@ -39,7 +42,8 @@ pub const SLOT_BYTES: usize = crate::frame::QUANTUM_BYTES;
 pub const SLOTS: usize = 512;
 /// What comes before the slots.
 const HEAD_BYTES: usize = 4096;
-const BYTES: usize = HEAD_BYTES + SLOTS * SLOT_BYTES;
+/// Bytes of a segment.
+pub const BYTES: usize = HEAD_BYTES + SLOTS * SLOT_BYTES;
 /// Pieces of fewer bytes go over the stream.
 pub(crate) const SHARED_BYTES_MIN: usize = 4 * 1024;
 
@@ -81,8 +85,27 @@ impl Drop for Mapping {
 pub struct SegmentReader(Arc<Read>);
 
 struct Read {
+    file: OwnedFd,
     head: Mapping,
+    /// For the kernel to read, when it is told to write what lies there.
     slots: Mapping,
+    /// Pieces that are held, for each slot. An honest child has one at most.
+    held: [AtomicU32; SLOTS],
+    gone: AtomicBool,
+}
+
+impl Read {
+    /// The memory behind a slot goes back to the system.
+    fn give_back(&self, slot: usize) {
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // What it keeps if that fails goes with the mapping.
+        let _ = rustix::fs::fallocate(&self.file, how, place(slot) as u64, SLOT_BYTES as u64);
+    }
+}
+
+/// Where a slot begins in the file.
+const fn place(slot: usize) -> usize {
+    HEAD_BYTES + slot * SLOT_BYTES
 }
 
 impl std::fmt::Debug for SegmentReader {
@@ -91,16 +114,38 @@ impl std::fmt::Debug for SegmentReader {
     }
 }
 
-/// A slot that the parent reads. Free again when this is dropped.
+/// A piece in a slot that the parent reads.
 struct Lease {
     segment: Arc<Read>,
     slot: usize,
+}
+
+impl Place for Lease {
+    fn read(&self, from: usize, to: &mut [u8]) {
+        let mut at = place(self.slot) + from;
+        let mut rest = to;
+        // A file in memory is read in one go, but for signals.
+        while !rest.is_empty() {
+            match rustix::io::pread(&self.segment.file, &mut *rest, at as u64) {
+                Ok(0) | Err(_) => return,
+                Ok(read) => {
+                    at += read;
+                    rest = &mut rest[read..];
+                }
+            }
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         // All that was read of it was read before.
         self.segment.head.taken()[self.slot / 64].fetch_and(!(1 << (self.slot % 64)), Ordering::Release);
+        // Whichever of this and `child_is_gone` comes second sees what the other did.
+        let last = self.segment.held[self.slot].fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.segment.gone.load(Ordering::SeqCst) {
+            self.segment.give_back(self.slot);
+        }
     }
 }
 
@@ -120,9 +165,30 @@ impl SegmentReader {
         };
         rustix::fs::ftruncate(&file, BYTES as u64)?;
         rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        // The one page that this process touches itself.
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, HEAD_BYTES as u64)?;
         let head = Mapping::new(file.as_fd(), 0, HEAD_BYTES, ProtFlags::READ | ProtFlags::WRITE)?;
         let slots = Mapping::new(file.as_fd(), HEAD_BYTES, SLOTS * SLOT_BYTES, ProtFlags::READ)?;
-        Ok((Self(Arc::new(Read { head, slots })), file))
+        let theirs = file.try_clone()?;
+        let read = Read {
+            file,
+            head,
+            slots,
+            held: [const { AtomicU32::new(0) }; SLOTS],
+            gone: AtomicBool::new(false),
+        };
+        Ok((Self(Arc::new(read)), theirs))
+    }
+
+    /// The child's process is over, and all that it sent has been read: gives back the memory of what nobody holds, now and
+    /// as pieces are dropped. Without this a single piece would keep all of it.
+    pub fn child_is_gone(&self) {
+        self.0.gone.store(true, Ordering::SeqCst);
+        for (slot, held) in self.0.held.iter().enumerate() {
+            if held.load(Ordering::SeqCst) == 0 {
+                self.0.give_back(slot);
+            }
+        }
     }
 
     /// What a frame says is there; `None` if it cannot be.
@@ -132,15 +198,20 @@ impl SegmentReader {
             return None;
         }
         let segment = self.0.clone();
+        segment.held[slot].fetch_add(1, Ordering::SeqCst);
         // SAFETY: within the mapping, as was just checked.
         let start = unsafe { segment.slots.start.cast::<u8>().add(slot * SLOT_BYTES) };
-        // SAFETY: the lease keeps the mapping, whose file cannot shrink.
+        // SAFETY: the lease keeps the mapping.
         Some(unsafe { Foreign::new(start, length, Box::new(Lease { segment, slot })) })
     }
 }
 
 /// The child's side.
-pub struct SegmentWriter(Mapping);
+pub struct SegmentWriter {
+    mapping: Mapping,
+    /// Bytes ever put.
+    bytes: u64,
+}
 
 impl std::fmt::Debug for SegmentWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -161,12 +232,18 @@ impl SegmentWriter {
                 "a shared segment of {bytes} bytes, not {BYTES}"
             )));
         }
-        Mapping::new(file.as_fd(), 0, BYTES, ProtFlags::READ | ProtFlags::WRITE).map(Self)
+        let mapping = Mapping::new(file.as_fd(), 0, BYTES, ProtFlags::READ | ProtFlags::WRITE)?;
+        Ok(Self { mapping, bytes: 0 })
+    }
+
+    /// Bytes that were ever put there.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Copies `pieces`, which are at most [`SLOT_BYTES`] together, into a free slot; returns which, `None` if there is none.
     pub(crate) fn put(&mut self, pieces: &[Bytes]) -> Option<u32> {
-        let taken = self.0.taken();
+        let taken = self.mapping.taken();
         // The lowest: what is used again soon is still in the processor's caches, and pages that are never needed never exist.
         // Acquire: the parent has done with what it frees.
         let (at, bit) = taken.iter().enumerate().find_map(|(at, word)| {
@@ -175,7 +252,7 @@ impl SegmentWriter {
         })?;
         let slot = at * 64 + bit as usize;
         // SAFETY: within the mapping.
-        let mut to = unsafe { self.0.start.cast::<u8>().add(HEAD_BYTES + slot * SLOT_BYTES) };
+        let mut to = unsafe { self.mapping.start.cast::<u8>().add(place(slot)) };
         let mut room = SLOT_BYTES;
         for piece in pieces {
             room = room.checked_sub(piece.len())?;
@@ -187,6 +264,7 @@ impl SegmentWriter {
         }
         // The frame that tells the parent of it goes through the kernel, after this.
         taken[at].fetch_or(1 << bit, Ordering::Relaxed);
+        self.bytes += (SLOT_BYTES - room) as u64;
         Some(slot as u32)
     }
 }
@@ -283,6 +361,47 @@ mod tests {
         let last = reader.piece(511, SLOT_BYTES as u32).unwrap();
         drop((reader, writer));
         assert_eq!(last.copy(), vec![7; SLOT_BYTES]);
+    }
+
+    /// Memory behind the file, bytes.
+    fn memory(reader: &SegmentReader) -> u64 {
+        rustix::fs::fstat(&reader.0.file).unwrap().st_blocks as u64 * 512
+    }
+
+    /// What a child leaves behind is what is held of it, however much it had.
+    #[test]
+    fn a_child_that_is_gone_leaves_what_is_held() {
+        let (reader, mut writer) = both();
+        let piece = [Bytes::from(vec![7; SLOT_BYTES])];
+        while writer.put(&piece).is_some() {}
+        assert_eq!(memory(&reader), BYTES as u64);
+        let (one, again) = (
+            reader.piece(9, 100).unwrap(),
+            reader.piece(9, SLOT_BYTES as u32).unwrap(),
+        );
+        let other = reader.piece(511, SLOT_BYTES as u32).unwrap();
+        drop(writer);
+        reader.child_is_gone();
+        assert_eq!(memory(&reader), (HEAD_BYTES + 2 * SLOT_BYTES) as u64);
+        assert_eq!(other.copy(), piece[0]);
+        drop((one, other));
+        assert_eq!(memory(&reader), (HEAD_BYTES + SLOT_BYTES) as u64);
+        assert_eq!(again.copy(), piece[0]);
+        drop(again);
+        assert_eq!(memory(&reader), HEAD_BYTES as u64);
+    }
+
+    /// A slot without memory behind it reads as zeros, and takes none.
+    #[test]
+    fn holes_are_read_without_memory() {
+        let (reader, mut writer) = both();
+        assert_eq!(writer.put(&[Bytes::from_static(b"here")]), Some(0));
+        let before = memory(&reader);
+        let (first, hole) = (reader.piece(0, 5).unwrap(), reader.piece(7, 5_000).unwrap());
+        reader.0.give_back(0);
+        assert_eq!(first.copy(), &[0; 5][..]);
+        assert_eq!(hole.copy(), vec![0; 5_000]);
+        assert!(memory(&reader) < before);
     }
 
     #[test]

@@ -67,7 +67,6 @@ const fn any_of(name: &'static str, number: i64, rules: &'static [&'static [Argu
 pub const ALLOWED: &[Call] = &[
     // Memory.
     always("brk", libc::SYS_brk),
-    always("madvise", libc::SYS_madvise),
     always("mremap", libc::SYS_mremap),
     always("munmap", libc::SYS_munmap),
     always("mprotect", libc::SYS_mprotect),
@@ -125,15 +124,29 @@ pub const ALLOWED: &[Call] = &[
         libc::SYS_clone,
         &[&[Argument::Long(0, THREAD)], &[Argument::Long(0, THREAD_MUSL)]],
     ),
-    // No file.
+    // No file, and no memory that is shared: its pages can be kept without being counted as the process's.
     any_of(
         "mmap",
         libc::SYS_mmap,
         &[&[Argument::Bits(
             3,
-            libc::MAP_ANONYMOUS as u64,
-            libc::MAP_ANONYMOUS as u64,
+            (libc::MAP_ANONYMOUS | libc::MAP_TYPE) as u64,
+            (libc::MAP_ANONYMOUS | libc::MAP_PRIVATE) as u64,
         )]],
+    ),
+    // All advice but `MADV_REMOVE`, 9, which would make holes in memory that is shared with the parent: each number differs from 9
+    // in one of its low bits at least. (The kernel takes an `int`.)
+    any_of(
+        "madvise",
+        libc::SYS_madvise,
+        &[
+            &[Argument::Bits(2, 1, 0)],
+            &[Argument::Bits(2, 2, 2)],
+            &[Argument::Bits(2, 4, 4)],
+            &[Argument::Bits(2, 8, 0)],
+            // 25, `MADV_COLLAPSE`, has the low four bits of 9.
+            &[Argument::Bits(2, 16, 16)],
+        ],
     ),
     // To its own threads: how the C library aborts.
     any_of("tgkill", libc::SYS_tgkill, &[&[Argument::OwnProcess(0)]]),

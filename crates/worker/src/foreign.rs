@@ -4,35 +4,42 @@
 //! them. They are copied once, or the kernel reads them, on their way into a socket.
 
 use bytes::Bytes;
-use std::any::Any;
 use std::fmt;
 use std::io::IoSlice;
 use std::ptr::NonNull;
 
-/// See the module. Their place is free again for whoever put them there when this is dropped.
-pub struct Foreign {
-    start: NonNull<u8>,
-    length: usize,
-    /// Keeps the memory mapped and the place taken.
-    _lease: Box<dyn Any + Send + Sync>,
+/// Where foreign bytes lie. Dropped, it is free again for whoever put them there.
+pub trait Place: Send + Sync {
+    /// Copies what is there now, from the `from`-th byte of the place; bytes that cannot be read stay as they are in `to`.
+    fn read(&self, from: usize, to: &mut [u8]);
 }
 
-// SAFETY: a pointer to memory that the lease, which is both, keeps mapped, and which is read only.
+/// See the module.
+pub struct Foreign {
+    start: NonNull<u8>,
+    /// Of the place, left out.
+    gone: usize,
+    length: usize,
+    place: Box<dyn Place>,
+}
+
+// SAFETY: a pointer to memory that the place, which is both, keeps mapped, and which is read only.
 unsafe impl Send for Foreign {}
 // SAFETY: as above.
 unsafe impl Sync for Foreign {}
 
 impl Foreign {
-    /// `length` bytes from `start`.
+    /// The `length` bytes of `place`, which are mapped from `start`.
     ///
     /// # Safety
     ///
-    /// They stay mapped and can be read for as long as `lease` lives.
-    pub unsafe fn new(start: NonNull<u8>, length: usize, lease: Box<dyn Any + Send + Sync>) -> Self {
+    /// They stay mapped for as long as `place` lives.
+    pub unsafe fn new(start: NonNull<u8>, length: usize, place: Box<dyn Place>) -> Self {
         Self {
             start,
+            gone: 0,
             length,
-            _lease: lease,
+            place,
         }
     }
 
@@ -56,18 +63,14 @@ impl Foreign {
         let count = count.min(self.length);
         // SAFETY: `count` is within the bytes that `new` was given.
         self.start = unsafe { self.start.add(count) };
+        self.gone += count;
         self.length -= count;
     }
 
     /// What they are now, in memory of this process alone.
     pub fn copy(&self) -> Bytes {
-        let mut copied = Vec::<u8>::with_capacity(self.length);
-        // SAFETY: the source is mapped (see `new`), the target has room and is new, so they do not overlap. Another process may
-        // write meanwhile: what is copied then is some mixture of bytes, and nothing here depends on which.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.start.as_ptr(), copied.as_mut_ptr(), self.length);
-            copied.set_len(self.length);
-        }
+        let mut copied = vec![0; self.length];
+        self.place.read(self.gone, &mut copied);
         copied.into()
     }
 
@@ -75,7 +78,7 @@ impl Foreign {
     ///
     /// # Safety
     ///
-    /// Nobody but the kernel reads through the slice: it may change while it is borrowed.
+    /// Nobody but the kernel reads through the slice: it may change while it is borrowed, and there need not be memory behind it.
     pub unsafe fn for_system_call(&self) -> IoSlice<'_> {
         // SAFETY: mapped for as long as `self` lives (see `new`); that nobody reads it in this process is the caller's word.
         IoSlice::new(unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) })
@@ -93,19 +96,29 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    struct Kept(Arc<[u8]>);
+
+    impl Place for Kept {
+        fn read(&self, from: usize, to: &mut [u8]) {
+            to.copy_from_slice(&self.0[from..from + to.len()]);
+        }
+    }
+
     #[test]
-    fn a_part_is_copied_and_the_lease_ends_with_it() {
+    fn a_part_is_copied_and_the_place_is_free_with_it() {
         let memory: Arc<[u8]> = (0..100).collect::<Vec<u8>>().into();
         let start = NonNull::from(&memory[0]);
-        // SAFETY: the lease is the memory.
-        let mut foreign = unsafe { Foreign::new(start, memory.len(), Box::new(memory.clone())) };
+        // SAFETY: the place is the memory.
+        let mut foreign = unsafe { Foreign::new(start, memory.len(), Box::new(Kept(memory.clone()))) };
         foreign.advance(10);
         foreign.truncate(500);
         assert_eq!(foreign.len(), 90);
         foreign.truncate(5);
         assert_eq!(foreign.copy()[..], [10, 11, 12, 13, 14]);
+        foreign.advance(2);
+        assert_eq!(foreign.copy()[..], [12, 13, 14]);
         // SAFETY: nobody writes there.
-        assert_eq!(unsafe { foreign.for_system_call() }.len(), 5);
+        assert_eq!(unsafe { foreign.for_system_call() }[..], [12, 13, 14]);
         foreign.advance(50);
         assert!(foreign.is_empty() && foreign.copy().is_empty());
         assert_eq!(Arc::strong_count(&memory), 2);

@@ -58,7 +58,7 @@ pub use context::{EventContext, VersionChoice};
 pub use engine::{Dispatch, Dispatched, Engine, Instance, InstanceState, Interrupt, Job, Prepared};
 pub use event::{Event, Export, Outcome, Request, RequestHead, Response, ResponseHead, ScheduledEvent};
 pub use fault::{Fault, FaultKind, Frame as StackFrame, JsException};
-pub use foreign::Foreign;
+pub use foreign::{Foreign, Place};
 pub use gauge::{CpuGauge, HelperClock, ReadCpu};
 pub use inspect::{Inspections, Inspector, InspectorPeer, InspectorSession, InspectorTarget, InspectorTargets};
 pub use kv::{KvEntry, KvKey, KvList, KvListOptions, KvNamespace, KvPut};

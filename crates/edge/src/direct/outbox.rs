@@ -148,8 +148,17 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atoll_worker::Place;
     use std::ptr::NonNull;
     use std::task::Waker;
+
+    struct Kept(Vec<u8>);
+
+    impl Place for Kept {
+        fn read(&self, from: usize, to: &mut [u8]) {
+            to.copy_from_slice(&self.0[from..from + to.len()]);
+        }
+    }
 
     /// Takes at most so many bytes a call.
     struct Narrow(Vec<u8>, usize);
@@ -196,8 +205,8 @@ mod tests {
                         out.push(bytes.into());
                     } else {
                         let start = NonNull::from(&bytes[0]);
-                        // SAFETY: the lease is the memory.
-                        out.push_foreign(unsafe { Foreign::new(start, bytes.len(), Box::new(bytes)) });
+                        // SAFETY: the place is the memory.
+                        out.push_foreign(unsafe { Foreign::new(start, bytes.len(), Box::new(Kept(bytes))) });
                     }
                 }
                 // Some is left over to the next round.

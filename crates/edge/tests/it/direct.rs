@@ -1,10 +1,10 @@
 //! Plain requests are answered without the HTTP library: just as the library answers them.
 
-use crate::harness::{Answer, Raw, Server, within};
-use atoll_worker::{BodySender, Foreign, Frame};
+use crate::harness::{Answer, Raw, Server, foreign, within};
+use atoll_worker::{BodySender, Frame};
 use http::{HeaderMap, HeaderValue};
-use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 
 /// A request that is not plain: from here on its connection is the library's.
@@ -171,21 +171,20 @@ async fn foreign_bytes_are_those_of_the_library() {
     // Short ones are copied anyway; the last is more than a body of known length has room for.
     let sizes = [40_000, 5, 2_049, 100_000, 32_768];
     let total: usize = sizes.iter().sum();
+    let copied = Arc::<AtomicUsize>::default();
     for (target, read) in [
         ("/gate", total),
         (&format!("/gate?length={total}"), total),
         (&format!("/gate?length={}", total - 1_000), total - 1_000),
     ] {
         let mut answers = Vec::new();
-        for mut raw in both(&server).await {
+        for (mut raw, direct) in both(&server).await.into_iter().zip([true, false]) {
+            copied.store(0, Ordering::Relaxed);
             raw.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
             let (sender, mut at) = (server.stream().await, 0);
             for size in sizes {
-                let start = NonNull::from(&memory[at]);
-                // SAFETY: the lease is the memory.
-                let foreign = unsafe { Foreign::new(start, size, Box::new(memory.clone())) };
                 // Refused once the body has all that was announced.
-                let _ = sender.send_foreign(foreign);
+                let _ = sender.send_foreign(foreign(&memory, at, size, &copied));
                 at += size;
             }
             sender.finish();
@@ -193,6 +192,11 @@ async fn foreign_bytes_are_those_of_the_library() {
             assert_eq!(answer.body, memory[..read], "{target}");
             raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
             answers.push((comparable(answer), comparable(raw.answer().await)));
+            assert_eq!(
+                copied.load(Ordering::Relaxed),
+                if direct { 5 } else { total },
+                "{target}"
+            );
             drop(sender);
             within("the leases", async {
                 while Arc::strong_count(&memory) > 1 {

@@ -4,13 +4,15 @@ use atoll_edge::assets::AssetServer;
 use atoll_edge::{AccessLog, AccessRecord, Edge, EdgeError, EdgeOptions, ErrorDetail, Site, SiteFailure, Sites};
 use atoll_model::{TenantId, WorkerName};
 use atoll_worker::{
-    Body, BodySender, Dispatch, Event, EventContext, Fault, FaultKind, Frame, JsException, Outcome, Request, Response,
-    ResponseHead, StackFrame, WebSocketEnd, WsMessage, body, socket,
+    Body, BodySender, Dispatch, Event, EventContext, Fault, FaultKind, Foreign, Frame, JsException, Outcome, Place,
+    Request, Response, ResponseHead, StackFrame, WebSocketEnd, WsMessage, body, socket,
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -23,6 +25,32 @@ const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Foreign bytes that do not change, and how many of them were copied.
+pub struct Kept {
+    memory: Arc<[u8]>,
+    from: usize,
+    copied: Arc<AtomicUsize>,
+}
+
+impl Place for Kept {
+    fn read(&self, from: usize, to: &mut [u8]) {
+        let from = self.from + from;
+        to.copy_from_slice(&self.memory[from..from + to.len()]);
+        self.copied.fetch_add(to.len(), Ordering::Relaxed);
+    }
+}
+
+/// `size` bytes of `memory` as another process's.
+pub fn foreign(memory: &Arc<[u8]>, from: usize, size: usize, copied: &Arc<AtomicUsize>) -> Foreign {
+    let place = Kept {
+        memory: memory.clone(),
+        from,
+        copied: copied.clone(),
+    };
+    // SAFETY: the place keeps the memory.
+    unsafe { Foreign::new(NonNull::from(&memory[from..][..size][0]), size, Box::new(place)) }
+}
 
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future)

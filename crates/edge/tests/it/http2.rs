@@ -1,8 +1,8 @@
 //! HTTP/2: by prior knowledge, by ALPN, extended CONNECT; and TLS.
 
-use crate::harness::{PATIENCE, Raw, Server, options, within};
+use crate::harness::{PATIENCE, Raw, Server, foreign, options, within};
 use atoll_edge::{EdgeOptions, TlsOptions};
-use atoll_worker::{BodyError, Frame};
+use atoll_worker::{BodyError, BodySender, Frame};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -308,6 +309,33 @@ async fn alpn_chooses_the_protocol() {
         let expected = format!("GET https://site.test/request HTTP/1.1 tls={shown} ");
         assert!(answer.text().starts_with(&expected), "{}", answer.text());
     }
+}
+
+/// What is encrypted, and what is framed by the library, was copied before.
+#[tokio::test]
+async fn foreign_bytes_are_copied_for_whoever_reads_them() {
+    let memory: Arc<[u8]> = (0..200_000u32).map(|at| (at % 251) as u8).collect::<Vec<_>>().into();
+    let copied = Arc::<AtomicUsize>::default();
+    let send_all = |sender: BodySender| {
+        sender.send_foreign(foreign(&memory, 0, 50_000, &copied)).unwrap();
+        sender.send_foreign(foreign(&memory, 50_000, 150_000, &copied)).unwrap();
+        sender.finish();
+    };
+    let (mut server, connector) = tls(&[b"http/1.1"], &[&rustls::version::TLS13]).await;
+    let mut raw = Raw::new(handshake(&server, &connector).await);
+    raw.send("GET /gate HTTP/1.1\r\nHost: site.test\r\n\r\n").await;
+    send_all(server.stream().await);
+    assert_eq!(raw.answer().await.body, memory[..]);
+    assert_eq!(copied.load(Ordering::Relaxed), memory.len());
+
+    let (mut server, connector) = tls(&[b"h2"], &[&rustls::version::TLS13]).await;
+    let mut client = connect(handshake(&server, &connector).await).await;
+    let request = Request::get("https://site.test/gate").body(empty()).unwrap();
+    let (response, ()) = tokio::join!(send(&mut client, request), async {
+        send_all(server.stream().await);
+    });
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), memory[..]);
+    assert_eq!(copied.load(Ordering::Relaxed), 2 * memory.len());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::groups::Group;
 use super::process::{Process, Ready, log_lines};
 use super::slot::CordonSlot;
 use super::{Shared, warden};
-use atoll_link::{ParentLink, RemoteSlot, SlotMeter};
+use atoll_link::{ParentLink, RemoteSlot, SegmentReader, SlotMeter};
 use atoll_model::Limits;
 use atoll_worker::Fault;
 use std::collections::HashMap;
@@ -60,7 +60,12 @@ impl Child {
         };
         let id = started.process.id;
         let (kill, over) = (CancellationToken::new(), CancellationToken::new());
-        let link = Arc::new(ParentLink::open(started.socket, started.segment, &shared.build, tasks));
+        let link = Arc::new(ParentLink::open(
+            started.socket,
+            started.segment.clone(),
+            &shared.build,
+            tasks,
+        ));
         let verdict = Arc::<OnceLock<Fault>>::default();
         let said = Arc::new(AtomicBool::new(false));
         let child = Arc::new(Self {
@@ -90,6 +95,7 @@ impl Child {
             child: Arc::downgrade(&child),
             process: started.process,
             group: started.group,
+            segment: started.segment,
             link,
             kill,
             verdict,
@@ -212,6 +218,7 @@ struct Watched {
     child: Weak<Child>,
     process: Process,
     group: Option<Group>,
+    segment: Option<SegmentReader>,
     link: Arc<ParentLink>,
     kill: CancellationToken,
     verdict: Arc<OnceLock<Fault>>,
@@ -263,6 +270,11 @@ impl Watched {
         // What the process sent before its end is taken to the last byte.
         if tokio::time::timeout(EXIT_GRACE, link.ended()).await.is_err() {
             link.close("its process ended");
+            let _ = tokio::time::timeout(EXIT_GRACE, link.ended()).await;
+        }
+        // Not before: what lies there of a piece that is still on its way would be gone.
+        if let Some(segment) = self.segment {
+            segment.child_is_gone();
         }
         let _ = tokio::time::timeout(EXIT_GRACE, self.log).await;
         let signal = status.as_ref().ok().and_then(ExitStatusExt::signal);

@@ -152,15 +152,7 @@ impl Spawner {
 fn start(command: &ChildCommand, bounds: &Bounds, runtime: &Handle) -> io::Result<Started> {
     let group = bounds.group()?;
     let (ours, theirs) = StdStream::pair()?;
-    // Without the memory bodies go over the socket: slower, and nothing else.
-    let (segment, file) = match SegmentReader::new() {
-        Ok((segment, file)) => (Some(segment), Some(file)),
-        Err(error) => {
-            tracing::warn!(%error, "the system refuses memory to share with a child; its large answers cost more");
-            (None, None)
-        }
-    };
-    segment::send(&ours, file.as_ref())?;
+    let segment = share(&ours)?;
     ours.set_nonblocking(true)?;
     let _entered = runtime.enter();
     let mut child = Command::new(&command.program)
@@ -188,6 +180,22 @@ fn start(command: &ChildCommand, bounds: &Bounds, runtime: &Handle) -> io::Resul
         stderr,
         group,
     })
+}
+
+/// Memory that is shared with whoever has the other end of `socket`. Without it bodies go over the socket: slower, and nothing else.
+fn share(socket: &StdStream) -> io::Result<Option<SegmentReader>> {
+    let shared = SegmentReader::new().and_then(|(segment, file)| {
+        segment::send(socket, Some(&file))?;
+        Ok(segment)
+    });
+    match shared {
+        Ok(segment) => Ok(Some(segment)),
+        Err(error) => {
+            tracing::warn!(%error, "the system refuses memory to share with a child; its large answers cost more");
+            segment::send(socket, None)?;
+            Ok(None)
+        }
+    }
 }
 
 /// Takes what a child writes to the log, line by line, until it ends.

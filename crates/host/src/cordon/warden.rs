@@ -15,7 +15,7 @@
 //! the child's own watch is what ends it. It is never too strict: no honest child ends here.
 
 use super::child::Child;
-use atoll_link::SlotMeter;
+use atoll_link::{SlotMeter, segment};
 use atoll_model::{Limit, Limits};
 use atoll_worker::{Fault, FaultKind};
 use std::collections::{HashMap, VecDeque};
@@ -240,9 +240,13 @@ fn cpu_of_stat(stat: &str) -> Option<i64> {
 
 fn resident_bytes(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse::<u64>().ok()
+    };
+    // What it shares with us is no more than that, and not what workers take.
+    let shared = (kib("RssShmem:").unwrap_or(0) * 1024).min(segment::BYTES as u64);
+    Some((kib("VmRSS:")? * 1024).saturating_sub(shared))
 }
 
 #[cfg(test)]

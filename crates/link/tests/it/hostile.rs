@@ -211,6 +211,11 @@ async fn each_violation_is_named() {
     .await;
     check(of(SHARED, 0, 999, &place(0, 1)), "which this side never opened").await;
     check(of(SHARED, 0, CHILD | 7, &place(0, 1)), "which was never opened").await;
+    // Attachment 3: an RPC session, on the next channel.
+    let session = [&[3, 0x83][..], &id[1..], &[0]].concat();
+    let on_session = frame(SHARED, 0, CHILD | 3, &place(0, 1));
+    let frames = vec![request(&[&body, &session]), on_session];
+    check(frames, "shared bytes on a channel that is no body").await;
     let short = frame(SHARED, 0, CHILD | 2, &[0; 7]);
     check(vec![request(&[&body]), short], "shared bytes without their place").await;
     let frames = vec![request(&[&body]), shared(0, 1)];

@@ -180,6 +180,21 @@ fn hostile() -> Vec<(&'static str, i64, [u64; 6])> {
         ("a user namespace by clone", libc::SYS_clone, [clone_new, 0, 0, 0, 0, 0]),
         ("clone3", libc::SYS_clone3, [address, 88, 0, 0, 0, 0]),
         ("a mapped file", libc::SYS_mmap, [0, 4096, 5, private_file, 0, 0]),
+        (
+            "shared memory",
+            libc::SYS_mmap,
+            [0, 4096, 3, (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u64, u64::MAX, 0],
+        ),
+        (
+            "a hole in shared memory",
+            libc::SYS_madvise,
+            [0, 4096, libc::MADV_REMOVE as u64, 0, 0, 0],
+        ),
+        (
+            "a hole in shared memory, by a long number",
+            libc::SYS_madvise,
+            [0, 4096, (7 << 32) | libc::MADV_REMOVE as u64, 0, 0, 0],
+        ),
         ("dumpable again", libc::SYS_prctl, prctl(libc::PR_SET_DUMPABLE, 1)),
         ("outlive the parent", libc::SYS_prctl, prctl(libc::PR_SET_PDEATHSIG, 0)),
         ("a filter of its own", libc::SYS_prctl, prctl(libc::PR_SET_SECCOMP, 2)),

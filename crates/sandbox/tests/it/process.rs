@@ -54,7 +54,14 @@ pub fn inside_works() -> ExitCode {
             libc::mprotect(code, 65_536, libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC),
             0
         );
-        assert_eq!(libc::madvise(code, 65_536, libc::MADV_DONTNEED), 0);
+        for advice in [
+            libc::MADV_DONTNEED,
+            libc::MADV_FREE,
+            libc::MADV_WILLNEED,
+            libc::MADV_DONTDUMP,
+        ] {
+            assert_eq!(libc::madvise(code, 65_536, advice), 0, "{advice}");
+        }
         assert_eq!(libc::munmap(code, 65_536), 0);
     }
     println!("worked");
