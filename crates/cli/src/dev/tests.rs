@@ -427,8 +427,10 @@ async fn the_configuration_is_followed() {
     assert_eq!(var(&running, "A"), text("two"));
     // A file of secrets that was not there before.
     running.write(".dev.vars", "TOKEN=abc\n");
-    // The one before may have been told twice: when the file was emptied, and when it had its content.
-    while running.next("reload").await["reason"] != ".dev.vars" {}
+    // The save before may have been told twice, for the emptied file and for its content, and the second time together with this one.
+    while var(&running, "TOKEN").is_none() {
+        running.next("reload").await;
+    }
     assert_eq!(
         var(&running, "TOKEN"),
         Some(BindingSpec::Secret { value: "abc".into() })
