@@ -46,6 +46,9 @@ pub const STALL_MAX: Duration = Duration::from_secs(30);
 pub(crate) const FRAME_COST_BYTES: u64 = 64;
 /// Streams are asked for bytes while less than this waits to be written.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
+/// The same for bytes that are copied into the shared segment: some 0.2 ms of copying. With less both processes wake up for every third answer of
+/// 100 KB.
+pub(crate) const SHARED_BATCH_BYTES: u64 = 2 * 1024 * 1024;
 /// Room for one read.
 pub(crate) const READ_BYTES: usize = 128 * 1024;
 /// With less room than this in the last one's memory, new memory is taken.

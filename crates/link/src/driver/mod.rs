@@ -2,8 +2,8 @@
 //!
 //! One turn takes what others queued, looks at the channels that were woken, reads what is there (each frame is handled at
 //! once), lets the channels that have something to send take turns, and writes all of it with as few system calls as the
-//! stream allows. A channel gives a frame of at most a quantum at a time, and only while little waits to be written, so a
-//! large body costs a small call at most one batch of delay and what is not written stays in its producer's queue.
+//! stream allows. A channel gives a frame of at most a quantum at a time, and only while little waits to be written and little was copied
+//! into the shared segment, so a large body costs a small call at most one batch of delay and what is not sent stays in its producer's queue.
 //!
 //! However it ends, everything that is under way ends with it, once: calls get the reason, bodies are truncated, sockets and
 //! sessions end, tokens are cancelled, tasks are stopped.
@@ -21,7 +21,7 @@ use crate::frame::{CHILD_BIT, DROPPED, FIRST, FRAME_BYTES_MAX, HEADER_BYTES, Hea
 use crate::limits::{
     ANSWERS_BYTES_MAX, ASSEMBLY_BYTES_MAX, BATCH_BYTES, CHANNELS_MAX, FRAMES_PER_TURN, HELLO_MAX, MESSAGE_BYTES_MAX,
     MESSAGE_FROM_PARENT_BYTES_MAX, OUT_PAUSE_BYTES, READ_BYTES, READ_BYTES_MIN, READ_FRAME_BYTES, ROUNDS_PER_TURN,
-    SERVED_BYTES_MAX, STALL_MAX, WIDE_MAX, WINDOWS_TOTAL_BYTES,
+    SERVED_BYTES_MAX, SHARED_BATCH_BYTES, STALL_MAX, WIDE_MAX, WINDOWS_TOTAL_BYTES,
 };
 use crate::message::{Attachment, AttachmentWire, Message, Received, keep, take_apart};
 use crate::outbox::{Outbox, SLICES_MAX};

@@ -148,13 +148,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Lets channels take turns while little waits to be written.
     pub(super) fn fill(&mut self) {
-        // What lies in the segment is part of the batch: it was copied in this turn.
+        // What lies in the segment waits for nobody's write, but it was copied in this turn.
         let shared = |segment: &Segment| match segment {
             Segment::Writer(writer) => writer.bytes(),
             Segment::None | Segment::Reader(_) => 0,
         };
         let before = shared(&self.segment);
-        while self.out.len() as u64 + (shared(&self.segment) - before) < BATCH_BYTES as u64 {
+        while self.out.len() < BATCH_BYTES && shared(&self.segment) - before < SHARED_BATCH_BYTES {
             let Some(id) = self.line.pop_front() else { return };
             if let Some(flow) = self.rests.get_mut(&id) {
                 let before = flow.rest.left;
