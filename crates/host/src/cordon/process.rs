@@ -1,8 +1,8 @@
 //! Starting a child process and hearing from it beside the link.
 //!
 //! A child is the same program with other words, an empty environment and three descriptors: 0 is its end of the link's
-//! socket, on which the file of the memory that both share waits for it; 1 and 2 are pipes. On 1 it says once, in a line of JSON, that it is ready and how it is locked in; what it
-//! writes on 2 goes to the log, bounded.
+//! socket, on which the file of the memory that both share waits for it; 1 and 2 are pipes. On 1 it says once, in a line of
+//! JSON, that it is ready and how it is locked in; what it writes on 2 goes to the log, bounded.
 //!
 //! All children are started by one thread that lives as long as the cordon: the kernel ends a child when the *thread* that
 //! started it ends. So no child outlives the cordon, however that goes.
